@@ -1,0 +1,29 @@
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+RUN := $(VENV)/bin/python
+
+.PHONY: benchmark test check fast clean
+
+benchmark: $(INSTALLED)
+	$(RUN) -m benchmarks run --catalog synthetic --agents random supervised --output runs/benchmark
+
+test: $(INSTALLED) check
+	$(RUN) -m pytest
+
+fast: $(INSTALLED)
+	$(RUN) -m pytest -m "not slow"
+
+check: $(INSTALLED)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; call make with PYTHON=python3.x")'
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[dev,images]"
+	touch $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) build *.egg-info

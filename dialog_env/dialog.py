@@ -1,0 +1,246 @@
+"""The world: a batch of dialogs, the only place where a turn happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from dialog_env.catalog import Catalog
+from dialog_env.ranking import EmbeddedGallery, Ranking, Standing
+from dialog_env.user_simulator import UserSimulator
+from dialog_env.vocabulary import MAX_WORDS
+
+TURNS = 5
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What an agent may know of B dialogs; nothing of the target.
+
+    Args:
+        candidate: (B,) int64, gallery positions of the images shown.
+        features: (B, D) float32, pooled features of those images.
+        feedback: (B, L) int64, tokens of the feedback on them; all 0 once a dialog has ended.
+        turn: (B,) int64, answers given so far to this dialog: 0 at its start.
+    """
+
+    candidate: Tensor
+    features: Tensor
+    feedback: Tensor
+    turn: Tensor
+
+    def __len__(self) -> int:
+        return len(self.candidate)
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a dialog is at one moment; tensors of B rows on one device."""
+
+    target: Tensor
+    candidate: Tensor
+    previous: Tensor
+    feedback: Tensor
+    turn: Tensor
+    found: Tensor
+
+    def rows(self, index: Tensor) -> State:
+        """The dialogs at `index` (M,), in that order, repeated where it repeats."""
+        return State(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a turn did.
+
+    Args:
+        standing: where the target stood in the ranking that the agent gave.
+        over: (B,) bool, dialogs that this turn ended.
+        found: (B,) bool, dialogs whose candidate is now the target.
+    """
+
+    standing: Standing
+    over: Tensor
+    found: Tensor
+
+
+class Dialog:
+    """B dialogs over one gallery with one user simulator, advanced together (DESIGN 3).
+
+    Args:
+        gallery: the images that can be shown.
+        simulator: the user; built for the same gallery.
+        turns: T, answers of the system in a dialog.
+        stop_when_found: ends a dialog when its target is shown; otherwise it always takes T turns.
+        device: where all tensors live.
+
+    Raises:
+        ValueError: a simulator of another gallery, or fewer than one turn.
+    """
+
+    def __init__(
+        self,
+        gallery: Catalog,
+        simulator: UserSimulator,
+        *,
+        turns: int = TURNS,
+        stop_when_found: bool = False,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if simulator.gallery_fingerprint != gallery.fingerprint:
+            raise ValueError(
+                f"simulator {simulator.id} was built for gallery {simulator.gallery_fingerprint}, not for "
+                f"{gallery.fingerprint} ({gallery!r}); build it with this gallery"
+            )
+        if turns < 1:
+            raise ValueError(f"a dialog of {turns} turns cannot be held; give turns=1 or more")
+        self.gallery = gallery
+        self.simulator = simulator
+        self.turns = turns
+        self.stop_when_found = stop_when_found
+        self.device = torch.device(device)
+        self.features = torch.from_numpy(gallery.features).to(self.device)
+        self._state: State | None = None
+
+    @property
+    def state(self) -> State:
+        """The present state; RuntimeError before the first reset."""
+        if self._state is None:
+            raise RuntimeError("the dialog has not begun; call reset first")
+        return self._state
+
+    def snapshot(self) -> State:
+        """The present state, to come back to with `restore`; nothing in it changes afterwards."""
+        return self.state
+
+    def restore(self, state: State) -> Observation:
+        """Goes back to a snapshot, or to a selection of its rows."""
+        self._state = state
+        return self.observation()
+
+    def observation(self) -> Observation:
+        """What the agent may know now."""
+        state = self.state
+        return Observation(state.candidate, self.features[state.candidate], state.feedback, state.turn)
+
+    def over(self) -> Tensor:
+        """(B,) bool, dialogs that have ended."""
+        over = self.state.turn >= self.turns
+        return over | self.state.found if self.stop_when_found else over
+
+    def draw(self, generator: torch.Generator, batch: int) -> tuple[Tensor, Tensor]:
+        """Targets and first candidates (B,), uniform, a candidate never being its own target.
+
+        Raises:
+            ValueError: a gallery of one image, in which there is nothing to look for.
+        """
+        images = len(self.gallery)
+        if images < 2:
+            raise ValueError("the gallery has one image only; a dialog needs at least two")
+        targets = torch.randint(images, (batch,), generator=generator)
+        return targets.to(self.device), first_candidates(targets, images, generator).to(self.device)
+
+    def reset(self, targets: Tensor, candidates: Tensor, where: Tensor | None = None) -> Observation:
+        """Begins dialogs: the candidates are shown and the user answers.
+
+        Args:
+            targets: (B,) int64.
+            candidates: (B,) int64, the first images shown.
+            where: (B,) bool, the dialogs to begin; the others go on. All where None.
+
+        Raises:
+            ValueError: positions outside the gallery.
+        """
+        self._check_positions(targets, "targets")
+        self._check_positions(candidates, "first candidates")
+        fresh = State(
+            target=targets,
+            candidate=candidates,
+            previous=torch.full_like(targets, -1),
+            feedback=torch.zeros(len(targets), MAX_WORDS, dtype=torch.int64, device=self.device),
+            turn=torch.zeros_like(targets),
+            found=candidates == targets,
+        )
+        if where is None or self._state is None:
+            self._state = fresh
+        else:
+            old = self.state
+            merged = {}
+            for field in fields(State):
+                new, kept = getattr(fresh, field.name), getattr(old, field.name)
+                merged[field.name] = torch.where(where[:, None] if new.ndim == 2 else where, new, kept)
+            self._state = State(**merged)
+        self._ask(where)
+        return self.observation()
+
+    def step(self, ranking: Ranking, candidates: Tensor | None = None) -> tuple[Observation, Outcome]:
+        """One turn of every dialog: the system's ranking is judged, its candidate shown, the user answers.
+
+        A dialog that is over stays as it is. After the last turn nobody is asked: the feedback is all 0.
+
+        Args:
+            ranking: the agent's order of the gallery, of batch B.
+            candidates: (B,) int64, the images to show; the first of the ranking where None.
+
+        Raises:
+            ValueError: a ranking of another batch or gallery, or candidates outside the gallery.
+        """
+        state = self.state
+        if ranking.batch != len(state.target) or ranking.images != len(self.gallery):
+            raise ValueError(
+                f"a ranking of {ranking.images} images for {ranking.batch} dialogs was given; this world has "
+                f"{len(self.gallery)} images and {len(state.target)} dialogs"
+            )
+        if candidates is None:
+            candidates = ranking.top(1)[:, 0]
+        else:
+            self._check_positions(candidates, "candidates")
+        running = ~self.over()
+        standing = ranking.standing(state.target)
+        found = candidates == state.target
+        self._state = replace(
+            state,
+            candidate=torch.where(running, candidates, state.candidate),
+            previous=torch.where(running, state.candidate, state.previous),
+            feedback=torch.where(running[:, None], 0, state.feedback),
+            turn=state.turn + running,
+            found=torch.where(running, found, state.found),
+        )
+        over = self.over()
+        self._ask(~over)
+        return self.observation(), Outcome(standing, running & over, self.state.found)
+
+    def _ask(self, where: Tensor | None) -> None:
+        """Fills in the user's feedback on the candidates, in the dialogs `where` (B,) or in all."""
+        state = self.state
+        rows = None if where is None or bool(where.all()) else where.nonzero()[:, 0]
+        if rows is None:
+            feedback = self.simulator.feedback(state.target, state.candidate, state.previous)
+        elif len(rows):
+            answers = self.simulator.feedback(state.target[rows], state.candidate[rows], state.previous[rows])
+            feedback = state.feedback.index_put((rows,), answers)
+        else:
+            return
+        self._state = replace(state, feedback=feedback)
+
+    def _check_positions(self, positions: Tensor, what: str) -> None:
+        if positions.ndim != 1 or positions.dtype != torch.int64:
+            raise ValueError(f"{what} must be (B,) int64, not {tuple(positions.shape)} {positions.dtype}")
+        if len(positions) and not bool(((positions >= 0) & (positions < len(self.gallery))).all()):
+            raise ValueError(
+                f"{what} reach from {int(positions.min())} to {int(positions.max())}; "
+                f"the gallery has positions 0 to {len(self.gallery) - 1}"
+            )
+
+
+def first_candidates(targets: Tensor, images: int, generator: torch.Generator) -> Tensor:
+    """(B,) uniform first candidates, each different from its target."""
+    away = torch.randint(1, images, (len(targets),), generator=generator)
+    return (targets + away) % images
+
+
+def embedded(gallery: Catalog, device: str | torch.device = "cpu") -> EmbeddedGallery:
+    """The gallery's pooled features, ready to be searched."""
+    return EmbeddedGallery(torch.from_numpy(gallery.features).to(device))

@@ -1,0 +1,75 @@
+"""Where the pictures of a catalogue come from."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+WHITE = (255, 255, 255)
+
+
+class ImageSource(Protocol):
+    """Gives the picture of an image on demand.
+
+    Attributes:
+        size: (height, width) in pixels, of pictures that are asked for without a size.
+        description: what must be stored to build it again.
+    """
+
+    size: tuple[int, int]
+    description: dict[str, Any]
+
+    def image(self, position: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """The picture (H, W, 3) uint8 RGB at a position of the whole catalogue."""
+        ...
+
+
+def letterbox(picture: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Scales a picture into (height, width) without changing its proportions, centred on white."""
+    height, width = size
+    picture = picture.convert("RGB")
+    if picture.size != (width, height):
+        scale = min(width / picture.width, height / picture.height)
+        fitted = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        canvas = Image.new("RGB", (width, height), WHITE)
+        corner = ((width - fitted[0]) // 2, (height - fitted[1]) // 2)
+        canvas.paste(picture.resize(fitted, Image.Resampling.LANCZOS), corner)
+        picture = canvas
+    return np.array(picture, dtype=np.uint8)
+
+
+class EncodedImages:
+    """Pictures kept as encoded bytes (JPEG, PNG), one entry an image."""
+
+    def __init__(self, encoded: Sequence[NDArray[np.uint8]] | Any, size: tuple[int, int]) -> None:
+        self.encoded = encoded
+        self.size = size
+        self.description: dict[str, Any] = {"kind": "encoded", "size": list(size)}
+
+    def image(self, position: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Decodes the picture and fits it into `size` (height, width)."""
+        content = np.asarray(self.encoded[position], dtype=np.uint8).tobytes()
+        with Image.open(io.BytesIO(content)) as picture:
+            return letterbox(picture, size or self.size)
+
+
+class DrawnImages:
+    """Pictures of the synthetic catalogue, drawn when they are asked for."""
+
+    def __init__(self, seed: int, size: tuple[int, int]) -> None:
+        self.seed = seed
+        self.size = size
+        self.description: dict[str, Any] = {"kind": "drawn", "seed": seed, "size": list(size)}
+
+    def image(self, position: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Draws the picture at the larger side of `size` (height, width) and fits it in."""
+        from dialog_env.catalogs.synthetic import draw
+
+        height, width = size or self.size
+        drawn = draw(self.seed, int(position), size=max(height, width))
+        return drawn if height == width else letterbox(Image.fromarray(drawn), (height, width))

@@ -1,0 +1,78 @@
+"""What a user simulator is, and where the known ones live."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from dialog_env.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from dialog_env.catalog import Catalog
+
+
+@runtime_checkable
+class UserSimulator(Protocol):
+    """Says how a target differs from a candidate, for a batch of pairs of one gallery.
+
+    The answer for a pair depends on nothing but the pair (and, for feedback that compares with it, the image
+    shown before): not on the batch around it, its order, or the device.
+
+    Attributes:
+        id: name, version and settings; changes whenever an answer changes.
+        vocabulary: the words of its tokens.
+        gallery_fingerprint: fingerprint of the gallery whose positions it understands.
+        device: where it takes and gives tensors.
+    """
+
+    id: str
+    vocabulary: Vocabulary
+    gallery_fingerprint: str
+
+    def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
+        """Tokens (B, L) int64 of the feedback on each candidate.
+
+        Args:
+            targets: (B,) int64, gallery positions of the images in mind.
+            candidates: (B,) int64, gallery positions of the images shown.
+            previous: (B,) int64, the images shown a turn before, -1 where there was none.
+        """
+        ...
+
+
+SIMULATORS: dict[str, str] = {
+    "describer": "simulators.describer:Describer",
+    "captioner": "simulators.captioner:CaptioningUser",
+}
+"""Name to `module:class`; the class is called with the gallery and keywords, or its `from_spec` with what follows a colon."""
+
+
+def register_simulator(name: str, entry_point: str) -> None:
+    """Makes `make_simulator(name, …)` find the class at `module:class`; ValueError if the name is taken by another."""
+    if SIMULATORS.get(name, entry_point) != entry_point:
+        raise ValueError(f"simulator {name!r} is already {SIMULATORS[name]}; choose another name")
+    SIMULATORS[name] = entry_point
+
+
+def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulator:
+    """Builds the user simulator that `spec` names for a gallery.
+
+    Args:
+        spec: a registered name, or `name:argument` (say a checkpoint folder), the argument passed on as `argument`.
+        gallery: the images it will be asked about.
+        **settings: keywords of the simulator (`device`, `seed`, …).
+
+    Raises:
+        ValueError: an unknown name; the message lists the known ones.
+    """
+    name, _, argument = spec.partition(":")
+    if name not in SIMULATORS:
+        raise ValueError(f"no user simulator {name!r}; known are {', '.join(sorted(SIMULATORS))}")
+    module, _, attribute = SIMULATORS[name].partition(":")
+    factory = getattr(import_module(module), attribute)
+    if argument:
+        settings["argument"] = argument
+    simulator: UserSimulator = factory(gallery, **settings)
+    return simulator

@@ -1,0 +1,108 @@
+"""Words and their tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dialog_env.files import write_atomically
+
+MAX_WORDS = 16
+"""A sentence has at most this many tokens; token 0 is padding and end."""
+
+UNKNOWN = "UNK"
+WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+
+def split_words(sentence: str) -> list[str]:
+    """The words of a sentence in lower case, without punctuation; hyphens and apostrophes inside words stay."""
+    return WORD.findall(sentence.lower().replace("’", "'"))
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A list of words; word i has token i + 1, token 0 is padding and end, the last word stands for all others.
+
+    Args:
+        words: at least one word and, last, "UNK", all different.
+
+    Raises:
+        ValueError: no words, a word twice, or a last word that is not "UNK".
+    """
+
+    words: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.words) < 2:
+            raise ValueError("the vocabulary is empty; lower the count threshold or give sentences with words")
+        if self.words[-1] != UNKNOWN:
+            raise ValueError(f"the vocabulary ends with {self.words[-1]!r}; its last word must be {UNKNOWN!r}")
+        twice = [word for word, count in Counter(self.words).items() if count > 1]
+        if twice:
+            raise ValueError(f"the vocabulary has {twice[0]!r} more than once; give every word once")
+
+    @classmethod
+    def from_sentences(cls, sentences: Iterable[str], threshold: int = 0) -> Vocabulary:
+        """The words that occur more than `threshold` times, in alphabetical order, then UNK."""
+        counts = Counter(word for sentence in sentences for word in split_words(sentence))
+        return cls((*sorted(word for word, count in counts.items() if count > threshold), UNKNOWN))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Vocabulary:
+        """Reads a file written by `save`; ValueError if it is something else."""
+        try:
+            words = json.loads(Path(path).read_text(encoding="utf-8"))["words"]
+            return cls(tuple(words))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a vocabulary ({error}); write one with Vocabulary.save") from error
+
+    def save(self, path: str | Path) -> None:
+        """Writes the words as JSON, atomically."""
+        write_atomically(path, json.dumps({"words": self.words}, indent=1, ensure_ascii=False).encode())
+
+    def __len__(self) -> int:
+        """V, the number of words with UNK; tokens run from 0 to V."""
+        return len(self.words)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes whenever a word or its token does."""
+        return hashlib.sha256("\n".join(self.words).encode()).hexdigest()[:16]
+
+    @cached_property
+    def tokens(self) -> dict[str, int]:
+        """Word to token."""
+        return {word: token for token, word in enumerate(self.words, 1)}
+
+    def encode(self, sentences: Sequence[str], length: int = MAX_WORDS) -> NDArray[np.int64]:
+        """Tokens (B, L) of sentences; unknown words become UNK, words beyond `length` are cut."""
+        rows = np.zeros((len(sentences), length), dtype=np.int64)
+        unknown = len(self.words)
+        for row, sentence in zip(rows, sentences, strict=True):
+            tokens = [self.tokens.get(word, unknown) for word in split_words(sentence)[:length]]
+            row[: len(tokens)] = tokens
+        return rows
+
+    def decode(self, tokens: Any) -> list[str]:
+        """Sentences of token rows (B, L), each up to its first 0; ValueError for a token beyond V."""
+        rows = np.asarray(tokens)
+        if rows.size and (rows.min() < 0 or rows.max() > len(self.words)):
+            raise ValueError(
+                f"token {rows.max() if rows.max() > len(self.words) else rows.min()} is outside 0..{len(self.words)}; "
+                "decode with the vocabulary that the tokens were made with"
+            )
+        spoken = np.cumprod(rows != 0, axis=1).sum(axis=1)
+        return [
+            " ".join(self.words[token - 1] for token in row[:count])
+            for row, count in zip(rows, spoken, strict=True)
+        ]
