@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def shared_path(*parts: str) -> Path:
-    """A path in the reference data, `$DIALOG_RETRIEVAL_DATA` or `../shared`; skips the test where it is absent."""
+    """A path below `$DIALOG_RETRIEVAL_DATA` or `../shared`; skips the test where there is none."""
     roots = [os.environ.get("DIALOG_RETRIEVAL_DATA"), REPOSITORY.parent / "shared"]
     candidates = [Path(root, *parts) for root in roots if root]
     for candidate in candidates:
