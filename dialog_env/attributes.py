@@ -87,5 +87,7 @@ class AttributeTable:
     def codes(self, name: str) -> NDArray[np.int16]:
         """(N,) codes of one categorical attribute; KeyError where there is none of that name."""
         if name not in self.categorical_names:
-            raise KeyError(f"no categorical attribute {name!r}; there are {', '.join(self.categorical_names)}")
+            raise KeyError(
+                f"no categorical attribute {name!r}; there are {', '.join(self.categorical_names)}"
+            )
         return self.categorical[:, self.categorical_names.index(name)]

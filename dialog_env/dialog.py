@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -103,6 +104,11 @@ class Dialog:
         self.device = torch.device(device)
         self.features = torch.from_numpy(gallery.features).to(self.device)
         self._state: State | None = None
+
+    @cached_property
+    def feature_bound(self) -> float:
+        """1 where all pooled features lie in [-1, 1], as in catalogues built here, else the largest absolute one."""
+        return max(1.0, float(self.features.max()), -float(self.features.min()))
 
     @property
     def state(self) -> State:

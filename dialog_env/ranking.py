@@ -85,7 +85,9 @@ class Ranking(ABC):
             ValueError: more images asked for than there are.
         """
         if not 1 <= count <= self.images:
-            raise ValueError(f"{count} nearest images asked for in a gallery of {self.images}; ask for 1 to {self.images}")
+            raise ValueError(
+                f"{count} nearest images asked for in a gallery of {self.images}; ask for 1 to {self.images}"
+            )
         best_cost: Tensor | None = None
         best: Tensor | None = None
         for start, cost in self.chunks():

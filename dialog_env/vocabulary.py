@@ -44,9 +44,13 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if len(self.words) < 2:
-            raise ValueError("the vocabulary is empty; lower the count threshold or give sentences with words")
+            raise ValueError(
+                "the vocabulary is empty; lower the count threshold or give sentences with words"
+            )
         if self.words[-1] != UNKNOWN:
-            raise ValueError(f"the vocabulary ends with {self.words[-1]!r}; its last word must be {UNKNOWN!r}")
+            raise ValueError(
+                f"the vocabulary ends with {self.words[-1]!r}; its last word must be {UNKNOWN!r}"
+            )
         twice = [word for word, count in Counter(self.words).items() if count > 1]
         if twice:
             raise ValueError(f"the vocabulary has {twice[0]!r} more than once; give every word once")
@@ -64,7 +68,9 @@ class Vocabulary:
             words = json.loads(Path(path).read_text(encoding="utf-8"))["words"]
             return cls(tuple(words))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a vocabulary ({error}); write one with Vocabulary.save") from error
+            raise ValueError(
+                f"{path} is not a vocabulary ({error}); write one with Vocabulary.save"
+            ) from error
 
     def save(self, path: str | Path) -> None:
         """Writes the words as JSON, atomically."""

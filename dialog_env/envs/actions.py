@@ -1,0 +1,109 @@
+"""What an environment's action means: an image, a query, or a score for every image."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from dialog_env.dialog import Dialog, embedded
+from dialog_env.ranking import QueryRanking, Ranking, ScoreRanking
+
+
+class ActionType(Protocol):
+    """Turns a batch of actions into a ranking of the gallery and the images to show."""
+
+    space: spaces.Space[Any]
+
+    def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
+        """The rankings of B actions, and the images to show, or None for the first of each ranking.
+
+        Raises:
+            ValueError: an action of the wrong shape, outside the space, or NaN.
+        """
+        ...
+
+
+class CandidateAction:
+    """The image to show, by gallery position. The gallery is ranked by distance of pooled features to it."""
+
+    def __init__(self, world: Dialog) -> None:
+        self.images = len(world.gallery)
+        self.space = spaces.Discrete(self.images)
+        self.features = embedded(world.gallery, world.device)
+
+    def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
+        """Rankings around the chosen images, and those images."""
+        chosen = torch.as_tensor(np.asarray(actions) if not isinstance(actions, Tensor) else actions)
+        if (
+            chosen.ndim != 1
+            or chosen.is_floating_point()
+            or chosen.is_complex()
+            or chosen.dtype == torch.bool
+        ):
+            raise ValueError(
+                f"a candidate action is one integer for each dialog, not an array of shape {tuple(chosen.shape[1:])} "
+                f"and type {chosen.dtype}; give a gallery position from 0 to {self.images - 1}"
+            )
+        chosen = chosen.to(self.features.embeddings.device, torch.int64)
+        if not bool(((chosen >= 0) & (chosen < self.images)).all()):
+            wrong = int(chosen[(chosen < 0) | (chosen >= self.images)][0])
+            raise ValueError(
+                f"candidate {wrong} is not in the gallery; give a position from 0 to {self.images - 1}"
+            )
+        return QueryRanking(self.features.embeddings[chosen], self.features), chosen
+
+
+class QueryAction:
+    """A point in the space of the pooled features; the nearest image is shown.
+
+    An action is in units of `scale`, the world's `feature_bound`: 1 for catalogues built here, so that
+    `gallery.features[i]` is the action that shows image i.
+    """
+
+    def __init__(self, world: Dialog) -> None:
+        self.features = embedded(world.gallery, world.device)
+        self.scale = world.feature_bound
+        self.space = spaces.Box(-1.0, 1.0, (world.gallery.dimensions,), np.float32)
+
+    def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
+        """Rankings by distance to the queries."""
+        queries = check_box(actions, self.space, "query", self.features.embeddings.device)
+        return QueryRanking(queries * self.scale, self.features), None
+
+
+class ScoreAction:
+    """A score for every image of the gallery, higher first; the image with the highest score is shown."""
+
+    def __init__(self, world: Dialog) -> None:
+        self.device = world.device
+        self.space = spaces.Box(-1.0, 1.0, (len(world.gallery),), np.float32)
+
+    def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
+        """Rankings by score."""
+        return ScoreRanking(check_box(actions, self.space, "score", self.device)), None
+
+
+def check_box(actions: Any, space: spaces.Box, what: str, device: torch.device) -> Tensor:
+    """Actions (B, n) as float32 on the device; ValueError where the shape is wrong or a value is outside [-1, 1]."""
+    values = torch.as_tensor(np.asarray(actions) if not isinstance(actions, Tensor) else actions)
+    if tuple(values.shape[1:]) != space.shape:
+        raise ValueError(f"a {what} action has shape {space.shape}, not {tuple(values.shape[1:])}")
+    values = values.to(device, torch.float32)
+    if not bool((values.abs() <= 1).all()):
+        wrong = values[~(values.abs() <= 1)][0].item()
+        raise ValueError(
+            f"a {what} action contains {wrong}; give finite numbers from -1 to 1 (scale or clip them)"
+        )
+    return values
+
+
+ACTIONS: dict[str, type[CandidateAction] | type[QueryAction] | type[ScoreAction]] = {
+    "candidate": CandidateAction,
+    "query": QueryAction,
+    "score": ScoreAction,
+}
+"""Value of the keyword `action` to its meaning."""

@@ -1,0 +1,166 @@
+"""What the single and the vector environment share: a batch of dialogs behind actions, observations and rewards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dialog_env import catalogs
+from dialog_env.catalog import Catalog
+from dialog_env.dialog import TURNS, Dialog, Observation, embedded
+from dialog_env.envs.actions import ACTIONS
+from dialog_env.envs.observations import OBSERVATIONS, observation_space
+from dialog_env.envs.rewards import REWARDS
+from dialog_env.ranking import QueryRanking, Standing
+from dialog_env.user_simulator import UserSimulator, make_simulator
+
+DEFAULT_CATALOG = "synthetic"
+DEFAULT_SIMULATOR = "describer"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keywords of the environment; `DialogRetrievalEnv` says what they mean."""
+
+    catalog: str | Path | Catalog = DEFAULT_CATALOG
+    split: str = "train"
+    simulator: str | UserSimulator = DEFAULT_SIMULATOR
+    simulator_settings: dict[str, Any] = field(default_factory=dict)
+    action: str = "candidate"
+    observation: str = "features"
+    reward: str = "percentile"
+    turns: int = TURNS
+    stop_when_found: bool = False
+    reveal_target: bool = False
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for keyword, known in (("action", ACTIONS), ("observation", OBSERVATIONS), ("reward", REWARDS)):
+            if getattr(self, keyword) not in known:
+                raise ValueError(
+                    f"{keyword}={getattr(self, keyword)!r} is not known; choose one of {', '.join(known)}"
+                )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The result of one step of B dialogs."""
+
+    observation: Observation
+    reward: Tensor
+    over: Tensor
+    rank: Tensor
+
+
+class Core:
+    """A world, with what actions mean, how candidates are shown, and what turns are worth.
+
+    Args:
+        settings: the keywords of the environment.
+
+    Raises:
+        ValueError: an unknown keyword value, catalogue, split or simulator.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.gallery = open_gallery(settings.catalog, settings.split)
+        self.simulator = open_simulator(settings, self.gallery)
+        self.world = Dialog(
+            self.gallery,
+            self.simulator,
+            turns=settings.turns,
+            stop_when_found=settings.stop_when_found,
+            device=settings.device,
+        )
+        self.action = ACTIONS[settings.action](self.world)
+        self.image = OBSERVATIONS[settings.observation](self.world)
+        self.reward = REWARDS[settings.reward]()
+        self.observation_space = observation_space(self.image, len(self.simulator.vocabulary), settings.turns)
+        self.keeps_standing = self.reward.needs_last or settings.reveal_target
+        self.features = embedded(self.gallery, self.world.device)
+        self.last: Standing | None = None
+
+    def draw(self, generator: np.random.Generator) -> tuple[int, int]:
+        """A target and a first candidate, uniform and different; ValueError in a gallery of one image."""
+        images = len(self.gallery)
+        if images < 2:
+            raise ValueError("the gallery has one image only; a dialog needs at least two")
+        target = int(generator.integers(images))
+        return target, (target + int(generator.integers(1, images))) % images
+
+    def begin(self, targets: Tensor, candidates: Tensor, where: Tensor | None = None) -> Observation:
+        """Begins the dialogs `where` (B,), or all."""
+        observation = self.world.reset(targets, candidates, where)
+        if self.keeps_standing:
+            fresh = QueryRanking(observation.features, self.features).standing(self.world.state.target)
+            self.last = fresh if where is None or self.last is None else _merge(where, fresh, self.last)
+        return observation
+
+    def advance(self, actions: Any) -> Turn:
+        """One turn of every dialog.
+
+        Raises:
+            ValueError: an action of the wrong batch or shape, outside its space, or NaN; nothing has changed then.
+        """
+        ranking, candidates = self.action.decide(actions)
+        observation, outcome = self.world.step(ranking, candidates)
+        reward = self.reward.turn(outcome.standing, self.last, outcome.found)
+        if self.settings.stop_when_found:
+            unused = torch.where(outcome.over, self.settings.turns - observation.turn, 0)
+            reward = reward + self.reward.saved(outcome.standing, unused)
+        if self.keeps_standing:
+            self.last = outcome.standing
+        return Turn(observation, reward, outcome.over, outcome.standing.rank())
+
+
+def _merge(where: Tensor, fresh: Standing, old: Standing) -> Standing:
+    closer = torch.where(where, fresh.closer, old.closer)
+    return Standing(closer, torch.where(where, fresh.equal, old.equal), fresh.images)
+
+
+def open_gallery(catalog: str | Path | Catalog, split: str) -> Catalog:
+    """A split of a catalogue given by name, by file or as it is; opened once for all environments of a process."""
+    if isinstance(catalog, Catalog):
+        return catalog if split == catalog.split_name else catalog.split(split)
+    path = Path(catalog)
+    return _open_gallery(str(catalog), split, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=16)
+def _open_gallery(catalog: str, split: str, modified: int) -> Catalog:
+    return catalogs.load(catalog).split(split)
+
+
+def open_simulator(settings: Settings, gallery: Catalog) -> UserSimulator:
+    """The user simulator that the settings name; one for all environments of a process that share the gallery."""
+    if not isinstance(settings.simulator, str):
+        return settings.simulator
+    keywords = tuple(sorted(settings.simulator_settings.items()))
+    return _open_simulator(settings.simulator, _Same(gallery), settings.device, keywords)
+
+
+@lru_cache(maxsize=16)
+def _open_simulator(
+    spec: str, gallery: _Same, device: str, keywords: tuple[tuple[str, Any], ...]
+) -> UserSimulator:
+    return make_simulator(spec, gallery.catalog, device=device, **dict(keywords))
+
+
+class _Same:
+    """A gallery as a key: equal where the fingerprints are."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+
+    def __hash__(self) -> int:
+        return hash(self.catalog.fingerprint)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.catalog.fingerprint == self.catalog.fingerprint

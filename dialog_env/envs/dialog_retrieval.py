@@ -1,0 +1,227 @@
+"""DialogRetrieval-v0: the dialog as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dialog_env.catalog import Catalog
+from dialog_env.dialog import TURNS, Observation
+from dialog_env.envs.core import DEFAULT_CATALOG, DEFAULT_SIMULATOR, Core, Settings
+from dialog_env.rendering import Shown, as_text, dialog_row
+from dialog_env.user_simulator import UserSimulator
+
+
+class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
+    """Find the image that a person has in mind, from what they say about the images you show.
+
+    ## Description
+
+    A simulated person has one image of a gallery in mind, the target. The environment shows a first candidate, drawn
+    at random, with the person's feedback on it: in words, how the target differs from it ("is red and has a higher
+    heel"). The agent answers with another candidate, hears the feedback on that one, and so on for five turns.
+    The task is that of Guo et al., *Dialog-based Interactive Image Retrieval*, NeurIPS 2018.
+
+    ## Action space
+
+    | `action=` | space | meaning |
+    |---|---|---|
+    | `"candidate"` | `Discrete(N)` | the gallery position of the image to show |
+    | `"query"` | `Box(-1, 1, (D,), float32)` | a point in feature space; the nearest image is shown |
+    | `"score"` | `Box(-1, 1, (N,), float32)` | a score for every image; the highest is shown |
+
+    Every action is a ranking of the gallery: by distance of pooled features to the candidate or to the query, or by
+    score.
+
+    ## Observation space
+
+    A `Dict`:
+
+    | key | space | meaning |
+    |---|---|---|
+    | `"image"` | `Box(-1, 1, (D,), float32)` | the candidate's pooled features, with `observation="features"` |
+    | | `Box(0, 255, (H, W, 3), uint8)` | its picture, with `observation="pixels"` |
+    | `"feedback"` | `Box(0, V, (16,), int64)` | tokens of the feedback on it, 0 = padding and end |
+    | `"turn"` | `Discrete(T + 1)` | turns taken so far |
+
+    ## Rewards
+
+    | `reward=` | each turn pays |
+    |---|---|
+    | `"percentile"` | the target's ranking percentile, in [0, 1]: 1 - rank / N, ties counted half |
+    | `"change"` | its rise since the turn before |
+    | `"log_rank"` | -log(1 + rank) |
+    | `"found"` | 1 if the image shown is the target, else 0 |
+
+    ## Starting state
+
+    Target and first candidate are uniform and different. `reset(options={"target": position, "candidate": position})`
+    sets either.
+
+    ## Episode end
+
+    The episode terminates after `turns` turns. With `stop_when_found=True` it also terminates when the target is
+    shown, and the turns saved are paid as if each had percentile 1, so that finding early never costs return.
+    After the last turn nobody is asked: the feedback is empty.
+
+    ## Info
+
+    `sentence` is the feedback as text, `candidate` the gallery position of the image shown and `id` its id. With
+    `reveal_target=True` also `target` (position) and `rank` (0-based; at reset under the order by distance to the first
+    candidate).
+
+    ## Arguments
+
+    ```python
+    >>> import gymnasium as gym
+    >>> import dialog_env
+    >>> env = gym.make("DialogRetrieval-v0", action="query", turns=3)
+    >>> observation, info = env.reset(seed=1)
+    >>> env.action_space.shape == observation["image"].shape
+    True
+
+    ```
+
+    | argument | default | meaning |
+    |---|---|---|
+    | `catalog` | `"synthetic"` | a catalogue's name or file, or a `Catalog` |
+    | `split` | `"train"` | the split that is the gallery; `"all"` for every image |
+    | `simulator` | `"describer"` | the user: a registered name, `name:argument`, or a `UserSimulator` built for the gallery |
+    | `simulator_settings` | `None` | keywords for a simulator given by name |
+    | `action`, `observation`, `reward` | `"candidate"`, `"features"`, `"percentile"` | see above |
+    | `turns` | `5` | T |
+    | `stop_when_found` | `False` | see above |
+    | `reveal_target` | `False` | puts target and rank into `info`, and the target into pictures |
+    | `device` | `"cpu"` | where catalogue, simulator and world live |
+    | `render_mode` | `None` | `"rgb_array"` (a picture of the dialog so far) or `"ansi"` (the dialog as text) |
+
+    ## Version history
+
+    * v0: first version.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 1}
+
+    def __init__(
+        self,
+        catalog: str | Path | Catalog = DEFAULT_CATALOG,
+        split: str = "train",
+        simulator: str | UserSimulator = DEFAULT_SIMULATOR,
+        simulator_settings: dict[str, Any] | None = None,
+        action: str = "candidate",
+        observation: str = "features",
+        reward: str = "percentile",
+        turns: int = TURNS,
+        stop_when_found: bool = False,
+        reveal_target: bool = False,
+        device: str = "cpu",
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(
+                f"render_mode={render_mode!r} is not known; choose one of {', '.join(self.metadata['render_modes'])}"
+            )
+        self.core = Core(
+            Settings(
+                catalog=catalog,
+                split=split,
+                simulator=simulator,
+                simulator_settings=simulator_settings or {},
+                action=action,
+                observation=observation,
+                reward=reward,
+                turns=turns,
+                stop_when_found=stop_when_found,
+                reveal_target=reveal_target,
+                device=device,
+            )
+        )
+        self.action_space = self.core.action.space
+        self.observation_space = self.core.observation_space
+        self.render_mode = render_mode
+        self._shown: list[Shown] = []
+        self._running = False
+
+    @property
+    def gallery(self) -> Catalog:
+        """The images that can be shown, with their ids, features and pictures."""
+        return self.core.gallery
+
+    @property
+    def simulator(self) -> UserSimulator:
+        """The user, with its vocabulary."""
+        return self.core.simulator
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Begins a dialog; ValueError for options other than positions of `target` and `candidate`."""
+        super().reset(seed=seed)
+        chosen = dict(zip(("target", "candidate"), self.core.draw(self.np_random), strict=True))
+        for name, position in (options or {}).items():
+            if name not in chosen or not 0 <= int(position) < len(self.gallery):
+                raise ValueError(
+                    f"options={options!r} is not understood; give 'target' and 'candidate' as positions "
+                    f"from 0 to {len(self.gallery) - 1}"
+                )
+            chosen[name] = int(position)
+        device = self.core.world.device
+        target, candidate = (torch.tensor([chosen[name]], device=device) for name in ("target", "candidate"))
+        observation = self.core.begin(target, candidate)
+        rank = float(self.core.last.rank()[0]) if self.core.last is not None else None
+        self._shown = []
+        self._running = True
+        return self._observe(observation), self._inform(observation, rank)
+
+    def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """One turn; ValueError for an action outside the space, RuntimeError before a reset or after the end."""
+        if not self._running:
+            raise RuntimeError("there is no dialog to go on with; call reset first, and again after each end")
+        turn = self.core.advance(np.asarray(action)[None])
+        over = bool(turn.over[0])
+        self._running = not over
+        observation = self._observe(turn.observation)
+        info = self._inform(turn.observation, float(turn.rank[0]))
+        return observation, float(turn.reward[0]), over, False, info
+
+    def render(self) -> Any:
+        """The dialog so far: a picture (H, W, 3) uint8, or text; None without a render mode."""
+        if self.render_mode is None:
+            return None
+        if not self._shown:
+            raise RuntimeError("there is nothing to show; call reset before render")
+        revealed = self.core.settings.reveal_target
+        target = int(self.core.world.state.target[0]) if revealed else None
+        if self.render_mode == "ansi":
+            return as_text(self.gallery, self._shown, target)
+        return np.asarray(dialog_row(self.gallery, self._shown, target, self.core.settings.turns + 1))
+
+    def _observe(self, observation: Observation) -> dict[str, Any]:
+        return {
+            "image": row(self.core.image.observe(observation)),
+            "feedback": row(observation.feedback),
+            "turn": np.int64(observation.turn[0].item()),
+        }
+
+    def _inform(self, observation: Observation, rank: float | None) -> dict[str, Any]:
+        candidate = int(observation.candidate[0])
+        sentence = self.simulator.vocabulary.decode(observation.feedback.cpu().numpy())[0]
+        info: dict[str, Any] = {
+            "sentence": sentence,
+            "candidate": candidate,
+            "id": str(self.gallery.ids[candidate]),
+        }
+        if self.core.settings.reveal_target:
+            info |= {"target": int(self.core.world.state.target[0]), "rank": rank}
+        self._shown.append(Shown(candidate, sentence, rank if self.core.settings.reveal_target else None))
+        return info
+
+
+def row(batch: Any) -> NDArray[Any]:
+    """A copy of the only row of a batch, as numpy."""
+    return np.array(batch[0].cpu().numpy() if isinstance(batch, torch.Tensor) else batch[0])

@@ -1,0 +1,109 @@
+"""What the protocol reports: one function a metric, each from a record alone (DESIGN 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dialog_env.protocol import Record
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number for each dialog, and how many dialogs make one.
+
+    Args:
+        of: from a record to (M, T) values, one a turn, or (M,) values, one a dialog.
+        summary: what makes one number of M: the mean, or the median.
+        higher_is_better: the direction.
+    """
+
+    of: Callable[[Record], Values]
+    summary: Callable[..., Values] = np.mean
+    higher_is_better: bool = True
+
+
+def percentile(record: Record) -> Values:
+    """(M, T) ranking percentile, 0 to 100: 100 (1 - rank / N)."""
+    return 100 * (1 - record.rank / record.images)
+
+
+def rank(record: Record) -> Values:
+    """(M, T) 1-based rank."""
+    return record.rank + 1
+
+
+def recall_at(count: int) -> Callable[[Record], Values]:
+    """(M, T) 100 where the target is among the first `count` images, else 0."""
+    return lambda record: 100.0 * (record.rank < count)
+
+
+def cumulative_hits_at(count: int) -> Callable[[Record], Values]:
+    """(M, T) 100 where the target has been among the first `count` images at this or an earlier turn."""
+    return lambda record: 100.0 * np.logical_or.accumulate(record.rank < count, axis=1)
+
+
+def reciprocal_rank(record: Record) -> Values:
+    """(M, T) 100 / 1-based rank; its mean is the MRR."""
+    return 100 / (record.rank + 1)
+
+
+def ndcg_at(count: int) -> Callable[[Record], Values]:
+    """(M, T) 100 / log2(1 + 1-based rank) within the first `count` images: NDCG with one relevant image."""
+    return lambda record: np.where(record.rank < count, 100 / np.log2(record.rank + 2), 0.0)
+
+
+def success_at(level: float) -> Callable[[Record], Values]:
+    """(M, T) 100 where the ranking percentile is at least `level`."""
+    return lambda record: 100.0 * (percentile(record) >= level)
+
+
+def repeat_rate(record: Record) -> Values:
+    """(M, T) 100 where the image shown at a turn was shown before in that dialog."""
+    shown = record.shown
+    repeated = [
+        (shown[:, :turn] == shown[:, turn : turn + 1]).any(axis=1) for turn in range(1, shown.shape[1])
+    ]
+    return 100.0 * np.stack(repeated, axis=1)
+
+
+def turns_to_success(record: Record) -> Values:
+    """(M,) first turn whose percentile is at least 95; T + 1 where there is none."""
+    reached = percentile(record) >= 95
+    return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, record.turns + 1).astype(np.float64)
+
+
+def best_log_rank_integral(record: Record) -> Values:
+    """(M,) BRI = (1/2T) log(pi_0 pi_T) + (1/T) sum_{t=1..T-1} log pi_t, pi_t the best 1-based rank so far.
+
+    Lower is better (Lee et al., ACL 2024). pi_0 is the rank by distance to the first candidate.
+    """
+    ranks = np.concatenate([record.initial_rank[:, None], record.rank], axis=1) + 1
+    best = np.log(np.minimum.accumulate(ranks, axis=1))
+    ends = (best[:, 0] + best[:, -1]) / (2 * record.turns)
+    return ends + best[:, 1:-1].sum(axis=1) / record.turns
+
+
+METRICS: dict[str, Metric] = {
+    "percentile": Metric(percentile),
+    "mean rank": Metric(rank, higher_is_better=False),
+    "median rank": Metric(rank, np.median, higher_is_better=False),
+    "R@1": Metric(recall_at(1)),
+    "R@5": Metric(recall_at(5)),
+    "R@10": Metric(recall_at(10)),
+    "R@50": Metric(recall_at(50)),
+    "Hits@10": Metric(cumulative_hits_at(10)),
+    "MRR": Metric(reciprocal_rank),
+    "NDCG@10": Metric(ndcg_at(10)),
+    "success@90": Metric(success_at(90)),
+    "success@95": Metric(success_at(95)),
+    "repeat rate": Metric(repeat_rate, higher_is_better=False),
+    "turns to success": Metric(turns_to_success, higher_is_better=False),
+    "BRI": Metric(best_log_rank_integral, higher_is_better=False),
+}
+"""Name to metric; those in percent run from 0 to 100."""

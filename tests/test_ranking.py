@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dialog_env import ranking
+from dialog_env.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
+
+
+def literal_standing(queries, embeddings, targets):
+    """A loop over queries: the definition."""
+    closer, equal = [], []
+    for query, target in zip(queries.double(), targets, strict=True):
+        distance = (embeddings.double() - query).square().sum(dim=1)
+        closer.append(int((distance < distance[target] - 1e-9).sum()))
+        equal.append(int(((distance - distance[target]).abs() <= 1e-9).sum()))
+    return closer, equal
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 9), st.integers(2, 60), st.integers(1, 5))
+def test_ranks_equal_a_loop_over_queries_with_many_ties(seed, batch, images, dimensions):
+    generator = torch.Generator().manual_seed(seed)
+    embeddings = torch.randint(-2, 3, (images, dimensions), generator=generator).float()
+    queries = torch.randint(-2, 3, (batch, dimensions), generator=generator).float()
+    targets = torch.randint(images, (batch,), generator=generator)
+    standing = QueryRanking(queries, EmbeddedGallery(embeddings)).standing(targets)
+    closer, equal = literal_standing(queries, embeddings, targets)
+    assert standing.closer.tolist() == closer
+    assert standing.equal.tolist() == equal
+
+
+def test_ties_count_half_and_strict_ranks_ignore_them():
+    standing = ScoreRanking(torch.zeros(1, 11)).standing(torch.tensor([3]))
+    assert standing.rank().item() == 5
+    assert standing.rank("strict").item() == 0
+    assert standing.percentile().item() == pytest.approx(1 - 5 / 11)
+
+
+@pytest.mark.parametrize("elements", [64, 999, 5_000, 10**7])
+def test_no_rank_and_no_nearest_image_depends_on_the_chunk(monkeypatch, elements):
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.randn(500, 16, generator=generator)
+    embeddings[250:] = embeddings[:250]
+    queries, targets = (
+        torch.randn(32, 16, generator=generator),
+        torch.randint(500, (32,), generator=generator),
+    )
+    whole = QueryRanking(queries, EmbeddedGallery(embeddings))
+    standing, nearest = whole.standing(targets), whole.top(7)
+    assert (standing.equal == 2).all()
+    monkeypatch.setattr(ranking, "CHUNK_ELEMENTS", elements)
+    cut = QueryRanking(queries, EmbeddedGallery(embeddings))
+    assert torch.equal(cut.standing(targets).closer, standing.closer)
+    assert torch.equal(cut.standing(targets).equal, standing.equal)
+    assert torch.equal(cut.top(7), nearest)
+
+
+def test_no_rank_depends_on_the_batch():
+    generator = torch.Generator().manual_seed(1)
+    embeddings = torch.randn(300, 256, generator=generator)
+    gallery = EmbeddedGallery(torch.cat([embeddings, embeddings]))
+    queries, targets = (
+        torch.randn(64, 256, generator=generator),
+        torch.randint(600, (64,), generator=generator),
+    )
+    together = QueryRanking(queries, gallery).standing(targets)
+    for row in range(64):
+        alone = QueryRanking(queries[row : row + 1], gallery).standing(targets[row : row + 1])
+        assert alone.closer.item() == together.closer[row].item()
+        assert alone.equal.item() == together.equal[row].item() == 2
+
+
+def test_an_image_is_its_own_nearest_and_level_only_with_its_copies():
+    generator = torch.Generator().manual_seed(2)
+    embeddings = torch.randn(200, 64, generator=generator) * 0.01 + 5
+    embeddings[150] = embeddings[20]
+    gallery = EmbeddedGallery(embeddings)
+    own = QueryRanking(embeddings, gallery)
+    standing = own.standing(torch.arange(200))
+    assert standing.closer.tolist() == [0] * 200
+    assert standing.equal.tolist() == [2 if row in (20, 150) else 1 for row in range(200)]
+
+
+def test_the_lower_position_wins_a_tie_among_the_nearest():
+    scores = torch.tensor([[1.0, 3.0, 2.0, 3.0, 2.0, 2.0]])
+    assert ScoreRanking(scores).top(1).tolist() == [[1]]
+    assert ScoreRanking(scores).top(4).tolist() == [[1, 3, 2, 4]]
+    assert ScoreRanking(scores).top(6).tolist() == [[1, 3, 2, 4, 5, 0]]
+
+
+def test_excluded_images_are_never_among_the_nearest(monkeypatch):
+    generator = torch.Generator().manual_seed(3)
+    gallery = EmbeddedGallery(torch.randn(90, 4, generator=generator))
+    queries = torch.randn(5, 4, generator=generator)
+    first = QueryRanking(queries, gallery).top(6)
+    excluded = torch.cat([first[:, :2], torch.full((5, 1), -1)], dim=1)
+    monkeypatch.setattr(ranking, "CHUNK_ELEMENTS", 100)
+    assert torch.equal(
+        QueryRanking(queries, EmbeddedGallery(gallery.embeddings)).top(4, excluded), first[:, 2:]
+    )
+
+
+def test_more_nearest_images_than_there_are_is_refused():
+    with pytest.raises(ValueError, match="gallery of 3"):
+        ScoreRanking(torch.zeros(1, 3)).top(4)
+
+
+def test_a_memory_mapped_gallery_is_searched(tmp_path):
+    values = np.random.default_rng(0).normal(size=(1000, 8)).astype(np.float32)
+    np.save(tmp_path / "features.npy", values)
+    mapped = torch.from_numpy(np.load(tmp_path / "features.npy", mmap_mode="c"))
+    targets = torch.arange(0, 1000, 100)
+    standing = QueryRanking(torch.from_numpy(values[targets]), EmbeddedGallery(mapped)).standing(targets)
+    assert standing.closer.tolist() == [0] * 10
