@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
+from agents.checkpoints import Saved
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Observation
 from dialog_env.ranking import Ranking
 from dialog_env.user_simulator import UserSimulator
+from dialog_env.vocabulary import Vocabulary
 
 Memory = Any
 """What an agent carries from turn to turn: a tensor of B rows, or None."""
+
+AGENT_FILE = "agent.safetensors"
 
 
 @dataclass(frozen=True)
@@ -43,15 +49,50 @@ class Lesson:
     validation_simulator: UserSimulator
 
 
+@dataclass(frozen=True)
+class NoArgs:
+    """Settings of an agent that has none."""
+
+
 class Agent(ABC):
     """From an observation to scores over the gallery, batched (DESIGN 3).
 
     Use: `bind` a gallery, `begin` a batch of dialogs, then `act` once a turn with the memory of the turn before.
     Nothing of the target reaches an agent outside `train`.
+
+    Attributes:
+        name: as in `agents.AGENTS`.
+        trainable: whether `train` does anything.
+        vocabulary: the words that it reads, None where it reads none.
+        Args: the dataclass of its settings.
+        configurations: name to the settings that differ from the defaults; the defaults are "released".
     """
 
     name: ClassVar[str]
     trainable: ClassVar[bool] = False
+    Args: ClassVar[type[Any]] = NoArgs
+    configurations: ClassVar[dict[str, dict[str, Any]]] = {"released": {}}
+    vocabulary: Vocabulary | None = None
+
+    @classmethod
+    @abstractmethod
+    def create(
+        cls, args: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
+    ) -> Agent:
+        """A new agent; `agents.create` is the comfortable way.
+
+        Args:
+            args: an instance of `Args`.
+            dimensions: D of the galleries, where the agent needs to know it.
+            vocabulary: of the user simulator, where the agent reads feedback.
+            seed: of all that it draws.
+            device: where it lives.
+        """
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, saved: Saved, folder: Path, device: str) -> Agent:
+        """The agent that `save` wrote into `folder`; `agents.load` is the comfortable way."""
 
     @abstractmethod
     def bind(self, gallery: Catalog) -> None:
@@ -77,3 +118,18 @@ class Agent(ABC):
     @abstractmethod
     def save(self, folder: str | Path) -> None:
         """Writes what `agents.load` needs, atomically."""
+
+    def check_user(self, simulator: UserSimulator) -> None:
+        """Refuses, with a ValueError, a user whose words the agent does not know."""
+        if self.vocabulary is not None and self.vocabulary.fingerprint != simulator.vocabulary.fingerprint:
+            raise ValueError(
+                f"agent {self.name} reads a vocabulary of {len(self.vocabulary)} words "
+                f"({self.vocabulary.fingerprint}) and user {simulator.id} speaks another of "
+                f"{len(simulator.vocabulary)} ({simulator.vocabulary.fingerprint}); use the user it was trained with"
+            )
+
+
+def generator_for(seed: int, purpose: str) -> torch.Generator:
+    """A generator on the CPU whose stream differs from those of other seeds and other purposes."""
+    digest = hashlib.sha256(f"{seed}:{purpose}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -87,7 +87,5 @@ class AttributeTable:
     def codes(self, name: str) -> NDArray[np.int16]:
         """(N,) codes of one categorical attribute; KeyError where there is none of that name."""
         if name not in self.categorical_names:
-            raise KeyError(
-                f"no categorical attribute {name!r}; there are {', '.join(self.categorical_names)}"
-            )
+            raise KeyError(f"no categorical attribute {name!r}; there are {', '.join(self.categorical_names)}")
         return self.categorical[:, self.categorical_names.index(name)]

@@ -52,7 +52,8 @@ class Contents:
         fingerprint: changes whenever any of the above does; computed where empty.
 
     Raises:
-        ValueError: duplicate ids, shapes that disagree, NaN or infinite features, an empty split or positions outside 0..N-1.
+        ValueError: duplicate ids, shapes that disagree, NaN or infinite features, an empty split or one
+            with positions outside 0..N-1.
     """
 
     name: str
@@ -94,9 +95,7 @@ class Contents:
             )
         for split, positions in self.splits.items():
             if not len(positions):
-                raise ValueError(
-                    f"split {split!r} of catalogue {self.name!r} is empty; give it images or leave it out"
-                )
+                raise ValueError(f"split {split!r} of catalogue {self.name!r} is empty; give it images or leave it out")
             if positions.min() < 0 or positions.max() >= size or len(np.unique(positions)) != len(positions):
                 raise ValueError(
                     f"split {split!r} of catalogue {self.name!r} has positions outside 0..{size - 1} or twice; "
@@ -145,9 +144,7 @@ class Catalog:
     def open(cls, path: str | Path) -> Catalog:
         """A catalogue file; FileNotFoundError where there is none, ValueError where it cannot be read."""
         if not Path(path).is_file():
-            raise FileNotFoundError(
-                f"no catalogue at {path}; build one with `python -m dialog_env.catalogs build`"
-            )
+            raise FileNotFoundError(f"no catalogue at {path}; build one with `python -m dialog_env.catalogs build`")
         catalog = cls(path)
         _ = catalog._contents
         return catalog
@@ -179,9 +176,7 @@ class Catalog:
         """Changes whenever an image, a feature, an attribute or the selection does."""
         if self._positions is None:
             return self._contents.fingerprint
-        return hashlib.sha256(self._contents.fingerprint.encode() + self._positions.tobytes()).hexdigest()[
-            :16
-        ]
+        return hashlib.sha256(self._contents.fingerprint.encode() + self._positions.tobytes()).hexdigest()[:16]
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -255,7 +250,8 @@ class Catalog:
             return Catalog(self._path or self._contents, None)
         if name not in self._contents.splits:
             raise ValueError(
-                f"catalogue {self.name!r} has no split {name!r}; choose one of {', '.join(['all', *self._contents.splits])}"
+                f"catalogue {self.name!r} has no split {name!r}; "
+                f"choose one of {', '.join(['all', *self._contents.splits])}"
             )
         return self._select(self._contents.splits[name], name)
 
@@ -279,9 +275,7 @@ class Catalog:
     def image(self, position: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """The picture (H, W, 3) uint8 at a gallery position; ValueError where the catalogue has no pictures."""
         if self._contents.images is None:
-            raise ValueError(
-                f"catalogue {self.name!r} has no pictures; build it from images to see or observe pixels"
-            )
+            raise ValueError(f"catalogue {self.name!r} has no pictures; build it from images to see or observe pixels")
         row = int(position if self._positions is None else self._positions[position])
         return self._contents.images.image(row, size)
 
@@ -292,18 +286,14 @@ class Catalog:
     def write(self, path: str | Path) -> None:
         """Stores the whole catalogue in one HDF5 file, atomically; a selection cannot be written."""
         if self._positions is not None:
-            raise ValueError(
-                "only a whole catalogue can be written; write the one that this split was taken from"
-            )
+            raise ValueError("only a whole catalogue can be written; write the one that this split was taken from")
         write_contents(self._contents, path)
 
 
 def write_contents(contents: Contents, path: str | Path) -> None:
     """Writes the HDF5 file of the layout above, beside `path`, then renames."""
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update(
-            format=FORMAT, version=VERSION, name=contents.name, fingerprint=contents.fingerprint
-        )
+        file.attrs.update(format=FORMAT, version=VERSION, name=contents.name, fingerprint=contents.fingerprint)
         file.attrs["provenance"] = json.dumps(contents.provenance)
         file.create_dataset("ids", data=[str(name) for name in contents.ids], dtype=h5py.string_dtype())
         file.create_dataset("features", data=contents.features)
@@ -342,9 +332,7 @@ def read_contents(path: Path) -> Contents:
             f"{path} cannot be read as HDF5 ({error}); it is truncated or of another kind, build it again"
         ) from error
     if file.attrs.get("format") != FORMAT:
-        raise ValueError(
-            f"{path} is not a catalogue file; build one with `python -m dialog_env.catalogs build`"
-        )
+        raise ValueError(f"{path} is not a catalogue file; build one with `python -m dialog_env.catalogs build`")
     if file.attrs["version"] != VERSION:
         raise ValueError(
             f"{path} has catalogue version {file.attrs['version']} and this release reads {VERSION}; build it again"

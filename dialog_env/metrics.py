@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dialog_env.protocol import Record
 
-Values = NDArray[np.float64]
+Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,7 @@ def success_at(level: float) -> Callable[[Record], Values]:
 def repeat_rate(record: Record) -> Values:
     """(M, T) 100 where the image shown at a turn was shown before in that dialog."""
     shown = record.shown
-    repeated = [
-        (shown[:, :turn] == shown[:, turn : turn + 1]).any(axis=1) for turn in range(1, shown.shape[1])
-    ]
+    repeated = [(shown[:, :turn] == shown[:, turn : turn + 1]).any(axis=1) for turn in range(1, shown.shape[1])]
     return 100.0 * np.stack(repeated, axis=1)
 
 

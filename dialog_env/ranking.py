@@ -33,7 +33,7 @@ class Standing:
     images: int
 
     def rank(self, ties: str = "half") -> Tensor:
-        """(B,) 0-based rank: closer + (equal - 1) / 2 as float32, or `closer` alone with ties="strict" (as released)."""
+        """(B,) 0-based rank: closer + (equal - 1) / 2 as float32, or `closer` alone with ties="strict"."""
         if ties == "strict":
             return self.closer.float()
         return self.closer + (self.equal - 1) / 2
@@ -160,7 +160,7 @@ class EmbeddedGallery:
 
     def __init__(self, embeddings: Tensor) -> None:
         self.embeddings = embeddings.detach()
-        images, dimensions = embeddings.shape
+        dimensions = embeddings.shape[1]
         self.rows = max(1, CHUNK_ELEMENTS // max(dimensions, 1))
 
     def __len__(self) -> int:

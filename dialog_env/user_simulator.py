@@ -46,7 +46,7 @@ SIMULATORS: dict[str, str] = {
     "describer": "simulators.describer:Describer",
     "captioner": "simulators.captioner:CaptioningUser",
 }
-"""Name to `module:class`; the class is called with the gallery and keywords, or its `from_spec` with what follows a colon."""
+"""Name to `module:class`; the class is called with the gallery and keywords."""
 
 
 def register_simulator(name: str, entry_point: str) -> None:

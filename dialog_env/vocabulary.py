@@ -44,13 +44,9 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if len(self.words) < 2:
-            raise ValueError(
-                "the vocabulary is empty; lower the count threshold or give sentences with words"
-            )
+            raise ValueError("the vocabulary is empty; lower the count threshold or give sentences with words")
         if self.words[-1] != UNKNOWN:
-            raise ValueError(
-                f"the vocabulary ends with {self.words[-1]!r}; its last word must be {UNKNOWN!r}"
-            )
+            raise ValueError(f"the vocabulary ends with {self.words[-1]!r}; its last word must be {UNKNOWN!r}")
         twice = [word for word, count in Counter(self.words).items() if count > 1]
         if twice:
             raise ValueError(f"the vocabulary has {twice[0]!r} more than once; give every word once")
@@ -68,9 +64,7 @@ class Vocabulary:
             words = json.loads(Path(path).read_text(encoding="utf-8"))["words"]
             return cls(tuple(words))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path} is not a vocabulary ({error}); write one with Vocabulary.save"
-            ) from error
+            raise ValueError(f"{path} is not a vocabulary ({error}); write one with Vocabulary.save") from error
 
     def save(self, path: str | Path) -> None:
         """Writes the words as JSON, atomically."""
@@ -103,12 +97,12 @@ class Vocabulary:
         """Sentences of token rows (B, L), each up to its first 0; ValueError for a token beyond V."""
         rows = np.asarray(tokens)
         if rows.size and (rows.min() < 0 or rows.max() > len(self.words)):
+            wrong = rows.max() if rows.max() > len(self.words) else rows.min()
             raise ValueError(
-                f"token {rows.max() if rows.max() > len(self.words) else rows.min()} is outside 0..{len(self.words)}; "
+                f"token {wrong} is outside 0..{len(self.words)}; "
                 "decode with the vocabulary that the tokens were made with"
             )
         spoken = np.cumprod(rows != 0, axis=1).sum(axis=1)
         return [
-            " ".join(self.words[token - 1] for token in row[:count])
-            for row, count in zip(rows, spoken, strict=True)
+            " ".join(self.words[token - 1] for token in row[:count]) for row, count in zip(rows, spoken, strict=True)
         ]

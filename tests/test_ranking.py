@@ -97,9 +97,7 @@ def test_excluded_images_are_never_among_the_nearest(monkeypatch):
     first = QueryRanking(queries, gallery).top(6)
     excluded = torch.cat([first[:, :2], torch.full((5, 1), -1)], dim=1)
     monkeypatch.setattr(ranking, "CHUNK_ELEMENTS", 100)
-    assert torch.equal(
-        QueryRanking(queries, EmbeddedGallery(gallery.embeddings)).top(4, excluded), first[:, 2:]
-    )
+    assert torch.equal(QueryRanking(queries, EmbeddedGallery(gallery.embeddings)).top(4, excluded), first[:, 2:])
 
 
 def test_more_nearest_images_than_there_are_is_refused():

@@ -38,12 +38,7 @@ class CandidateAction:
     def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
         """Rankings around the chosen images, and those images."""
         chosen = torch.as_tensor(np.asarray(actions) if not isinstance(actions, Tensor) else actions)
-        if (
-            chosen.ndim != 1
-            or chosen.is_floating_point()
-            or chosen.is_complex()
-            or chosen.dtype == torch.bool
-        ):
+        if chosen.ndim != 1 or chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool:
             raise ValueError(
                 f"a candidate action is one integer for each dialog, not an array of shape {tuple(chosen.shape[1:])} "
                 f"and type {chosen.dtype}; give a gallery position from 0 to {self.images - 1}"
@@ -51,9 +46,7 @@ class CandidateAction:
         chosen = chosen.to(self.features.embeddings.device, torch.int64)
         if not bool(((chosen >= 0) & (chosen < self.images)).all()):
             wrong = int(chosen[(chosen < 0) | (chosen >= self.images)][0])
-            raise ValueError(
-                f"candidate {wrong} is not in the gallery; give a position from 0 to {self.images - 1}"
-            )
+            raise ValueError(f"candidate {wrong} is not in the gallery; give a position from 0 to {self.images - 1}")
         return QueryRanking(self.features.embeddings[chosen], self.features), chosen
 
 
@@ -95,9 +88,7 @@ def check_box(actions: Any, space: spaces.Box, what: str, device: torch.device) 
     values = values.to(device, torch.float32)
     if not bool((values.abs() <= 1).all()):
         wrong = values[~(values.abs() <= 1)][0].item()
-        raise ValueError(
-            f"a {what} action contains {wrong}; give finite numbers from -1 to 1 (scale or clip them)"
-        )
+        raise ValueError(f"a {what} action contains {wrong}; give finite numbers from -1 to 1 (scale or clip them)")
     return values
 
 

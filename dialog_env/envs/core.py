@@ -43,9 +43,7 @@ class Settings:
     def __post_init__(self) -> None:
         for keyword, known in (("action", ACTIONS), ("observation", OBSERVATIONS), ("reward", REWARDS)):
             if getattr(self, keyword) not in known:
-                raise ValueError(
-                    f"{keyword}={getattr(self, keyword)!r} is not known; choose one of {', '.join(known)}"
-                )
+                raise ValueError(f"{keyword}={getattr(self, keyword)!r} is not known; choose one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -147,9 +145,7 @@ def open_simulator(settings: Settings, gallery: Catalog) -> UserSimulator:
 
 
 @lru_cache(maxsize=16)
-def _open_simulator(
-    spec: str, gallery: _Same, device: str, keywords: tuple[tuple[str, Any], ...]
-) -> UserSimulator:
+def _open_simulator(spec: str, gallery: _Same, device: str, keywords: tuple[tuple[str, Any], ...]) -> UserSimulator:
     return make_simulator(spec, gallery.catalog, device=device, **dict(keywords))
 
 

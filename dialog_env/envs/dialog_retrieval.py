@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -91,7 +91,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     |---|---|---|
     | `catalog` | `"synthetic"` | a catalogue's name or file, or a `Catalog` |
     | `split` | `"train"` | the split that is the gallery; `"all"` for every image |
-    | `simulator` | `"describer"` | the user: a registered name, `name:argument`, or a `UserSimulator` built for the gallery |
+    | `simulator` | `"describer"` | the user: a registered name, `name:argument`, or a `UserSimulator` |
     | `simulator_settings` | `None` | keywords for a simulator given by name |
     | `action`, `observation`, `reward` | `"candidate"`, `"features"`, `"percentile"` | see above |
     | `turns` | `5` | T |
@@ -105,7 +105,10 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     * v0: first version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 1}
+    metadata = {  # noqa: RUF012 - as Gymnasium declares it
+        "render_modes": ["rgb_array", "ansi"],
+        "render_fps": 1,
+    }
 
     def __init__(
         self,

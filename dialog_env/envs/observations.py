@@ -15,7 +15,9 @@ from dialog_env.vocabulary import MAX_WORDS
 class ImageObservation(Protocol):
     """How the candidate is shown."""
 
-    space: spaces.Box
+    @property
+    def space(self) -> spaces.Box:
+        """One candidate."""
 
     def observe(self, observation: Observation) -> Any:
         """The candidates of B dialogs, a fresh tensor or array with B rows of `space`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -86,28 +86,48 @@ class View:
     stretch: float
 
 
+@dataclass(frozen=True)
+class Stencil:
+    """A shape cut out of a part of the picture: `mask` (L, 255 inside) lies at `left`, `top`."""
+
+    left: int
+    top: int
+    mask: Image.Image
+
+    def within(self, other: Stencil) -> Stencil:
+        """The part of this shape that lies inside another."""
+        left, top = self.left - other.left, self.top - other.top
+        window = other.mask.crop((left, top, left + self.mask.width, top + self.mask.height))
+        return Stencil(self.left, self.top, ImageChops.multiply(self.mask, window))
+
+    def holds(self, x: float, y: float) -> bool:
+        """Whether a pixel of the picture is inside the shape."""
+        column, row = int(x) - self.left, int(y) - self.top
+        inside = 0 <= column < self.mask.width and 0 <= row < self.mask.height
+        return inside and bool(self.mask.getpixel((column, row)))
+
+
 class Canvas:
     """A white square picture, drawn larger and reduced at the end; the toe points to the left."""
 
     def __init__(self, size: int, view: View) -> None:
-        self.size = size
         self.side = size * SUPERSAMPLING
         self.view = view
         self.unit = self.side * view.scale
         self.image = Image.new("RGB", (self.side, self.side), (255, 255, 255))
         self.pen = ImageDraw.Draw(self.image)
 
-    def pixels(self, points: Points) -> list[float]:
-        """Points as whole pixels in the flat list that Pillow draws fastest."""
+    def pixels(self, points: Points) -> Points:
+        """(P, 2) points as whole pixels of the picture."""
         view = self.view
-        x = self.side * (1 - view.left) - self.unit * view.stretch * points[:, 0]
-        y = self.side * (1 - view.ground) - self.unit * (points[:, 1] + view.tilt * points[:, 0])
-        pairs: list[float] = np.rint(np.stack([x, y], axis=1)).ravel().tolist()
-        return pairs
+        pixels = np.empty_like(points)
+        pixels[:, 0] = self.side * (1 - view.left) - self.unit * view.stretch * points[:, 0]
+        pixels[:, 1] = self.side * (1 - view.ground) - self.unit * (points[:, 1] + view.tilt * points[:, 0])
+        return np.rint(pixels)
 
     def fill(self, outline: Points, colour: RGB) -> None:
         """A flat shape."""
-        self.pen.polygon(self.pixels(outline), fill=colour)
+        self.pen.polygon(self.pixels(outline).ravel().tolist(), fill=colour)
 
     def stroke(self, path: Points, width: float, colour: RGB) -> None:
         """A line along a path, at least one fine pixel wide."""
@@ -115,29 +135,38 @@ class Canvas:
 
     def dot(self, centre: Pair, radius: float, colour: RGB) -> None:
         """A filled circle."""
-        x, y = self.pixels(line(centre))
+        x, y = self.pixels(line(centre))[0].tolist()
         reach = max(1, int(radius * self.unit + 0.5))
         self.pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
 
-    def mask(self, outline: Points) -> Image.Image:
-        """(side, side) L image: 255 inside the outline."""
-        mask = Image.new("L", self.image.size)
-        ImageDraw.Draw(mask).polygon(self.pixels(outline), fill=255)
-        return mask
+    def stencil(self, outline: Points, margin: int = 0) -> Stencil:
+        """The inside of an outline, cut out with `margin` pixels around it."""
+        pixels = self.pixels(outline)
+        left, top = (pixels.min(axis=0) - margin).astype(int).tolist()
+        right, bottom = (pixels.max(axis=0) + margin + 1).astype(int).tolist()
+        width, height = (-(-length // SHADE_REDUCTION) * SHADE_REDUCTION for length in (right - left, bottom - top))
+        mask = Image.new("L", (width, height))
+        ImageDraw.Draw(mask).polygon((pixels - (left, top)).ravel().tolist(), fill=255)
+        return Stencil(left, top, mask)
 
-    def ground_shadow(self, first: float, last: float, depth: float = 0.024) -> None:
-        """A soft shadow on the ground from `first` to `last`."""
-        small = Image.new("L", (self.side // SHADE_REDUCTION, self.side // SHADE_REDUCTION))
-        flat = View(self.view.scale, self.view.left, self.view.ground, 0.0, self.view.stretch)
-        x0, y0, x1, y1 = Canvas.pixels(_Frame(self.side // SHADE_REDUCTION, flat), line((last, depth), (first, -depth)))
-        ImageDraw.Draw(small).ellipse((x0, y0, x1, y1), fill=120)
-        soft = small.filter(ImageFilter.BoxBlur(small.width / 36)).resize(self.image.size, Image.Resampling.BILINEAR)
-        self.image.paste((150, 150, 158), mask=soft)
+    def paste(self, colour: RGB | Image.Image, stencil: Stencil) -> None:
+        """Colours the inside of a stencil, flat or from a picture of the canvas's size."""
+        left, top, mask = stencil.left, stencil.top, stencil.mask
+        box = (left, top, left + mask.width, top + mask.height)
+        self.image.paste(colour.crop(box) if isinstance(colour, Image.Image) else colour, box, mask)
+
+    def ground_shadow(self, first: float, last: float, depth: float = 0.03) -> None:
+        """A soft shadow on the ground from x = `first` to `last`."""
+        around = curve((first, 0.0), ((first, depth), (last, depth), (last, 0.0)), ((last, -depth), (first, -depth), (first, 0.0)))
+        blur = max(1, int(0.028 * self.unit / SHADE_REDUCTION))
+        stencil = self.stencil(around, 3 * blur * SHADE_REDUCTION)
+        soft = stencil.mask.reduce(SHADE_REDUCTION).filter(ImageFilter.BoxBlur(blur)).point(_ramp(0.5))
+        self.paste((150, 150, 158), replace(stencil, mask=_enlarged(soft)))
 
     def body(
         self, outline: Points, colour: RGB, shine: float = 0.0, layer: Image.Image | None = None, edge: float = 0.55
-    ) -> Image.Image:
-        """A shape that looks round: dark below, light above, with a thin outline; returns its mask.
+    ) -> Stencil:
+        """A shape that looks round: dark below, light above, with a thin outline; returns its inside.
 
         Args:
             outline: the shape.
@@ -146,63 +175,52 @@ class Canvas:
             layer: a picture to fill it with in place of the plain colour.
             edge: how dark the outline is.
         """
-        mask = self.mask(outline)
-        if layer is None:
-            self.image.paste(colour, mask=mask)
-        else:
-            self.image.paste(layer, mask=mask)
-        dark, light = self._relief(mask)
-        depth = 0.85 if luminance(colour) < 0.8 else 0.55
-        self.image.paste(darker(colour, 0.75), mask=ImageChops.multiply(dark.point(_ramp(depth)), mask))
-        glow = 0.16 + 0.5 * shine
-        self.image.paste(lighter(colour, 0.75), mask=ImageChops.multiply(light.point(_ramp(glow)), mask))
-        closed = np.concatenate([outline, outline[:1]])
-        self.pen.line(self.pixels(closed), fill=darker(colour, edge), width=max(1, int(0.0075 * self.unit + 0.5)))
-        return mask
-
-    def _relief(self, mask: Image.Image) -> tuple[Image.Image, Image.Image]:
-        """(dark, light) how much each pixel of a round body turns away from the light, and towards it."""
-        small = mask.reduce(SHADE_REDUCTION)
-        reach = max(1, int(small.width * self.view.scale * 0.07 + 0.5))
+        reach = max(1, int(0.07 * self.unit / SHADE_REDUCTION + 0.5))
+        stencil = self.stencil(outline, 2 * reach * SHADE_REDUCTION)
+        self.paste(layer or colour, stencil)
+        small = stencil.mask.reduce(SHADE_REDUCTION)
         soft = small.filter(ImageFilter.BoxBlur(reach))
         below = ImageChops.subtract(small, ImageChops.offset(soft, reach // 3, -reach))
         above = ImageChops.subtract(small, ImageChops.offset(soft, 0, reach))
-        size = self.image.size
-        return below.resize(size, Image.Resampling.BILINEAR), above.resize(size, Image.Resampling.BILINEAR)
+        depth = 0.85 if luminance(colour) < 0.8 else 0.55
+        for shade, side, strength in (
+            (darker(colour, 0.75), below, depth),
+            (lighter(colour, 0.75), above, 0.16 + 0.5 * shine),
+        ):
+            relief = replace(stencil, mask=_enlarged(side.point(_ramp(strength))))
+            self.paste(shade, relief.within(stencil))
+        closed = self.pixels(np.concatenate([outline, outline[:1]])).ravel().tolist()
+        self.pen.line(closed, fill=darker(colour, edge), width=max(1, int(0.0075 * self.unit + 0.5)))
+        return stencil
 
-    def gleam(self, path: Points, width: float, strength: float, clip: Image.Image, colour: RGB = (255, 255, 255)) -> None:
-        """Light mirrored along a path: soft at first, with a hard core where `strength` is above one half."""
+    def gleam(self, path: Points, width: float, strength: float, clip: Stencil) -> None:
+        """Light mirrored along a path: soft, with a hard core where `strength` is above one half."""
         if strength <= 0.02:
             return
         taper = np.minimum(np.linspace(0, 2, len(path)), np.linspace(2, 0, len(path)))[:, None]
-        small = Image.new("L", (self.side // SHADE_REDUCTION,) * 2)
-        frame = _Frame(small.width, self.view)
-        ImageDraw.Draw(small).polygon(Canvas.pixels(frame, ribbon(path, taper * width)), fill=int(235 * strength))
-        soft = small.filter(ImageFilter.BoxBlur(max(1, small.width // 60))).resize(self.image.size, Image.Resampling.BILINEAR)
-        self.image.paste(colour, mask=ImageChops.multiply(soft, clip))
+        blur = max(1, int(0.02 * self.unit / SHADE_REDUCTION))
+        stencil = self.stencil(ribbon(path, taper * width), 2 * blur * SHADE_REDUCTION)
+        soft = stencil.mask.reduce(SHADE_REDUCTION).filter(ImageFilter.BoxBlur(blur)).point(_ramp(0.92 * strength))
+        self.paste((255, 255, 255), replace(stencil, mask=_enlarged(soft)).within(clip))
         if strength > 0.5:
-            core = self.mask(ribbon(path, taper * width * 0.34)).point(_ramp(min(1.0, 1.9 * (strength - 0.5))))
-            self.image.paste(colour, mask=ImageChops.multiply(core, clip))
+            core = self.stencil(ribbon(path, taper * width * 0.34)).within(clip)
+            self.paste((255, 255, 255), replace(core, mask=core.mask.point(_ramp(min(1.0, 1.9 * (strength - 0.5))))))
 
     def finished(self) -> NDArray[np.uint8]:
         """(size, size, 3) the picture at its final size."""
         return np.asarray(self.image.reduce(SUPERSAMPLING))
 
 
-class _Frame(Canvas):
-    """The geometry of a canvas at another resolution, without a picture."""
-
-    def __init__(self, side: int, view: View) -> None:
-        self.side = side
-        self.view = view
-        self.unit = side * view.scale
+def _enlarged(small: Image.Image) -> Image.Image:
+    size = (small.width * SHADE_REDUCTION, small.height * SHADE_REDUCTION)
+    return small.resize(size, Image.Resampling.BILINEAR)
 
 
-@lru_cache(maxsize=512)
-def _ramp_table(steps: int) -> tuple[int, ...]:
-    return tuple(value * steps // 100 for value in range(256))
+@lru_cache(maxsize=256)
+def _scaled(hundredths: int) -> tuple[int, ...]:
+    return tuple(value * hundredths // 100 for value in range(256))
 
 
-def _ramp(strength: float) -> list[int]:
+def _ramp(strength: float) -> tuple[int, ...]:
     """Look-up table that scales a mask by `strength`, rounded to a hundredth."""
-    return list(_ramp_table(int(strength * 100 + 0.5)))
+    return _scaled(int(strength * 100 + 0.5))

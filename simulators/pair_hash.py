@@ -1,0 +1,44 @@
+"""Choices that depend on nothing but the two items: the same in every split, batch, order and device."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def item_hashes(ids: Iterable[object], seed: int) -> Tensor:
+    """(N,) int64 of the ids of items and a seed."""
+    digests = [hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8] for name in ids]
+    return torch.from_numpy(np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64))
+
+
+def mix(numbers: Tensor) -> Tensor:
+    """Every bit of int64 numbers spread over all bits (the finaliser of SplitMix64, in wrapping arithmetic)."""
+    numbers = (numbers ^ _shift(numbers, 30)) * _signed(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ _shift(numbers, 27)) * _signed(0x94D049BB133111EB)
+    return numbers ^ _shift(numbers, 31)
+
+
+def pair_hashes(targets: Tensor, candidates: Tensor, streams: int) -> Tensor:
+    """(B, streams) int64, each column as good as independent, of two item hashes (B,) whose order matters."""
+    pair = mix(mix(targets) + 3 * candidates)
+    steps = torch.arange(1, streams + 1, device=pair.device) * _signed(0x9E3779B97F4A7C15)
+    return mix(pair[:, None] + steps)
+
+
+def below(hashes: Tensor, limit: int) -> Tensor:
+    """Hashes reduced to 0..limit-1."""
+    return (_shift(hashes, 20) & 0xFFFFFFF) % limit
+
+
+def _shift(numbers: Tensor, bits: int) -> Tensor:
+    """Logical right shift."""
+    return (numbers >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >= 1 << 63 else number
