@@ -1,0 +1,1 @@
+"""Agents against each other: runs, results, statistics, tables and plots."""

@@ -1,0 +1,166 @@
+"""One run: train an agent where it learns, evaluate it by the protocol, keep the result."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import agents
+from agents import Lesson
+from benchmarks import results
+from benchmarks.provenance import provenance
+from benchmarks.results import RESULT, Result, Run
+from dialog_env import catalogs, protocol
+from dialog_env.catalog import Catalog
+from dialog_env.dialog import TURNS
+from dialog_env.user_simulator import UserSimulator, make_simulator
+
+SPEC = re.compile(r"(?P<name>[^@:]+)(@(?P<configuration>[^:]+))?(:(?P<settings>.+))?")
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """An agent as written on the command line: `name`, `name@configuration`, `name:setting=value,…`."""
+
+    text: str
+    name: str
+    configuration: str
+    settings: dict[str, Any]
+
+    @classmethod
+    def parse(cls, text: str) -> AgentSpec:
+        """ValueError where the text is something else."""
+        match = SPEC.fullmatch(text)
+        pairs = [part.partition("=") for part in ((match and match["settings"]) or "").split(",") if part]
+        if match is None or any(not equals for _, equals, _ in pairs):
+            raise ValueError(
+                f"agent {text!r} is not understood; write name, name@configuration or name:setting=value,…"
+            )
+        settings = {key.strip(): _value(value) for key, _, value in pairs}
+        return cls(text, match["name"], match["configuration"] or "released", settings)
+
+
+def _settings(agent: agents.Agent) -> dict[str, Any]:
+    args = getattr(agent, "args", None)
+    return json.loads(json.dumps(asdict(args))) if is_dataclass(args) and not isinstance(args, type) else {}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all agents of a benchmark share.
+
+    Args:
+        catalog: name or file.
+        simulator: the user.
+        output: folder of the results.
+        train_split, validation_split, test_split: galleries to learn on, to choose the best epoch by, to evaluate on.
+        evaluation_seed: draws the first candidates of the evaluation.
+        turns: T.
+        device: where everything lives.
+        ties: "half" or "strict".
+    """
+
+    catalog: str
+    simulator: str
+    output: Path
+    train_split: str = "train"
+    validation_split: str = "validation"
+    test_split: str = "test"
+    evaluation_seed: int = 0
+    turns: int = TURNS
+    device: str = "cpu"
+    ties: str = "half"
+
+
+class Experiment:
+    """The galleries and users of a setting, opened once, and the runs on them."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        catalog = catalogs.load(setting.catalog)
+        self.train, self.validation, self.test = (
+            catalog.split(name) for name in (setting.train_split, setting.validation_split, setting.test_split)
+        )
+        self._users: dict[str, UserSimulator] = {}
+
+    def user(self, gallery: Catalog) -> UserSimulator:
+        """The user simulator for one of the galleries, built when first needed."""
+        key = gallery.fingerprint
+        if key not in self._users:
+            self._users[key] = make_simulator(self.setting.simulator, gallery, device=self.setting.device)
+        return self._users[key]
+
+    def run(self, text: str, seed: int) -> Result:
+        """Trains and evaluates one agent with one seed; a result that is there already is read, not made again.
+
+        Raises:
+            ValueError: a result of other settings lies where this one would go.
+        """
+        spec = AgentSpec.parse(text)
+        user = self.user(self.test)
+        agent = agents.create(
+            spec.name,
+            gallery=self.train,
+            vocabulary=user.vocabulary,
+            seed=seed,
+            device=self.setting.device,
+            configuration=spec.configuration,
+            **spec.settings,
+        )
+        run = Run(
+            agent=spec.text,
+            seed=seed,
+            catalog=self.setting.catalog,
+            split=self.setting.test_split,
+            gallery=self.test.fingerprint,
+            training_gallery=self.train.fingerprint,
+            simulator=user.id,
+            evaluation_seed=self.setting.evaluation_seed,
+            turns=self.setting.turns,
+            configuration=_settings(agent),
+        )
+        folder = self.setting.output / run.name
+        if (folder / RESULT).exists():
+            return self._reuse(run, folder)
+        training = self._train(agent, folder)
+        record = protocol.run(
+            agent,
+            self.test,
+            user,
+            seed=run.evaluation_seed,
+            turns=run.turns,
+            ties=self.setting.ties,
+            device=self.setting.device,
+            progress=True,
+        )
+        result = Result(run, record, provenance(self.setting.device), training)
+        results.write(result, folder)
+        return result
+
+    def _train(self, agent: agents.Agent, folder: Path) -> dict[str, Any]:
+        if not agent.trainable:
+            return {}
+        started = time.perf_counter()
+        lesson = Lesson(self.train, self.user(self.train), self.validation, self.user(self.validation))
+        summary = agent.train(lesson, folder / "agent")
+        return {**summary, "seconds": round(time.perf_counter() - started, 1)}
+
+    def _reuse(self, run: Run, folder: Path) -> Result:
+        found = results.read(folder)
+        if found.run != run:
+            raise ValueError(
+                f"{folder} holds a result of other settings; give another --output, or remove that folder to run anew"
+            )
+        print(f"{run.name}: already there, not run again")
+        return found

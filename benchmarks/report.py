@@ -1,0 +1,128 @@
+"""Tables and plots from results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.results import Result
+from benchmarks.statistics import Estimate, estimate, paired_difference
+from dialog_env.files import replacing, write_atomically
+from dialog_env.metrics import METRICS, percentile
+
+COLUMNS = ("R@1", "R@10", "R@50", "median rank", "MRR", "NDCG@10", "Hits@10", "success@95", "repeat rate", "BRI")
+BOOTSTRAP_SEED = 0
+
+
+def by_agent(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Results grouped by agent, in the order in which agents first appear, seeds ascending."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.run.agent, []).append(result)
+    return {agent: sorted(group, key=lambda result: result.run.seed) for agent, group in groups.items()}
+
+
+def values(group: Sequence[Result], metric: str) -> np.ndarray[Any, Any]:
+    """(S, M, T) or (S, M) values of a metric for the seeds of one agent."""
+    return np.stack([METRICS[metric].of(result.record) for result in group])
+
+
+def table(results: Sequence[Result]) -> str:
+    """Markdown: percentile at each turn, then the other metrics at the last turn, each with its 95% interval."""
+    groups = by_agent(results)
+    turns = results[0].record.turns
+    lines = [
+        "| agent | " + " | ".join(f"percentile, turn {turn}" for turn in range(1, turns + 1)) + " |",
+        "|---|" + "---|" * turns,
+    ]
+    for agent, group in groups.items():
+        cells = [f"{cell:.1f}" for cell in _per_turn(values(group, "percentile"))]
+        lines.append(f"| {agent} | " + " | ".join(cells) + " |")
+    lines += ["", f"| agent, turn {turns} | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
+    for agent, group in groups.items():
+        cells = []
+        for name in COLUMNS:
+            of_metric = values(group, name)
+            last = of_metric[..., -1] if of_metric.ndim == 3 else of_metric
+            decimals = ".2f" if name == "BRI" else ".1f"
+            cells.append(f"{estimate(last, _generator(), METRICS[name].summary):{decimals}}")
+        lines.append(f"| {agent} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", _footnote(results), ""])
+
+
+def differences(results: Sequence[Result], baseline: str) -> str:
+    """Markdown: each agent's percentile less the baseline's, paired, at the last turn and in the mean over turns.
+
+    Raises:
+        ValueError: a baseline that was not run, or agents that were not run with the same seeds.
+    """
+    groups = by_agent(results)
+    if baseline not in groups:
+        raise ValueError(f"there are no results of {baseline!r} to compare with; there are {', '.join(groups)}")
+    turns = results[0].record.turns
+    lines = [f"| agent less {baseline} | percentile, turn {turns} | percentile, mean over turns |", "|---|---|---|"]
+    reference = values(groups[baseline], "percentile")
+    for agent, group in groups.items():
+        if agent != baseline:
+            own = values(group, "percentile")
+            last = paired_difference(own[..., -1], reference[..., -1], _generator())
+            mean = paired_difference(own.mean(axis=-1), reference.mean(axis=-1), _generator())
+            lines.append(f"| {agent} | {last:+.2f} | {mean:+.2f} |")
+    return "\n".join([*lines, ""])
+
+
+def _per_turn(of_metric: np.ndarray[Any, Any]) -> list[Estimate]:
+    return [estimate(of_metric[..., turn], _generator()) for turn in range(of_metric.shape[-1])]
+
+
+def _generator() -> np.random.Generator:
+    return np.random.default_rng(BOOTSTRAP_SEED)
+
+
+def _footnote(results: Sequence[Result]) -> str:
+    run = results[0].run
+    seeds = {result.run.seed for result in results}
+    over = "dialogs and training seeds" if len(seeds) > 1 else "dialogs"
+    trained = ", ".join(map(str, sorted(seeds)))
+    return (
+        f"Gallery: {results[0].record.images} images of `{run.catalog}` ({run.split}); user: `{run.simulator}`; "
+        f"{len(results[0].record.target)} dialogs of {run.turns} turns; training seeds {trained}. "
+        f"In brackets: 95% bootstrap intervals over {over}. Percentages but for median rank (1-based) and BRI."
+    )
+
+
+def plot(results: Sequence[Result], path: Path) -> None:
+    """Percentile against turn, one line an agent, with its 95% interval as a band."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), dpi=130, layout="constrained")
+    axes = figure.add_subplot()
+    turns = np.arange(results[0].record.turns + 1)
+    for agent, group in by_agent(results).items():
+        first = np.stack([100 * (1 - result.record.initial_rank / result.record.images) for result in group])
+        whole = np.concatenate([first[..., None], np.stack([percentile(r.record) for r in group])], axis=-1)
+        cells = _per_turn(whole)
+        line = axes.plot(turns, [cell.value for cell in cells], marker="o", label=f"{agent}: {cells[-1].value:.1f}")[0]
+        axes.fill_between(
+            turns, [c.low for c in cells], [c.high for c in cells], color=line.get_color(), alpha=0.2, linewidth=0
+        )
+    axes.set(xlabel="turn", ylabel="ranking percentile of the target", xticks=turns)
+    axes.set_xticks(turns, ["start", *map(str, turns[1:])])
+    axes.set_title(f"{results[0].run.catalog}, user: {results[0].run.simulator.split(':')[0]}", fontsize=11)
+    axes.grid(alpha=0.3)
+    axes.legend(title="agent: percentile at the last turn", loc="lower right", frameon=False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def write(results: Sequence[Result], output: Path, baseline: str | None = None) -> str:
+    """Writes `table.md` and `percentile.png` into the folder and returns the tables."""
+    text = table(results)
+    if baseline is not None and len(by_agent(results)) > 1:
+        text += "\n" + differences(results, baseline)
+    write_atomically(output / "table.md", text.encode())
+    plot(results, output / "percentile.png")
+    return text

@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import report, results
+from benchmarks.experiment import AgentSpec, Experiment, Setting
+from benchmarks.results import Result, Run
+from benchmarks.statistics import Estimate, estimate, paired_difference
+from dialog_env.protocol import Record
+from dialog_env.user_simulator import SIMULATORS, register_simulator
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(0)
+
+
+def made_up_result(agent="random", seed=0, shift=0, dialogs=60):
+    random = np.random.default_rng(seed)
+    closer = random.integers(0, 90, (dialogs, 6))
+    closer[:, 1:] = np.maximum(closer[:, 1:] - shift, 0)
+    record = Record(
+        target=np.arange(dialogs),
+        shown=random.integers(0, 100, (dialogs, 6)),
+        closer=closer,
+        equal=np.ones_like(closer),
+        images=100,
+    )
+    run = Run(agent, seed, "drawn", "test", "aa", "bb", "toy-1", 0, 5, {})
+    return Result(run, record, {"command": "none"}, {})
+
+
+def test_an_interval_covers_the_mean_as_often_as_it_says(generator):
+    covered = 0
+    for _ in range(200):
+        sample = generator.normal(3, 1, size=60)
+        interval = estimate(sample, generator, resamples=300)
+        covered += interval.low <= 3 <= interval.high
+    assert 178 <= covered <= 199
+
+
+def test_an_interval_over_seeds_is_wider_where_seeds_disagree(generator):
+    dialogs = generator.normal(0, 1, size=(1, 500))
+    alike = estimate(np.repeat(dialogs, 5, axis=0), generator)
+    apart = estimate(dialogs + np.array([[-2.0], [-1], [0], [1], [2]]), generator)
+    assert apart.high - apart.low > 3 * (alike.high - alike.low)
+    assert apart.value == pytest.approx(alike.value)
+
+
+def test_paired_differences_see_what_separate_intervals_do_not(generator):
+    base = generator.normal(50, 30, size=(1, 400))
+    better = base + generator.normal(1, 2, size=(1, 400))
+    assert paired_difference(better, base, generator).excludes_zero
+    assert estimate(better, generator).low < estimate(base, generator).high
+    with pytest.raises(ValueError, match="cannot be paired"):
+        paired_difference(base, base[:, 1:], generator)
+
+
+def test_the_median_is_resampled_as_a_median(generator):
+    values = np.array([[0.0] * 60 + [1000.0] * 40])
+    assert estimate(values, generator, np.median) == Estimate(0, 0, 0)
+
+
+def test_a_result_is_read_back_as_it_was_written(tmp_path):
+    result = made_up_result()
+    results.write(result, tmp_path / "run")
+    again = results.read(tmp_path / "run")
+    assert again.run == result.run
+    assert np.array_equal(again.record.closer, result.record.closer)
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["scores"] == again.scores()
+    (tmp_path / "run" / "dialogs.h5").write_bytes(b"cut")
+    with pytest.raises(ValueError, match="does not hold a result"):
+        results.read(tmp_path / "run")
+
+
+def test_tables_and_plots_come_from_the_results(tmp_path):
+    made = [made_up_result("random", seed) for seed in (0, 1)]
+    made += [made_up_result("better", seed, shift=30) for seed in (0, 1)]
+    text = report.write(made, tmp_path, baseline="random")
+    rows = [line for line in text.splitlines() if line.startswith("| better")]
+    mean = np.mean([100 - result.record.rank[:, -1] for result in made[2:]])
+    assert f"{mean:.1f} [" in rows[0]
+    gain = mean - np.mean([100 - result.record.rank[:, -1] for result in made[:2]])
+    assert f"{gain:+.2f} [+" in rows[-1]
+    assert (tmp_path / "table.md").read_text() == text
+    with Image.open(tmp_path / "percentile.png") as picture:
+        assert picture.width > 600
+    with pytest.raises(ValueError, match="no results of 'best'"):
+        report.differences(made, "best")
+
+
+def test_agents_are_written_with_configuration_and_settings():
+    assert AgentSpec.parse("supervised") == AgentSpec("supervised", "supervised", "released", {})
+    spec = AgentSpec.parse("supervised@paper:epochs=3,learning_rate=1e-4,fusion=sum")
+    assert (spec.name, spec.configuration) == ("supervised", "paper")
+    assert spec.settings == {"epochs": 3, "learning_rate": 1e-4, "fusion": "sum"}
+    with pytest.raises(ValueError, match="write name, name@configuration"):
+        AgentSpec.parse("supervised:epochs")
+
+
+@pytest.fixture
+def toy_user():
+    register_simulator("toy", "tests.toys:ToyUser")
+    yield "toy"
+    del SIMULATORS["toy"]
+
+
+def test_a_benchmark_trains_evaluates_and_keeps_what_it_did(tiny_file, tmp_path, toy_user):
+    setting = Setting(str(tiny_file), toy_user, tmp_path / "out")
+    spec = "supervised:epochs=1,batch=8"
+    first = [Experiment(setting).run(agent, 3) for agent in ("random", spec)]
+    assert [result.run.agent for result in first] == ["random", spec]
+    assert first[0].record.target.tolist() == list(range(6))
+    assert np.array_equal(first[0].record.shown[:, 0], first[1].record.shown[:, 0])
+    assert first[1].training["updates"] == 2
+    content = json.loads(next((tmp_path / "out").glob("*supervised*/result.json")).read_text())
+    assert {"command", "time", "git", "packages", "machine", "device"} <= set(content["provenance"])
+    assert content["run"]["simulator"] == "toy-1"
+
+
+def test_a_result_that_is_there_is_not_made_again_and_never_overwritten(tiny_file, tmp_path, toy_user):
+    setting = Setting(str(tiny_file), toy_user, tmp_path)
+    Experiment(setting).run("random", 0)
+    path = next(tmp_path.glob("*/result.json"))
+    written = path.stat().st_mtime_ns
+    Experiment(setting).run("random", 0)
+    assert path.stat().st_mtime_ns == written
+    with pytest.raises(ValueError, match="holds a result of other settings"):
+        Experiment(Setting(str(tiny_file), toy_user, tmp_path, turns=3)).run("random", 0)
+    assert path.stat().st_mtime_ns == written
