@@ -1,0 +1,83 @@
+"""Agents by name: making, saving and loading them (`create`, `load`), and what they are (`agents.agent.Agent`)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from agents import checkpoints
+from agents.agent import AGENT_FILE, Agent, Decision, Lesson, Memory
+from agents.network_agent import arguments
+from dialog_env.catalog import Catalog
+from dialog_env.vocabulary import Vocabulary
+
+__all__ = ["AGENTS", "Agent", "Decision", "Lesson", "Memory", "agent_class", "create", "load"]
+
+AGENTS: dict[str, str] = {
+    "random": "agents.random:Random",
+    "supervised": "agents.supervised:Supervised",
+}
+"""Name to `module:class`; a new agent is one file and one line here."""
+
+
+def agent_class(name: str) -> type[Agent]:
+    """The class of a registered name; ValueError, listing the known ones, for another."""
+    if name not in AGENTS:
+        raise ValueError(f"no agent {name!r}; known are {', '.join(sorted(AGENTS))}")
+    module, _, attribute = AGENTS[name].partition(":")
+    found: type[Agent] = getattr(import_module(module), attribute)
+    return found
+
+
+def create(
+    name: str,
+    *,
+    gallery: Catalog | None = None,
+    dimensions: int | None = None,
+    vocabulary: Vocabulary | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    configuration: str = "released",
+    **settings: Any,
+) -> Agent:
+    """A new agent, untrained.
+
+    Args:
+        name: one of `AGENTS`.
+        gallery: a gallery with features such as it will see; or give `dimensions`.
+        dimensions: D of its galleries.
+        vocabulary: of the user simulator it will hear.
+        seed: of all that it draws.
+        device: where it lives.
+        configuration: "released" or "paper" where the agent has it: what the settings are by default.
+        **settings: fields of the agent's `Args`.
+
+    Raises:
+        ValueError: an unknown name, configuration or setting, or sizes that the agent needs and did not get.
+    """
+    kind = agent_class(name)
+    if configuration not in kind.configurations:
+        raise ValueError(
+            f"agent {name} has no configuration {configuration!r}; it has {', '.join(kind.configurations)}"
+        )
+    args = arguments(kind.Args, {**kind.configurations[configuration], **settings})
+    dimensions = gallery.dimensions if gallery is not None else dimensions
+    return kind.create(args, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
+
+
+def load(folder: str | Path, device: str = "cpu", *, last: bool = False) -> Agent:
+    """The agent saved in a folder; it acts as the saved one did.
+
+    Args:
+        folder: given to `save` or `train`.
+        device: where it will live.
+        last: the weights of the last epoch of its training, instead of those that were best on validation.
+
+    Raises:
+        FileNotFoundError: no agent there.
+        ValueError: a file that is truncated, of another kind, or with NaN weights.
+    """
+    folder = Path(folder)
+    saved = checkpoints.read(folder / ("checkpoint.safetensors" if last else AGENT_FILE))
+    return agent_class(saved.facts.get("agent", "")).restore(saved, folder, device)

@@ -112,7 +112,7 @@ class Agent(ABC):
         return Decision(ranking, ranking.top(1)[:, 0], memory)
 
     def train(self, lesson: Lesson, folder: Path, *, progress: bool = True) -> dict[str, Any]:
-        """Learns, keeping checkpoints in `folder`, going on from one that lies there; gives a summary for the records."""
+        """Learns, with checkpoints in `folder`, going on from one that lies there; gives a summary for the records."""
         return {}
 
     @abstractmethod

@@ -1,0 +1,117 @@
+"""`python -m agents train <agent> …` trains an agent and keeps it in a folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+
+from agents import AGENTS, Lesson, agent_class
+from agents.network_agent import arguments
+from dialog_env import catalogs
+from dialog_env.user_simulator import make_simulator
+
+CONFIGURATION = "--configuration"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to train on, and where to keep it."""
+
+    output: Path
+    """Folder of checkpoints, logs and the trained agent; a training that lies there goes on."""
+    catalog: str = "synthetic"
+    """Name or path of the catalogue."""
+    simulator: str = "describer"
+    """The user, by name or name:argument."""
+    split: str = "train"
+    """Split to learn from."""
+    validation_split: str = "validation"
+    """Split to choose the best epoch by."""
+    seed: int = 0
+    """Of all that is drawn."""
+    device: str = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
+    configuration: str = "released"
+    """released or paper, where the agent has both: sets the defaults of the options of the agent."""
+
+
+def lesson_of(run: Run, device: str) -> Lesson:
+    """The galleries and users of a run."""
+    catalog = catalogs.load(run.catalog)
+    galleries = [catalog.split(run.split), catalog.split(run.validation_split)]
+    users = [make_simulator(run.simulator, gallery, device=device) for gallery in galleries]
+    return Lesson(galleries[0], users[0], galleries[1], users[1])
+
+
+def train(name: str, run: Run, settings: Any) -> None:
+    """Trains agent `name` and prints how well it did."""
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if run.device == "auto" else run.device
+    lesson = lesson_of(run, device)
+    kind = agent_class(name)
+    agent = kind.create(
+        settings,
+        dimensions=lesson.gallery.dimensions,
+        vocabulary=lesson.simulator.vocabulary,
+        seed=run.seed,
+        device=device,
+    )
+    summary = agent.train(lesson, run.output)
+    print(
+        f"{run.output}: {summary['updates']} updates in {summary['epochs']} epochs, "
+        f"best validation percentile {summary['best_validation_percentile']}"
+    )
+
+
+def command(name: str, configuration: str) -> Callable[..., None]:
+    """The command that trains agent `name`, its options having the defaults of a configuration."""
+    kind = agent_class(name)
+    if configuration not in kind.configurations:
+        raise ValueError(
+            f"agent {name} has no configuration {configuration!r}; it has {', '.join(kind.configurations)}"
+        )
+    defaults = arguments(kind.Args, kind.configurations[configuration])
+
+    def run_command(run: Any, settings: Any = defaults) -> None:
+        train(name, run, settings)
+
+    flat = tyro.conf.arg(name="")
+    run_command.__annotations__ = {"run": Annotated[Run, flat], "settings": Annotated[kind.Args, flat], "return": None}
+    run_command.__doc__ = kind.__doc__
+    return run_command
+
+
+def main(arguments_given: list[str]) -> None:
+    """Reads the command line; a ValueError or a missing file ends it with its one sentence."""
+    if arguments_given[:1] != ["train"]:
+        sys.exit("usage: python -m agents train <agent> [options]; --help after the agent lists them")
+    rest = arguments_given[1:]
+    try:
+        chosen = configuration_in(rest)
+        trainable = [name for name in AGENTS if agent_class(name).trainable]
+        named = [name for name in trainable if name in rest[:1]] or trainable
+        commands = {
+            name: command(name, chosen if name in rest[:1] else "released") for name in (named if rest else trainable)
+        }
+        tyro.extras.subcommand_cli_from_dict(commands, prog="python -m agents train", args=rest)
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
+
+
+def configuration_in(given: list[str]) -> str:
+    """The configuration named on the command line, which the defaults of all other options hang on."""
+    for position, word in enumerate(given):
+        if word == CONFIGURATION and position + 1 < len(given):
+            return given[position + 1]
+        if word.startswith(CONFIGURATION + "="):
+            return word.partition("=")[2]
+    return "released"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,232 @@
+"""What the agents with the dialog network share: acting, saving, loading, training."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+from agents import checkpoints
+from agents.agent import AGENT_FILE, Agent, Lesson, generator_for
+from agents.checkpoints import Saved
+from agents.networks import DialogNetwork, empty_network, new_network
+from agents.training import Learner, Schedule, train
+from dialog_env.catalog import Catalog
+from dialog_env.dialog import TURNS, Observation
+from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking
+from dialog_env.vocabulary import Vocabulary
+
+Self = TypeVar("Self", bound="NetworkAgent")
+
+
+@dataclass(frozen=True)
+class NetworkArgs:
+    """Settings that every agent with the dialog network has."""
+
+    epochs: int = 15
+    """Passes over the targets of the training gallery."""
+    batch: int = 128
+    """Dialogs in an update; the last, smaller batch of an epoch counts too."""
+    turns: int = TURNS
+    """Turns of a dialog while training."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    weight_decay: float = 1e-8
+    """Of Adam."""
+    fusion: str = "sum"
+    """How image and text meet: sum (released) or concatenation (paper)."""
+    initial: str = ""
+    """Folder of a saved agent with the same network, whose weights are the first ones; empty for none."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 0), ("batch", 1), ("turns", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; give {least} or more")
+        if not self.learning_rate > 0 or not self.weight_decay >= 0:
+            raise ValueError(
+                f"learning_rate {self.learning_rate} and weight_decay {self.weight_decay} cannot be used; "
+                "give a learning_rate above 0 and a weight_decay of 0 or more"
+            )
+
+
+class NetworkAgent(Agent):
+    """Shows the image whose embedding is nearest to the state of the dialog (DESIGN 2).
+
+    Args:
+        network: the dialog network.
+        vocabulary: the words that its text encoder knows.
+        args: its settings.
+        seed: of its weights and its training.
+        device: where it lives.
+        trained: how it came to be, for the records.
+
+    Raises:
+        ValueError: a vocabulary of another size than the network's.
+    """
+
+    trainable: ClassVar[bool] = True
+    Args: ClassVar[type[NetworkArgs]] = NetworkArgs
+
+    def __init__(
+        self,
+        network: DialogNetwork,
+        vocabulary: Vocabulary,
+        args: NetworkArgs,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        trained: dict[str, Any] | None = None,
+    ) -> None:
+        if network.words != len(vocabulary):
+            raise ValueError(
+                f"the network knows {network.words} words and the vocabulary has {len(vocabulary)}; "
+                "give the vocabulary that it was made for"
+            )
+        self.network = network.to(device).eval()
+        self.vocabulary: Vocabulary = vocabulary
+        self.args = args
+        self.seed = seed
+        self.device = device
+        self.trained = trained or {}
+        self._gallery: EmbeddedGallery | None = None
+
+    @classmethod
+    def create(
+        cls: type[Self],
+        args: Any,
+        *,
+        dimensions: int | None,
+        vocabulary: Vocabulary | None,
+        seed: int,
+        device: str,
+    ) -> Self:
+        """An agent with new weights; ValueError where the sizes of its network are not known."""
+        if dimensions is None or vocabulary is None:
+            raise ValueError(f"agent {cls.name} needs a gallery or its dimensions, and a vocabulary; give both")
+        network = new_network(dimensions, len(vocabulary), args.fusion, generator_for(seed, "weights"))
+        return cls(network, vocabulary, args, seed=seed, device=device)
+
+    @classmethod
+    def restore(cls: type[Self], saved: Saved, folder: Path, device: str) -> Self:
+        """The agent that was saved, or the last weights of a training checkpoint."""
+        network = network_from(saved)
+        words = Vocabulary(tuple(saved.facts["vocabulary"]))
+        return cls(
+            network,
+            words,
+            arguments(cls.Args, saved.facts["settings"]),
+            seed=saved.facts["seed"],
+            device=device,
+            trained=saved.facts["trained"],
+        )
+
+    def bind(self, gallery: Catalog) -> None:
+        """Embeds the images of a gallery; ValueError where its features have another width."""
+        self._check_width(gallery)
+        self._gallery = self.embed(torch.from_numpy(gallery.features).to(self.device))
+
+    def begin(self, batch: int) -> Tensor:
+        """Hidden state (B, 256)."""
+        return self.network.begin(batch)
+
+    @torch.no_grad()
+    def rank(self, observation: Observation, memory: Tensor) -> tuple[Ranking, Tensor]:
+        """Images by the distance of their embedding to the state."""
+        if self._gallery is None:
+            raise RuntimeError(f"agent {self.name} has no gallery; call bind first")
+        state, memory = self.network(observation.features, observation.feedback, memory)
+        return QueryRanking(state, self._gallery), memory
+
+    @torch.no_grad()
+    def embed(self, features: Tensor) -> EmbeddedGallery:
+        """The image embeddings (N, 256) of pooled features (N, D), ready to be searched."""
+        return EmbeddedGallery(self.network.image(features))
+
+    def facts(self) -> dict[str, Any]:
+        """What is saved beside the weights."""
+        return {
+            "agent": self.name,
+            "settings": asdict(self.args),
+            "seed": self.seed,
+            "dimensions": self.network.dimensions,
+            "fusion": self.network.fusion_name,
+            "vocabulary": list(self.vocabulary.words),
+            "trained": self.trained,
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Writes weights, settings and vocabulary as one file."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        checkpoints.write(Path(folder, AGENT_FILE), tensors, self.facts())
+
+    @abstractmethod
+    def learner(self, lesson: Lesson) -> Learner:
+        """What turns the network's weights, one update at a time."""
+
+    def train(self, lesson: Lesson, folder: Path, *, progress: bool = True) -> dict[str, Any]:
+        """Learns; afterwards the agent has the weights that were best on validation.
+
+        Raises:
+            ValueError: a lesson that does not fit the agent, or a checkpoint of another training in `folder`.
+        """
+        for gallery, user in (
+            (lesson.gallery, lesson.simulator),
+            (lesson.validation_gallery, lesson.validation_simulator),
+        ):
+            self._check_width(gallery)
+            self.check_user(user)
+        if self.args.initial:
+            self.network.load_state_dict(self.fitting(Path(self.args.initial)))
+        schedule = Schedule(self.args.epochs, self.args.batch, self.args.turns, self.seed)
+        self._gallery = None
+        return train(self, self.learner(lesson), lesson, Path(folder), schedule, progress=progress)
+
+    def fitting(self, folder: Path) -> dict[str, Tensor]:
+        """The weights of the agent saved in `folder`; ValueError where its network or vocabulary is another."""
+        saved = checkpoints.read(folder / AGENT_FILE)
+        own = {**self.facts(), "vocabulary": self.vocabulary.fingerprint}
+        known = {key: saved.facts.get(key) for key in ("dimensions", "fusion")}
+        known["vocabulary"] = Vocabulary(tuple(saved.facts.get("vocabulary", ("?", "UNK")))).fingerprint
+        for key, value in known.items():
+            if value != own[key]:
+                raise ValueError(
+                    f"the initial weights of {folder} have {key} {value!r} and this agent has {own[key]!r}; "
+                    "give weights of the same network"
+                )
+        return saved.below("network")
+
+    def _check_width(self, gallery: Catalog) -> None:
+        if gallery.dimensions != self.network.dimensions:
+            raise ValueError(
+                f"agent {self.name} was made for features of {self.network.dimensions} dimensions and {gallery!r} "
+                f"has {gallery.dimensions}; create it for this catalogue"
+            )
+
+
+def network_from(saved: Saved) -> DialogNetwork:
+    """The network in a file; ValueError where its weights are not those of one."""
+    network = empty_network(saved.facts["dimensions"], len(saved.facts["vocabulary"]), saved.facts["fusion"])
+    try:
+        network.load_state_dict(saved.below("network"))
+    except RuntimeError as error:
+        raise ValueError(
+            f"{saved.path} does not hold the weights of a dialog network ({error}); train again"
+        ) from error
+    return network
+
+
+def arguments(kind: type[Any], settings: dict[str, Any]) -> Any:
+    """An instance of dataclass `kind`; a dictionary stands for a dataclass within. ValueError for unknown names."""
+    known = {each.name: each for each in fields(kind)}
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ValueError(f"no setting {unknown[0]!r}; known are {', '.join(known) or 'none'}")
+    given = {}
+    for name, value in settings.items():
+        inner = known[name].default_factory
+        given[name] = arguments(inner, value) if isinstance(value, dict) and is_dataclass(inner) else value
+    return kind(**given)

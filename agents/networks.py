@@ -1,0 +1,155 @@
+"""The dialog network: response encoder, state tracker and image embedding (DESIGN 2; paper, figure 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+WORD_SIZE = 512
+STATE_SIZE = 256
+
+
+class TextEncoder(nn.Module):
+    """Sentences to vectors: a convolution over two consecutive words, its maximum over positions, a linear layer.
+
+    The convolution is linear in each of its two words, so a word's two products are computed once for the whole
+    vocabulary and added up per position; padding takes part like any word, as released.
+
+    A batch of one dialog in training has no spread to normalise by: it is normalised by the running statistics, as in
+    evaluation, and leaves them as they are.
+
+    Args:
+        words: V, the size of the vocabulary.
+    """
+
+    def __init__(self, words: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(words + 1, WORD_SIZE)
+        self.convolution = nn.Conv1d(WORD_SIZE, WORD_SIZE, kernel_size=2)
+        self.normalisation = nn.BatchNorm1d(WORD_SIZE)
+        self.output = nn.Linear(WORD_SIZE, STATE_SIZE, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Encodings (B, 256) of sentences (B, L)."""
+        if tokens.numel() < self.embedding.num_embeddings:
+            vectors, rows = self.embedding(tokens).flatten(0, 1), torch.arange(tokens.numel()).view_as(tokens)
+            rows = rows.to(tokens.device)
+        else:
+            vectors, rows = self.embedding.weight, tokens
+        first = functional.linear(vectors, self.convolution.weight[:, :, 0], self.convolution.bias)
+        second = functional.linear(vectors, self.convolution.weight[:, :, 1])
+        left = functional.embedding(rows[:, :-1], first)
+        pairs = left + functional.embedding(rows[:, 1:], second)  # (B, L) -> (B, L - 1, 512)
+        strongest = pairs.max(dim=1).values  # (B, 512)
+        if self.training and len(tokens) == 1:
+            norm = self.normalisation
+            normed = functional.batch_norm(
+                strongest, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+            )
+        else:
+            normed = self.normalisation(strongest)
+        encoding: Tensor = self.output(normed)  # (B, 512) -> (B, 256)
+        return encoding
+
+
+class Sum(nn.Module):
+    """Image embedding + text encoding, then a linear layer (released)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.joint = nn.Linear(STATE_SIZE, STATE_SIZE, bias=False)
+
+    def forward(self, image: Tensor, text: Tensor) -> Tensor:
+        """(B, 256) and (B, 256) to (B, 256)."""
+        response: Tensor = self.joint(image + text)
+        return response
+
+
+class Concatenation(nn.Module):
+    """Image embedding beside text encoding, then a linear layer (paper, figure 2)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.joint = nn.Linear(2 * STATE_SIZE, STATE_SIZE, bias=False)
+
+    def forward(self, image: Tensor, text: Tensor) -> Tensor:
+        """(B, 256) and (B, 256) to (B, 256)."""
+        response: Tensor = self.joint(torch.cat([image, text], dim=1))
+        return response
+
+
+FUSIONS: dict[str, Callable[[], nn.Module]] = {"sum": Sum, "concatenation": Concatenation}
+
+
+class DialogNetwork(nn.Module):
+    """From what was shown and answered to a state in the space of image embeddings.
+
+    Args:
+        dimensions: D, the size of the pooled features.
+        words: V, the size of the vocabulary.
+        fusion: how image and text meet: "sum" (released) or "concatenation" (paper).
+
+    Raises:
+        ValueError: an unknown fusion.
+    """
+
+    def __init__(self, dimensions: int, words: int, fusion: str = "sum") -> None:
+        super().__init__()
+        if fusion not in FUSIONS:
+            raise ValueError(f"no fusion {fusion!r}; known are {', '.join(FUSIONS)}")
+        self.dimensions, self.words, self.fusion_name = dimensions, words, fusion
+        self.image = nn.Linear(dimensions, STATE_SIZE)
+        self.text = TextEncoder(words)
+        self.fusion = FUSIONS[fusion]()
+        self.tracker = nn.GRUCell(STATE_SIZE, STATE_SIZE, bias=False)
+        self.head = nn.Linear(STATE_SIZE, STATE_SIZE, bias=False)
+
+    def forward(self, features: Tensor, tokens: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """One turn of B dialogs.
+
+        Args:
+            features: (B, D) pooled features of the candidates.
+            tokens: (B, L) feedback on them.
+            hidden: (B, 256) memory of the turns before.
+
+        Returns:
+            state (B, 256), to be compared with image embeddings, and hidden (B, 256).
+        """
+        response = self.fusion(self.image(features), self.text(tokens))  # (B, 256)
+        hidden = self.tracker(response, hidden)
+        return self.head(hidden), hidden
+
+    def begin(self, batch: int) -> Tensor:
+        """Hidden state (B, 256) of dialogs that have not begun."""
+        return self.head.weight.new_zeros(batch, STATE_SIZE)
+
+
+def empty_network(dimensions: int, words: int, fusion: str = "sum") -> DialogNetwork:
+    """A network whose weights are yet to be filled in; nothing is drawn from any generator."""
+    with torch.device("meta"):
+        network = DialogNetwork(dimensions, words, fusion)
+    return network.to_empty(device="cpu")
+
+
+def new_network(dimensions: int, words: int, fusion: str, generator: torch.Generator) -> DialogNetwork:
+    """A network with PyTorch's usual initial weights, drawn from `generator`."""
+    network = empty_network(dimensions, words, fusion)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.reset_running_stats()
+                module.weight.fill_(1)
+                module.bias.zero_()
+            elif isinstance(module, nn.Embedding):
+                module.weight.normal_(generator=generator)
+            elif isinstance(module, nn.Linear | nn.Conv1d | nn.GRUCell):
+                # A layer's bound is 1 / sqrt(inputs of one output); the GRU cell's is 1 / sqrt(hidden size).
+                own = list(module.parameters(recurse=False))
+                bound = 1 / math.sqrt(STATE_SIZE if isinstance(module, nn.GRUCell) else own[0][0].numel())
+                for parameter in own:
+                    parameter.uniform_(-bound, bound, generator=generator)
+    return network

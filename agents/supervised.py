@@ -1,0 +1,98 @@
+"""The supervised agent: the state is drawn to the target's embedding and away from a random one (DESIGN 2, SL)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agents.agent import Lesson
+from agents.network_agent import NetworkAgent, NetworkArgs
+from agents.networks import DialogNetwork
+from agents.training import Learner, Report
+from dialog_env.dialog import Dialog, first_candidates
+from dialog_env.ranking import EmbeddedGallery, QueryRanking
+
+
+@dataclass(frozen=True)
+class SupervisedArgs(NetworkArgs):
+    """Settings of supervised training."""
+
+    margin: float = 0.1
+    """How much nearer, in squared distance, the target has to be than another image."""
+    nearest: int = 1
+    """While training, the image shown is drawn from so many nearest; 1 shows the nearest."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nearest < 1:
+            raise ValueError(f"nearest is {self.nearest}; give 1 or more")
+
+
+def triplet_losses(state: Tensor, target: Tensor, other: Tensor, margin: float) -> Tensor:
+    """(B,) max(0, |s - x+|^2 - |s - x-|^2 + margin) for states, targets and others (B, D)."""
+    near = (state - target).square().sum(dim=1)
+    far = (state - other).square().sum(dim=1)
+    return (near - far + margin).clamp(min=0)
+
+
+class SupervisedLearner(Learner):
+    """Holds dialogs with the network as it is, and updates it by the triplet loss of all their turns."""
+
+    def __init__(self, network: DialogNetwork, lesson: Lesson, args: SupervisedArgs, device: str) -> None:
+        self.network = network
+        self.args = args
+        self.world = Dialog(lesson.gallery, lesson.simulator, turns=args.turns, device=device)
+        self.modules = {"network": network}
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
+
+    def update(self, targets: Tensor, generator: torch.Generator) -> Report:
+        """Draws first candidates, negatives and, where K > 1, the places of the images shown; then learns."""
+        images, dialogs = len(self.world.gallery), (self.args.turns, len(targets))
+        first = first_candidates(targets, images, generator)
+        negatives = torch.randint(images, dialogs, generator=generator)
+        places = torch.randint(min(self.args.nearest, images), dialogs, generator=generator)
+        device = self.world.device
+        return self.learn(targets.to(device), first.to(device), negatives.to(device), places.to(device))
+
+    def learn(self, targets: Tensor, first: Tensor, negatives: Tensor, places: Tensor) -> Report:
+        """One update.
+
+        Args:
+            targets: (B,) int64.
+            first: (B,) int64, the first candidates.
+            negatives: (T, B) int64, the images to stay away from.
+            places: (T, B) int64, which of the nearest images is shown.
+        """
+        network, world = self.network.train(), self.world
+        with torch.no_grad():
+            gallery = EmbeddedGallery(network.image(world.features))
+        observation = world.reset(targets, first)
+        hidden = network.begin(len(targets))
+        target = network.image(world.features[targets])  # (B, D) -> (B, 256)
+        losses, standings = [], []
+        for negative, place in zip(negatives, places, strict=True):
+            state, hidden = network(observation.features, observation.feedback, hidden)
+            other = network.image(world.features[negative])
+            losses.append(triplet_losses(state, target, other, self.args.margin).mean())
+            ranking = QueryRanking(state, gallery)
+            nearest = ranking.top(min(self.args.nearest, ranking.images))
+            observation, outcome = world.step(ranking, nearest.gather(1, place[:, None])[:, 0])
+            standings.append(outcome.standing)
+        turn_losses = torch.stack(losses)
+        self.descend(turn_losses.mean())
+        return Report({"triplet": turn_losses.detach()}, standings)
+
+
+class Supervised(NetworkAgent):
+    """The dialog network, trained by the triplet loss."""
+
+    name = "supervised"
+    Args = SupervisedArgs
+    configurations = {"released": {}, "paper": {"fusion": "concatenation", "nearest": 4}}  # noqa: RUF012
+    args: SupervisedArgs
+
+    def learner(self, lesson: Lesson) -> SupervisedLearner:
+        """What turns the weights."""
+        return SupervisedLearner(self.network, lesson, self.args, self.device)

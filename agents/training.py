@@ -1,0 +1,328 @@
+"""The trainer of all learning agents: epochs of updates, checkpoints, and the numbers it logs.
+
+TensorBoard, in `<folder>/tensorboard`, over the number of updates made:
+
+    losses/<name>               mean over the turns of each loss of the update
+    charts/percentile           mean ranking percentile (0 to 100) of the update's dialogs over their turns
+    charts/percentile_last      the same at the last turn
+    charts/updates_per_second   speed of the epoch
+    charts/validation           mean percentile over the turns of one dialog for every validation image
+    charts/validation_last      the same at the last turn
+
+`<folder>/checkpoint.safetensors` is written after every epoch and holds everything that the next epoch depends on:
+weights, optimiser, generator, position. A training that was killed goes on from it to the same numbers (on the same
+machine and number of threads; a graphics card may round differently). `<folder>/agent.safetensors` holds the weights
+that were best on validation. Both are replaced as a whole, the agent first: a kill between the two repeats an epoch
+that ends in the same two files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from agents import checkpoints
+from agents.agent import AGENT_FILE, Lesson, generator_for
+from dialog_env import protocol
+from dialog_env.dialog import Dialog
+from dialog_env.ranking import Standing
+
+if TYPE_CHECKING:
+    from agents.network_agent import NetworkAgent
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+VALIDATION_SEED = 0
+REPORT_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and in what portions training goes.
+
+    Args:
+        epochs: passes over the targets.
+        batch: dialogs in an update.
+        turns: turns in a dialog of validation.
+        seed: of the order of the targets and all that the learner draws.
+    """
+
+    epochs: int
+    batch: int
+    turns: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an update did.
+
+    Args:
+        losses: name to values (T,).
+        standings: of the targets at each turn.
+    """
+
+    losses: dict[str, Tensor]
+    standings: list[Standing]
+
+    def percentiles(self) -> Tensor:
+        """(T,) mean ranking percentile of the batch, 0 to 100."""
+        return torch.stack([100 * standing.percentile().mean() for standing in self.standings])
+
+
+class Learner(ABC):
+    """What turns an agent's weights.
+
+    Attributes:
+        modules: name to all modules that the next update depends on, whether they learn or not; the agent's own
+            network under "network".
+        optimiser: of those that learn.
+        world: the dialogs that it learns in.
+    """
+
+    modules: dict[str, nn.Module]
+    optimiser: torch.optim.Optimizer
+    world: Dialog
+
+    @abstractmethod
+    def update(self, targets: Tensor, generator: torch.Generator) -> Report:
+        """Learns from a dialog for each of the targets (B,), all draws from the generator, both on the CPU."""
+
+    def descend(self, loss: Tensor) -> None:
+        """One step of the optimiser down the gradient of `loss`."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Args:
+        epoch: epochs done.
+        best: mean validation percentile of the best of them.
+        history: one row of numbers for each.
+    """
+
+    epoch: int = 0
+    best: float = float("-inf")
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def identity(agent: NetworkAgent, lesson: Lesson) -> dict[str, Any]:
+    """What makes two trainings the same: all that their weights depend on, but for the machine."""
+    network = agent.network
+    return {
+        "agent": agent.name,
+        "settings": {key: value for key, value in asdict(agent.args).items() if key != "initial"},
+        "seed": agent.seed,
+        "dimensions": network.dimensions,
+        "vocabulary": agent.vocabulary.fingerprint,
+        "catalogue": lesson.gallery.fingerprint,
+        "simulator": lesson.simulator.id,
+        "validation catalogue": lesson.validation_gallery.fingerprint,
+        "validation simulator": lesson.validation_simulator.id,
+        "initial weights": checkpoints.fingerprint(network.state_dict()),
+    }
+
+
+def hashed(facts: dict[str, Any]) -> str:
+    """A short name for an identity."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def train(
+    agent: NetworkAgent, learner: Learner, lesson: Lesson, folder: Path, schedule: Schedule, *, progress: bool = True
+) -> dict[str, Any]:
+    """Trains an agent to the end of its schedule, going on from a checkpoint in `folder`.
+
+    Args:
+        agent: its network learns; afterwards it has the weights that were best on validation.
+        learner: of that agent.
+        lesson: what it learns from.
+        folder: of checkpoints and logs.
+        schedule: how long.
+        progress: shows a progress bar with the percentile.
+
+    Returns:
+        epochs, updates, seconds, best_validation_percentile and history, for the records.
+
+    Raises:
+        ValueError: a checkpoint of another training, or numbers that are no longer finite.
+    """
+    started = time.perf_counter()
+    facts = identity(agent, lesson)
+    generator = generator_for(schedule.seed, "training")
+    done = _resume(agent, learner, folder, facts, generator, schedule.epochs)
+    updates = -(-len(lesson.gallery) // schedule.batch)
+    writer = SummaryWriter(folder / "tensorboard", purge_step=done.epoch * updates + 1)
+    bar = tqdm(
+        total=schedule.epochs * updates,
+        initial=done.epoch * updates,
+        desc=agent.name,
+        unit="updates",
+        disable=not progress,
+    )
+    with writer, bar:
+        if done.epoch == 0:
+            _save(agent, learner, folder, facts, generator, done, better=True)
+        for epoch in range(done.epoch + 1, schedule.epochs + 1):
+            row = _epoch(learner, schedule, generator, writer, bar, (epoch - 1) * updates)
+            row |= _validate(agent, lesson, schedule)
+            for name in ("updates_per_second", "validation", "validation_last"):
+                writer.add_scalar(f"charts/{name}", row[name], epoch * updates)
+            bar.set_postfix(percentile=f"{row['percentile']:.2f}", validation=f"{row['validation']:.2f}")
+            done.epoch = epoch
+            done.history.append(row)
+            better = row["validation"] > done.best
+            done.best = max(done.best, row["validation"])
+            agent.trained = {**facts, "epoch": epoch, "validation": row["validation"]}
+            _save(agent, learner, folder, facts, generator, done, better=better)
+    best = checkpoints.read(folder / AGENT_FILE)
+    agent.network.load_state_dict(best.below("network"))
+    agent.network.eval()
+    agent.trained = best.facts["trained"]
+    return {
+        "epochs": done.epoch,
+        "updates": done.epoch * updates,
+        "seconds": time.perf_counter() - started,
+        "best_validation_percentile": done.best if done.history else None,
+        "history": done.history,
+    }
+
+
+def _epoch(
+    learner: Learner,
+    schedule: Schedule,
+    generator: torch.Generator,
+    writer: SummaryWriter,
+    bar: tqdm[Any],
+    before: int,
+) -> dict[str, float]:
+    """One pass over the targets in an order drawn from the generator; gives the epoch's mean numbers."""
+    started = time.perf_counter()
+    order = torch.randperm(len(learner.world.gallery), generator=generator)
+    batches = order.split(schedule.batch)
+    rows: list[Tensor] = []
+    for number, targets in enumerate(batches, 1):
+        report = learner.update(targets, generator)
+        percentiles = report.percentiles()
+        losses = {f"losses/{name}": values.mean() for name, values in report.losses.items()}
+        numbers = {**losses, "charts/percentile": percentiles.mean(), "charts/percentile_last": percentiles[-1]}
+        rows.append(torch.stack(list(numbers.values())))
+        bar.update()
+        if number % REPORT_EVERY == 0 or number == len(batches):
+            for name, value in numbers.items():
+                writer.add_scalar(name, value.item(), before + number)
+            bar.set_postfix(percentile=f"{numbers['charts/percentile'].item():.2f}")
+    means = torch.stack(rows).mean(dim=0).tolist()
+    row = {name.rpartition("/")[2]: value for name, value in zip(numbers, means, strict=True)}
+    return row | {"updates_per_second": len(batches) / (time.perf_counter() - started)}
+
+
+def _validate(agent: NetworkAgent, lesson: Lesson, schedule: Schedule) -> dict[str, float]:
+    """Mean percentile over the turns, and at the last, of a dialog for every validation image."""
+    agent.network.eval()
+    record = protocol.run(
+        agent,
+        lesson.validation_gallery,
+        lesson.validation_simulator,
+        seed=VALIDATION_SEED,
+        turns=schedule.turns,
+        device=agent.device,
+    )
+    percentile = 100 * (1 - record.rank / record.images)
+    return {"validation": float(percentile.mean()), "validation_last": float(percentile[:, -1].mean())}
+
+
+def _save(
+    agent: NetworkAgent,
+    learner: Learner,
+    folder: Path,
+    facts: dict[str, Any],
+    generator: torch.Generator,
+    done: Progress,
+    *,
+    better: bool,
+) -> None:
+    """Writes the agent, where it is better than before, then the checkpoint; refuses weights that are not finite."""
+    tensors = {
+        f"{name}.{key}": tensor
+        for name, module in learner.modules.items()
+        for key, tensor in module.state_dict().items()
+    }
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(
+                f"weight {name!r} became NaN or infinite in epoch {done.epoch}; the checkpoint in {folder} is from "
+                "before that, train with a lower learning rate"
+            )
+    state = learner.optimiser.state_dict()
+    for parameter, values in state["state"].items():
+        tensors |= {f"optimiser.{parameter}.{key}": torch.as_tensor(value) for key, value in values.items()}
+    tensors["generator"] = generator.get_state()
+    if better:
+        agent.save(folder)
+    progress = {"epoch": done.epoch, "best": done.best if done.history else None, "history": done.history}
+    written = {**agent.facts(), "identity": facts, "progress": progress, "groups": state["param_groups"]}
+    checkpoints.write(folder / CHECKPOINT_FILE, tensors, written)
+
+
+def _resume(
+    agent: NetworkAgent,
+    learner: Learner,
+    folder: Path,
+    facts: dict[str, Any],
+    generator: torch.Generator,
+    epochs: int,
+) -> Progress:
+    """Takes everything up from the checkpoint in `folder`, if there is one."""
+    for leftover in folder.glob(".*.safetensors.*.part"):
+        leftover.unlink(missing_ok=True)
+    path = folder / CHECKPOINT_FILE
+    if not path.exists():
+        return Progress()
+    saved = checkpoints.read(path)
+    _refuse_other(saved, facts)
+    progress = saved.facts["progress"]
+    if progress["epoch"] > epochs:
+        raise ValueError(
+            f"{path} is from epoch {progress['epoch']} and {epochs} were asked for; give more epochs or another folder"
+        )
+    for name, module in learner.modules.items():
+        module.load_state_dict(saved.below(name))
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in saved.below("optimiser").items():
+        parameter, _, key = name.partition(".")
+        state.setdefault(int(parameter), {})[key] = tensor
+    learner.optimiser.load_state_dict({"state": state, "param_groups": saved.facts["groups"]})
+    generator.set_state(saved.tensors["generator"])
+    agent.trained = saved.facts["trained"]
+    best = float("-inf") if progress["best"] is None else progress["best"]
+    return Progress(progress["epoch"], best, progress["history"])
+
+
+def _refuse_other(saved: checkpoints.Saved, facts: dict[str, Any]) -> None:
+    """ValueError where the checkpoint is of another training; only the number of epochs may differ."""
+    theirs = saved.facts.get("identity")
+    if theirs is None:
+        raise ValueError(f"{saved.path} is no training checkpoint; give another folder")
+    pairs = [(key, theirs.get(key), value) for key, value in facts.items() if key != "settings"]
+    known = theirs.get("settings", {}) if theirs.get("agent") == facts["agent"] else {}
+    pairs += [(key, known.get(key), value) for key, value in facts["settings"].items() if key != "epochs"]
+    for key, old, new in pairs:
+        if old != new:
+            raise ValueError(
+                f"{saved.path} is of a training with {key} {old!r} and this one has {new!r}; "
+                "give another folder, or the same as then"
+            )

@@ -1,0 +1,89 @@
+"""The dialog network and its training agree with the numbers recorded from the released code."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from agents.agent import Lesson
+from agents.supervised import SupervisedArgs, SupervisedLearner, triplet_losses
+from agents.training import Learner
+from dialog_env.dialog import Observation, Outcome
+from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking
+from tests.golden import Golden
+
+
+@pytest.fixture(scope="module")
+def golden() -> Golden:
+    return Golden()
+
+
+def close(ours: torch.Tensor, recorded: torch.Tensor) -> None:
+    assert_close(ours, recorded, rtol=1e-4, atol=1e-6, check_dtype=False)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_states_and_memory_of_five_turns_agree(golden: Golden, mode: str) -> None:
+    network = golden.network().train(mode == "train")
+    features, table = golden.tensor("catalog_features"), golden.user.table
+    hidden = network.begin(16)
+    for turn in range(5):
+        candidate = golden.tensor(f"forward_{mode}/candidate")[turn]
+        tokens = table[golden.tensor(f"forward_{mode}/feedback_row")[turn]]
+        if mode == "eval":
+            close(network.text(tokens), golden.tensor("forward_eval/text_encoding")[turn])
+        state, hidden = network(features[candidate], tokens, hidden)
+        close(state, golden.tensor(f"forward_{mode}/state")[turn])
+        close(hidden, golden.tensor(f"forward_{mode}/hidden")[turn])
+
+
+def test_ranks_and_nearest_images_agree(golden: Golden) -> None:
+    with torch.no_grad():
+        embeddings = golden.network().image(golden.tensor("catalog_features"))
+    close(embeddings, golden.tensor("ranking/embedded_catalog"))
+    ranking = QueryRanking(golden.tensor("ranking/query"), EmbeddedGallery(embeddings))
+    assert torch.equal(ranking.standing(golden.tensor("ranking/target")).closer, golden.tensor("ranking/rank"))
+    assert torch.equal(ranking.top(4), golden.tensor("ranking/nearest_4"))
+
+
+def test_triplet_loss_agrees(golden: Golden) -> None:
+    anchor, positive, negative = (golden.tensor(f"triplet/{name}") for name in ("anchor", "positive", "negative"))
+    losses = triplet_losses(anchor, positive, negative, golden.attribute("triplet", "margin"))
+    close(losses, golden.tensor("triplet/loss_each"))
+    close(losses.mean(), golden.tensor("triplet/loss"))
+
+
+def test_three_supervised_updates_agree(golden: Golden) -> None:
+    name = "supervised_updates"
+    settings = {key: golden.attribute(name, key) for key in ("batch", "turns", "weight_decay", "margin")}
+    args = SupervisedArgs(learning_rate=golden.attribute(name, "lr"), **settings)
+    lesson = Lesson(golden.gallery, golden.user, golden.gallery, golden.user)
+    learner = SupervisedLearner(golden.network(), lesson, args, "cpu")
+    shown = record_shown(learner)
+    for number in range(3):
+        targets, first, negatives = (
+            golden.tensor(f"{name}/{what}")[number] for what in ("target", "first", "negative")
+        )
+        shown.clear()
+        report = learner.learn(targets, first, negatives, torch.zeros_like(negatives))
+        assert torch.equal(torch.stack(shown), golden.tensor(f"{name}/shown")[number])
+        ranks = torch.stack([standing.closer for standing in report.standings])
+        assert torch.equal(ranks, golden.tensor(f"{name}/rank")[number])
+        close(report.losses["triplet"], golden.tensor(f"{name}/turn_loss")[number])
+        close(report.losses["triplet"].mean(), golden.tensor(f"{name}/loss")[number])
+    golden.check_parameters(learner.network, name)
+
+
+def record_shown(learner: Learner) -> list[torch.Tensor]:
+    """The images (B,) that the learner's world shows at each turn from now on."""
+    shown: list[torch.Tensor] = []
+    step = learner.world.step
+
+    def listening(ranking: Ranking, candidates: torch.Tensor | None = None) -> tuple[Observation, Outcome]:
+        observation, outcome = step(ranking, candidates)
+        shown.append(observation.candidate)
+        return observation, outcome
+
+    learner.world.step = listening  # type: ignore[method-assign]
+    return shown
