@@ -43,6 +43,11 @@ def join(*parts: Points) -> Points:
     return np.concatenate(parts)
 
 
+def moved(points: Points, x: float, y: float) -> Points:
+    """The points, all moved by (x, y)."""
+    return points + np.array([x, y])
+
+
 def at(points: Points, share: float) -> Pair:
     """The position at `share` of the points of a path."""
     place = share * (len(points) - 1)
@@ -157,7 +162,9 @@ class Canvas:
 
     def ground_shadow(self, first: float, last: float, depth: float = 0.03) -> None:
         """A soft shadow on the ground from x = `first` to `last`."""
-        around = curve((first, 0.0), ((first, depth), (last, depth), (last, 0.0)), ((last, -depth), (first, -depth), (first, 0.0)))
+        around = curve(
+            (first, 0.0), ((first, depth), (last, depth), (last, 0.0)), ((last, -depth), (first, -depth), (first, 0.0))
+        )
         blur = max(1, int(0.028 * self.unit / SHADE_REDUCTION))
         stencil = self.stencil(around, 3 * blur * SHADE_REDUCTION)
         soft = stencil.mask.reduce(SHADE_REDUCTION).filter(ImageFilter.BoxBlur(blur)).point(_ramp(0.5))

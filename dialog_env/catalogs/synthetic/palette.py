@@ -60,7 +60,7 @@ def main_colour(shoe: Shoe) -> RGB:
     red, green, blue = base
     base = (_clip(red + warm), _clip(green + (cool - warm) // 2), _clip(blue - cool))
     if shoe.shade < 0.5:
-        return darker(base, (0.5 - shoe.shade) * (0.14 if shoe.colour == "white" else 0.5))
+        return darker(base, (0.5 - shoe.shade) * (0.14 if shoe.colour == "white" else 0.36))
     reach = {"black": 0.2, "grey": 0.3, "brown": 0.25}.get(shoe.colour, 0.4)
     return lighter(base, (shoe.shade - 0.5) * reach)
 
@@ -74,7 +74,7 @@ def brightness(colour: RGB) -> float:
     """How bright a person calls a colour, in [0, 1]: vivid and light is bright, pale and dark is not."""
     top, bottom = max(colour), min(colour)
     vivid = (top - bottom) / 255
-    return min(1.0, 0.62 * vivid + 0.30 * luminance(colour) + 0.28 * vivid * luminance(colour))
+    return min(1.0, 0.80 * vivid + 0.33 * luminance(colour) + 0.25 * vivid * luminance(colour))
 
 
 def _clip(value: int) -> int:

@@ -27,8 +27,6 @@ HEEL_HEIGHT = {
 }
 
 
-
-
 def sample(seed: int, index: int) -> Shoe:
     """Shoe `index` of the endless catalogue `seed`; it depends on nothing else.
 
@@ -111,7 +109,9 @@ def _fastening(kind: Kind, strap_draw: float, closure_draw: float) -> tuple[str,
     """Straps and closure that can be on one shoe: a buckle needs a strap, laces and zippers leave no room."""
     closure = _choose(kind.closures, closure_draw)
     if closure == "buckle":
-        strapped = {strap: weight for strap, weight in kind.straps.items() if strap not in ("none", "criss-cross straps")}
+        strapped = {
+            strap: weight for strap, weight in kind.straps.items() if strap not in ("none", "criss-cross straps")
+        }
         return _choose(strapped, strap_draw), closure
     if closure == "laces":
         return "none", closure
