@@ -1,0 +1,182 @@
+"""Agents: making them, acting, saving and loading, and what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import agents
+from agents import checkpoints
+from agents.agent import AGENT_FILE, Agent
+from agents.networks import DialogNetwork, new_network
+from agents.released import network_from_released, read_released, to_released
+from dialog_env import protocol
+from dialog_env.catalog import Catalog
+from dialog_env.vocabulary import Vocabulary
+from tests.conftest import tiny_contents
+from tests.toys import ToyUser
+
+
+@pytest.fixture(scope="module")
+def gallery() -> Catalog:
+    return Catalog(tiny_contents(size=60))
+
+
+@pytest.fixture(scope="module")
+def user(gallery: Catalog) -> ToyUser:
+    return ToyUser(gallery)
+
+
+def make(name: str, gallery: Catalog, user: ToyUser, **settings: object) -> Agent:
+    return agents.create(name, gallery=gallery, vocabulary=user.vocabulary, **settings)
+
+
+@pytest.mark.parametrize("name", sorted(agents.AGENTS))
+def test_a_loaded_agent_acts_as_the_saved_one(name: str, gallery: Catalog, user: ToyUser, tmp_path: Path) -> None:
+    agent = make(name, gallery, user, seed=3)
+    agent.save(tmp_path)
+    before = protocol.run(agent, gallery, user, seed=0)
+    after = protocol.run(agents.load(tmp_path), gallery, user, seed=0)
+    assert np.array_equal(before.shown, after.shown)
+    assert np.array_equal(before.closer, after.closer)
+
+
+@pytest.mark.parametrize("name", sorted(agents.AGENTS))
+def test_a_single_dialog_is_a_batch_of_one(name: str, gallery: Catalog, user: ToyUser) -> None:
+    record = protocol.run(make(name, gallery, user), gallery, user, seed=0, batch=1)
+    assert record.shown.shape == (60, 6)
+
+
+def test_seeds_decide_what_an_agent_is(gallery: Catalog, user: ToyUser) -> None:
+    for name in ("random", "supervised"):
+        first, again, other = (
+            protocol.run(make(name, gallery, user, seed=seed), gallery, user, seed=0).closer for seed in (1, 1, 2)
+        )
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+
+def test_random_stands_at_fifty(gallery: Catalog, user: ToyUser) -> None:
+    record = protocol.run(make("random", gallery, user), gallery, user, seed=0, turns=50)
+    assert abs(100 * (1 - record.rank.mean() / 60) - 50) < 2
+
+
+def test_making_a_network_leaves_the_global_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    new_network(8, 9, "concatenation", torch.Generator().manual_seed(0))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("batch", [1, 5, 40])
+def test_the_text_encoder_is_a_convolution_over_word_pairs(batch: int) -> None:
+    network = new_network(8, 60, "sum", torch.Generator().manual_seed(0)).eval()
+    tokens = torch.randint(61, (batch, 16), generator=torch.Generator().manual_seed(1))
+    text = network.text
+    words = text.embedding(tokens).permute(0, 2, 1)
+    expected = text.output(text.normalisation(text.convolution(words).amax(dim=2)))
+    torch.testing.assert_close(text(tokens), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_one_dialog_trains_by_the_running_statistics() -> None:
+    network = new_network(8, 9, "sum", torch.Generator().manual_seed(0)).train()
+    network.text(torch.ones(4, 16, dtype=torch.int64))
+    statistics = network.text.normalisation.running_mean.clone()
+    tokens = torch.tensor([[3, 5] + [0] * 14])
+    alone = network.text(tokens)
+    alone.sum().backward()
+    assert torch.equal(statistics, network.text.normalisation.running_mean)
+    assert torch.equal(alone, network.eval().text(tokens))
+    assert network.text.embedding.weight.grad is not None
+
+
+def test_fusions_differ_in_their_joint_layer_only() -> None:
+    shapes = [
+        {name: tensor.shape for name, tensor in DialogNetwork(8, 9, fusion).state_dict().items()}
+        for fusion in ("sum", "concatenation")
+    ]
+    assert {name for name in shapes[0] if shapes[0][name] != shapes[1][name]} == {"fusion.joint.weight"}
+
+
+def test_released_names_lead_there_and_back(tmp_path: Path) -> None:
+    network = new_network(8, 9, "concatenation", torch.Generator().manual_seed(0)).eval()
+    path = tmp_path / "released.pt"
+    torch.save(to_released(network), path)
+    again = network_from_released(read_released(path), words=9).eval()
+    arguments = torch.randn(2, 8, generator=torch.Generator().manual_seed(1)), torch.ones(2, 16, dtype=torch.int64)
+    assert torch.equal(network(*arguments, network.begin(2))[0], again(*arguments, again.begin(2))[0])
+
+
+def test_released_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    weights = to_released(new_network(8, 9, "sum", torch.Generator().manual_seed(0)))
+    with pytest.raises(ValueError, match="know 9 words and the vocabulary has 12"):
+        network_from_released(weights, words=12)
+    with pytest.raises(ValueError, match=r"lack 'head.weight'"):
+        network_from_released({name: tensor for name, tensor in weights.items() if name != "head.weight"})
+    with pytest.raises(ValueError, match=r"'head.weight' has shape \(3, 3\)"):
+        network_from_released({**weights, "head.weight": torch.zeros(3, 3)})
+    with pytest.raises(ValueError, match="NaN"):
+        network_from_released({**weights, "head.weight": weights["head.weight"] * torch.nan})
+    with pytest.raises(ValueError, match="'more'"):
+        network_from_released({**weights, "more": torch.zeros(1)})
+    path = tmp_path / "pickle.pt"
+    torch.save({"model": Path}, path)
+    with pytest.raises(ValueError, match=r"pickle.pt is not a state dict"):
+        read_released(path)
+    with pytest.raises(FileNotFoundError, match=r"absent.pt"):
+        read_released(tmp_path / "absent.pt")
+
+
+def test_what_cannot_be_made_is_refused(gallery: Catalog, user: ToyUser) -> None:
+    with pytest.raises(ValueError, match="no agent 'clever'; known are"):
+        make("clever", gallery, user)
+    with pytest.raises(ValueError, match="no setting 'depth'; known are"):
+        make("supervised", gallery, user, depth=3)
+    with pytest.raises(ValueError, match="no configuration 'best'"):
+        make("supervised", gallery, user, configuration="best")
+    with pytest.raises(ValueError, match="batch is 0"):
+        make("supervised", gallery, user, batch=0)
+    with pytest.raises(ValueError, match="learning_rate 0"):
+        make("supervised", gallery, user, learning_rate=0)
+    with pytest.raises(ValueError, match="no fusion 'product'"):
+        make("supervised", gallery, user, fusion="product")
+    with pytest.raises(ValueError, match="needs a gallery or its dimensions"):
+        agents.create("supervised", vocabulary=user.vocabulary)
+
+
+def test_galleries_and_users_that_do_not_fit_are_refused(gallery: Catalog, user: ToyUser) -> None:
+    agent = make("supervised", gallery, user)
+    with pytest.raises(ValueError, match=r"8 dimensions and .* has 7"):
+        agent.bind(Catalog(tiny_contents(dimensions=7)))
+    stranger = ToyUser(gallery)
+    stranger.vocabulary = Vocabulary(("other", "words", "UNK"))
+    with pytest.raises(ValueError, match="vocabulary of 9 words"):
+        agent.check_user(stranger)
+
+
+def test_damaged_checkpoints_are_refused(gallery: Catalog, user: ToyUser, tmp_path: Path) -> None:
+    make("supervised", gallery, user).save(tmp_path)
+    path = tmp_path / AGENT_FILE
+    whole = path.read_bytes()
+    with pytest.raises(FileNotFoundError, match="train an agent there first"):
+        agents.load(tmp_path / "elsewhere")
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"agent.safetensors is truncated"):
+        agents.load(tmp_path)
+    save_file({"weight": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="no checkpoint of this project"):
+        agents.load(tmp_path)
+    path.write_bytes(whole)
+    saved, tensors = checkpoints.read(path), load_file(path)
+    checkpoints.write(path, {**tensors, "network.head.weight": tensors["network.head.weight"] / 0}, saved.facts)
+    with pytest.raises(ValueError, match=r"NaN or infinite numbers in 'network.head.weight'"):
+        agents.load(tmp_path)
+    checkpoints.write(path, {name: tensors[name] for name in tensors if name != "network.head.weight"}, saved.facts)
+    with pytest.raises(ValueError, match="does not hold the weights of a dialog network"):
+        agents.load(tmp_path)
+    save_file(tensors, path, metadata={"format": checkpoints.FORMAT, "version": "99", "facts": "{}"})
+    with pytest.raises(ValueError, match="version 99"):
+        agents.load(tmp_path)

@@ -1,0 +1,184 @@
+"""Training: it learns, it can be interrupted at any moment, and it refuses what does not fit."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import agents
+from agents import checkpoints
+from agents.agent import AGENT_FILE, Lesson
+from agents.network_agent import NetworkAgent
+from agents.training import CHECKPOINT_FILE, Learner, Report
+from dialog_env.catalog import Catalog
+from tests.conftest import tiny_contents
+from tests.toys import ToyUser
+
+
+def lesson(size: int = 60, seed: int = 0) -> Lesson:
+    gallery = Catalog(tiny_contents(size=size, seed=seed))
+    validation = gallery.split("validation")
+    return Lesson(gallery, ToyUser(gallery), validation, ToyUser(validation))
+
+
+def make(name: str, learned_from: Lesson, **settings: Any) -> NetworkAgent:
+    agent = agents.create(name, gallery=learned_from.gallery, vocabulary=learned_from.simulator.vocabulary, **settings)
+    assert isinstance(agent, NetworkAgent)
+    return agent
+
+
+def weights(folder: Path) -> str:
+    return checkpoints.fingerprint(checkpoints.read(folder / CHECKPOINT_FILE).below("network"))
+
+
+def test_supervised_learns_what_the_user_says(tmp_path: Path) -> None:
+    data = lesson(size=200)
+    agent = make("supervised", data, epochs=8, batch=32)
+    summary = agent.train(data, tmp_path, progress=False)
+    assert summary["history"][-1]["percentile"] > 80
+    assert summary["history"][-1]["triplet"] < summary["history"][0]["triplet"]
+    assert summary["best_validation_percentile"] > 70
+
+
+def test_every_target_counts_in_every_epoch_also_in_a_last_batch_of_one(tmp_path: Path) -> None:
+    data = lesson(size=17)
+    agent = make("supervised", data, epochs=1, batch=8)
+    learner, seen = agent.learner(data), []
+    update = learner.update
+
+    def listening(targets: torch.Tensor, generator: torch.Generator) -> Report:
+        seen.append(targets)
+        return update(targets, generator)
+
+    learner.update = listening  # type: ignore[method-assign]
+    agent.learner = lambda _: learner  # type: ignore[method-assign]
+    assert agent.train(data, tmp_path, progress=False)["updates"] == 3
+    assert [len(targets) for targets in seen] == [8, 8, 1]
+    assert sorted(torch.cat(seen).tolist()) == list(range(17))
+
+
+def test_a_training_taken_up_again_ends_in_the_same_numbers(tmp_path: Path) -> None:
+    data = lesson()
+    make("supervised", data, epochs=4, batch=16).train(data, tmp_path / "whole", progress=False)
+    for epochs in (1, 3, 4):
+        make("supervised", data, epochs=epochs, batch=16).train(data, tmp_path / "parts", progress=False)
+    assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
+    best = [checkpoints.read(tmp_path / part / AGENT_FILE) for part in ("whole", "parts")]
+    assert checkpoints.fingerprint(best[0].tensors) == checkpoints.fingerprint(best[1].tensors)
+
+
+def test_a_finished_training_only_gives_its_best_weights_back(tmp_path: Path) -> None:
+    data = lesson()
+    first = make("supervised", data, epochs=2, batch=16)
+    summary = first.train(data, tmp_path, progress=False)
+    second = make("supervised", data, epochs=2, batch=16)
+    again = second.train(data, tmp_path, progress=False)
+    assert again["history"] == summary["history"]
+    assert checkpoints.fingerprint(first.network.state_dict()) == checkpoints.fingerprint(second.network.state_dict())
+
+
+def test_the_best_weights_on_validation_are_kept_apart_from_the_last(tmp_path: Path) -> None:
+    data = lesson()
+    agent = make("supervised", data, epochs=6, batch=16, learning_rate=0.05)
+    summary = agent.train(data, tmp_path, progress=False)
+    validation = [row["validation"] for row in summary["history"]]
+    best = agents.load(tmp_path)
+    assert isinstance(best, NetworkAgent)
+    assert best.trained["epoch"] == validation.index(max(validation)) + 1
+    assert best.trained["validation"] == max(validation) == summary["best_validation_percentile"]
+    last = agents.load(tmp_path, last=True)
+    assert isinstance(last, NetworkAgent)
+    assert checkpoints.fingerprint(last.network.state_dict()) == weights(tmp_path)
+
+
+def test_other_data_settings_or_agents_are_refused_in_the_same_folder(tmp_path: Path) -> None:
+    data = lesson()
+    make("supervised", data, epochs=1).train(data, tmp_path, progress=False)
+    with pytest.raises(ValueError, match="a training with seed 0 and this one has 1"):
+        make("supervised", data, epochs=1, seed=1).train(data, tmp_path, progress=False)
+    with pytest.raises(ValueError, match=r"margin 0.1 and this one has 0.2"):
+        make("supervised", data, epochs=1, margin=0.2).train(data, tmp_path, progress=False)
+    other = lesson(seed=5)
+    with pytest.raises(ValueError, match="a training with catalogue"):
+        make("supervised", other, epochs=1).train(other, tmp_path, progress=False)
+    with pytest.raises(ValueError, match="is from epoch 1 and 0 were asked for"):
+        make("supervised", data, epochs=0).train(data, tmp_path, progress=False)
+
+
+def test_training_goes_on_from_the_weights_of_another(tmp_path: Path) -> None:
+    data = lesson()
+    make("supervised", data, epochs=2).train(data, tmp_path / "first", progress=False)
+    continued = make("supervised", data, epochs=0, initial=str(tmp_path / "first"))
+    continued.train(data, tmp_path / "second", progress=False)
+    best = checkpoints.read(tmp_path / "first" / AGENT_FILE).below("network")
+    assert checkpoints.fingerprint(continued.network.state_dict()) == checkpoints.fingerprint(best)
+    with pytest.raises(ValueError, match="fusion 'sum' and this agent has 'concatenation'"):
+        make("supervised", data, initial=str(tmp_path / "first"), fusion="concatenation").train(
+            data, tmp_path / "third", progress=False
+        )
+
+
+def test_a_full_disk_leaves_the_checkpoint_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = lesson()
+    make("supervised", data, epochs=1, batch=16).train(data, tmp_path, progress=False)
+    before = weights(tmp_path)
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="what it held before is kept"):
+            make("supervised", data, epochs=2, batch=16).train(data, tmp_path, progress=False)
+    assert weights(tmp_path) == before
+    assert not list(tmp_path.glob(".*.part"))
+    make("supervised", data, epochs=2, batch=16).train(data, tmp_path, progress=False)
+    make("supervised", data, epochs=2, batch=16).train(data, tmp_path / "whole", progress=False)
+    assert weights(tmp_path) == weights(tmp_path / "whole")
+
+
+def test_weights_that_become_infinite_are_not_saved(tmp_path: Path) -> None:
+    data = lesson()
+    agent = make("supervised", data, epochs=1)
+    learner = agent.learner(data)
+    update = learner.update
+
+    def spoiling(targets: torch.Tensor, generator: torch.Generator) -> Report:
+        report = update(targets, generator)
+        agent.network.head.weight.data[0, 0] = torch.inf
+        return report
+
+    learner.update = spoiling  # type: ignore[method-assign]
+    agent.learner = lambda _: learner  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match=r"'network.head.weight' became NaN or infinite in epoch 1"):
+        agent.train(data, tmp_path, progress=False)
+    assert checkpoints.read(tmp_path / CHECKPOINT_FILE).facts["progress"]["epoch"] == 0
+
+
+def test_users_with_other_words_are_refused(tmp_path: Path) -> None:
+    data = lesson()
+    agent = agents.create("supervised", dimensions=8, vocabulary=type(data.simulator.vocabulary)(("a", "b", "UNK")))
+    with pytest.raises(ValueError, match="vocabulary of 3 words"):
+        agent.train(data, tmp_path, progress=False)
+
+
+def test_every_documented_number_is_logged(tmp_path: Path) -> None:
+    data = lesson()
+    make("supervised", data, epochs=2, batch=16).train(data, tmp_path, progress=False)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    charts = {"percentile", "percentile_last", "updates_per_second", "validation", "validation_last"}
+    assert set(events.Tags()["scalars"]) == {"losses/triplet", *(f"charts/{name}" for name in charts)}
+    assert [event.step for event in events.Scalars("charts/validation")] == [4, 8]
+
+
+def test_learners_are_what_the_trainer_expects() -> None:
+    data = lesson()
+    for name in agents.AGENTS:
+        if agents.agent_class(name).trainable:
+            assert isinstance(make(name, data).learner(data), Learner)
