@@ -32,7 +32,7 @@ from dialog_env.images import DrawnImages, EncodedImages, ImageSource
 
 FORMAT = "dialog-retrieval catalog"
 VERSION = 1
-CHECKED_ROWS = 65_536
+BLOCK_ROWS = 1024
 
 
 @dataclass
@@ -103,23 +103,28 @@ class Contents:
                 )
         _refuse_non_finite(self.features, "features", self.name)
         if not self.fingerprint:
-            self.fingerprint = self._compute_fingerprint()
+            if self.regions is not None and self.regions.dtype != np.uint8:
+                _refuse_non_finite(self.regions, "region features", self.name)
+            self.fingerprint = self.compute_fingerprint()
 
-    def _compute_fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        digest.update("\n".join(map(str, self.ids)).encode())
-        for start in range(0, len(self.ids), CHECKED_ROWS):
-            digest.update(np.ascontiguousarray(self.features[start : start + CHECKED_ROWS]).tobytes())
-        if self.regions is not None:
-            for start in range(0, len(self.ids), 1024):
-                digest.update(np.ascontiguousarray(self.regions[start : start + 1024]).tobytes())
+    def compute_fingerprint(self) -> str:
+        """What the fingerprint of these contents must be."""
+        digest = hashlib.sha256("\n".join(map(str, self.ids)).encode())
+        for array in (self.features, self.regions):
+            digest.update(repr(None if array is None else (tuple(array.shape), str(array.dtype))).encode())
+            for start in range(0, 0 if array is None else len(array), BLOCK_ROWS):
+                digest.update(np.ascontiguousarray(array[start : start + BLOCK_ROWS]).tobytes())
+        digest.update(repr(float(self.region_scale)).encode())
         if self.attributes is not None:
             table = self.attributes
             digest.update(repr((table.graded_names, table.categorical_names, table.values)).encode())
             digest.update(table.graded.tobytes() + table.categorical.tobytes())
         for split in sorted(self.splits):
-            digest.update(split.encode() + self.splits[split].tobytes())
+            digest.update(split.encode() + np.asarray(self.splits[split], dtype=np.int64).tobytes())
         digest.update(json.dumps(self.images.description if self.images else None, sort_keys=True).encode())
+        if isinstance(self.images, EncodedImages):
+            for content in self.images.encoded:
+                digest.update(hashlib.sha256(bytes(content)).digest())
         return digest.hexdigest()[:16]
 
 
@@ -283,6 +288,15 @@ class Catalog:
         """The pictures (B, H, W, 3) uint8 at gallery positions (B,)."""
         return np.stack([self.image(int(position)) for position in positions])
 
+    def verify(self) -> None:
+        """Reads everything; ValueError where the contents are not those that the fingerprint was made from."""
+        found = self._contents.compute_fingerprint()
+        if found != self._contents.fingerprint:
+            raise ValueError(
+                f"catalogue {self.name!r} has contents of fingerprint {found} but says {self._contents.fingerprint}; "
+                "it was damaged or changed, build it again"
+            )
+
     def write(self, path: str | Path) -> None:
         """Stores the whole catalogue in one HDF5 file, atomically; a selection cannot be written."""
         if self._positions is not None:
@@ -298,8 +312,11 @@ def write_contents(contents: Contents, path: str | Path) -> None:
         file.create_dataset("ids", data=[str(name) for name in contents.ids], dtype=h5py.string_dtype())
         file.create_dataset("features", data=contents.features)
         if contents.regions is not None:
-            packed = {"compression": "gzip", "shuffle": True} if contents.regions.dtype == np.uint8 else {}
-            regions = file.create_dataset("regions", data=contents.regions, **packed)
+            stored = contents.regions
+            packed = {"compression": "gzip", "shuffle": True} if stored.dtype == np.uint8 else {}
+            regions = file.create_dataset("regions", stored.shape, stored.dtype, **packed)
+            for start in range(0, len(stored), BLOCK_ROWS):
+                regions[start : start + BLOCK_ROWS] = stored[start : start + BLOCK_ROWS]
             regions.attrs["scale"] = contents.region_scale
         for split, positions in contents.splits.items():
             file.create_dataset(f"splits/{split}", data=positions)
@@ -331,27 +348,34 @@ def read_contents(path: Path) -> Contents:
         raise ValueError(
             f"{path} cannot be read as HDF5 ({error}); it is truncated or of another kind, build it again"
         ) from error
-    if file.attrs.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a catalogue file; build one with `python -m dialog_env.catalogs build`")
-    if file.attrs["version"] != VERSION:
-        raise ValueError(
-            f"{path} has catalogue version {file.attrs['version']} and this release reads {VERSION}; build it again"
-        )
     try:
-        return Contents(
-            name=str(file.attrs["name"]),
-            ids=file["ids"].asstr()[:],
-            features=_memory_map(path, file["features"]),
-            regions=file.get("regions"),
-            region_scale=float(file["regions"].attrs["scale"]) if "regions" in file else 1.0,
-            attributes=_read_attributes(file),
-            splits={name: file["splits"][name][:] for name in file.get("splits", ())},
-            images=_read_images(file),
-            provenance=json.loads(file.attrs["provenance"]),
-            fingerprint=str(file.attrs["fingerprint"]),
-        )
-    except KeyError as error:
+        return _read_parts(path, file)
+    except (KeyError, OSError, TypeError) as error:
+        file.close()
         raise ValueError(f"{path} lacks a part of a catalogue ({error}); build it again") from error
+    except ValueError as error:
+        file.close()
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_parts(path: Path, file: h5py.File) -> Contents:
+    if file.attrs.get("format") != FORMAT:
+        raise ValueError("not a catalogue file; build one with `python -m dialog_env.catalogs build`")
+    if file.attrs["version"] != VERSION:
+        raise ValueError(f"catalogue version {file.attrs['version']}, and this release reads {VERSION}; build it again")
+    regions = file.get("regions")
+    return Contents(
+        name=str(file.attrs["name"]),
+        ids=file["ids"].asstr()[:],
+        features=_memory_map(path, file["features"]),
+        regions=None if regions is None else _memory_map(path, regions),
+        region_scale=1.0 if regions is None else float(regions.attrs["scale"]),
+        attributes=_read_attributes(file),
+        splits={name: positions[:] for name, positions in file.get("splits", {}).items()},
+        images=_read_images(file),
+        provenance=json.loads(file.attrs["provenance"]),
+        fingerprint=str(file.attrs["fingerprint"]),
+    )
 
 
 def _read_attributes(file: h5py.File) -> AttributeTable | None:
@@ -378,15 +402,17 @@ def _read_images(file: h5py.File) -> ImageSource | None:
 
 
 def _memory_map(path: Path, data: h5py.Dataset) -> Any:
-    """A float32 data set in one piece is mapped, so that a million images need no memory until they are read."""
-    if data.dtype == np.float32 and data.chunks is None and data.id.get_offset() is not None:
-        return np.memmap(path, dtype=np.float32, mode="r", offset=data.id.get_offset(), shape=data.shape)
-    return data[:]
+    """A data set in one piece is mapped, so that a million images need no memory until they are read."""
+    offset = data.id.get_offset()
+    if data.chunks is not None or offset is None:
+        return data
+    return np.memmap(path, dtype=data.dtype, mode="r", offset=offset, shape=data.shape)
 
 
 def _refuse_non_finite(features: Any, what: str, name: str) -> None:
-    for start in range(0, len(features), CHECKED_ROWS):
-        finite = np.isfinite(features[start : start + CHECKED_ROWS]).all(axis=1)
+    axes = tuple(range(1, len(features.shape)))
+    for start in range(0, len(features), BLOCK_ROWS):
+        finite = np.isfinite(features[start : start + BLOCK_ROWS]).all(axis=axes)
         if not finite.all():
             raise ValueError(
                 f"catalogue {name!r} has NaN or infinite {what} at image {start + int(finite.argmin())}; "

@@ -29,10 +29,18 @@ class ImageSource(Protocol):
         ...
 
 
+def flatten(picture: Image.Image) -> Image.Image:
+    """The picture in RGB, transparent parts white."""
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, (*WHITE, 255)), layer).convert("RGB")
+    return picture.convert("RGB")
+
+
 def letterbox(picture: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Scales a picture into (height, width) without changing its proportions, centred on white."""
     height, width = size
-    picture = picture.convert("RGB")
+    picture = flatten(picture)
     if picture.size != (width, height):
         scale = min(width / picture.width, height / picture.height)
         fitted = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))

@@ -1,0 +1,48 @@
+"""Catalogues by name or path, and the sources that they are built from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dialog_env.catalog import Catalog
+
+DEFAULT = Path(__file__).parent / "synthetic" / "default.h5"
+
+
+def load(name_or_path: str | Path) -> Catalog:
+    """The catalogue of a name or path.
+
+    "synthetic" is the embedded default (4,000 drawn shoes, seed 0); "synthetic:SIZE" and "synthetic:SIZE:SEED" are
+    drawn when first asked for and kept in the user's cache folder; all else is the path of a catalogue file.
+
+    Raises:
+        FileNotFoundError: no file at that path.
+        ValueError: a size or seed that is no number, or a file that cannot be read.
+    """
+    name = str(name_or_path)
+    if name == "synthetic":
+        return Catalog.open(DEFAULT)
+    if not name.startswith("synthetic:"):
+        return Catalog.open(name_or_path)
+    numbers = name.split(":")[1:]
+    if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
+        raise ValueError(
+            f"catalogue {name!r} is not of the form synthetic:SIZE or synthetic:SIZE:SEED; give whole numbers"
+        )
+    size, seed = int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else 0
+    return _drawn(size, seed)
+
+
+def cache_folder() -> Path:
+    """Where built catalogues are kept: `$XDG_CACHE_HOME/dialog_retrieval`, by default below `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dialog_retrieval"
+
+
+def _drawn(size: int, seed: int) -> Catalog:
+    from dialog_env.catalogs import synthetic
+    from dialog_env.catalogs.drawn import Drawn
+
+    version = f"v{synthetic.VERSION}-{synthetic.backbone_fingerprint()[:8]}"
+    path = cache_folder() / f"synthetic-{size}-{seed}-{version}.h5"
+    return Catalog.open(path) if path.is_file() else Drawn(path, size=size, seed=seed).build()

@@ -1,0 +1,80 @@
+"""Command line: `python -m dialog_env.catalogs build <source> …` and `info <path>`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, Union
+
+import tyro
+
+from dialog_env.catalog import Catalog
+from dialog_env.catalogs import load
+from dialog_env.catalogs.build import SOURCES, source
+
+
+@dataclass
+class Build:
+    """Builds a catalogue from a source."""
+
+    source: Any
+
+    def __call__(self) -> None:
+        """Builds and describes the catalogue."""
+        print(describe(self.source.build()))
+        print(f"written to {self.source.output}")
+
+
+@dataclass
+class Info:
+    """Describes a catalogue and checks that it is whole.
+
+    Args:
+        catalog: a file, "synthetic", or "synthetic:SIZE:SEED".
+    """
+
+    catalog: tyro.conf.Positional[str]
+
+    def __call__(self) -> None:
+        """Prints what the catalogue holds; ValueError where its contents differ from its fingerprint."""
+        catalog = load(self.catalog)
+        catalog.verify()
+        print(describe(catalog))
+
+
+def describe(catalog: Catalog) -> str:
+    """What a catalogue holds, in lines of text."""
+    table = catalog.attributes
+    lines = [
+        f"{catalog.name}: {len(catalog)} images, fingerprint {catalog.fingerprint}",
+        "splits: " + ", ".join(f"{name} {count}" for name, count in catalog.splits.items()),
+        f"features: {catalog.dimensions}, regions: {catalog.region_shape}, pictures: {catalog.image_size}",
+    ]
+    if table is not None:
+        known = (table.categorical >= 0).mean(axis=0)
+        lines += [
+            f"attribute {name}: {len(values)} values, known for {share:.0%}"
+            for name, values, share in zip(table.categorical_names, table.values, known, strict=True)
+        ]
+        lines += [f"graded: {', '.join(table.graded_names)}"]
+    return "\n".join([*lines, json.dumps(catalog.provenance, indent=1)])
+
+
+def main() -> None:
+    """Parses the command line and runs it; an error in the input is one line and exit status 1."""
+    sources = tuple(Annotated[source(name), tyro.conf.subcommand(name)] for name in SOURCES)
+    Build.__annotations__["source"] = Union[sources]  # noqa: UP007
+    commands = Union[  # noqa: UP007
+        Annotated[Build, tyro.conf.subcommand("build")], Annotated[Info, tyro.conf.subcommand("info")]
+    ]
+    settings = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+    command: Any = tyro.cli(commands, prog="python -m dialog_env.catalogs", config=settings)
+    try:
+        command()
+    except (OSError, ValueError, ImportError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

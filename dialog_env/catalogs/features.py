@@ -1,0 +1,281 @@
+"""Pooled and region features of photographs by a local Hugging Face vision backbone."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from dialog_env.images import flatten
+
+RAW_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes the input of a backbone, as its `preprocessor_config.json` says.
+
+    Args:
+        height: rows of the input.
+        width: columns of the input.
+        shortest: pixels of the shorter side before the centre is cut out; 0 scales straight to height and width.
+        resample: Pillow's number of the interpolation.
+        rescale: what pixels 0..255 are multiplied with.
+        mean: subtracted from each channel afterwards.
+        deviation: what each channel is divided by then.
+    """
+
+    height: int
+    width: int
+    shortest: int
+    resample: int
+    rescale: float
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+    @classmethod
+    def read(cls, folder: Path) -> Preprocessing:
+        """Reads `preprocessor_config.json`; FileNotFoundError without it, ValueError where it makes no sense."""
+        path = folder / "preprocessor_config.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing; a backbone folder needs it to say how pictures are scaled")
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            size, crop = _sides(config["size"]), _sides(config.get("crop_size", config["size"]))
+            cuts = config.get("do_center_crop", "crop_pct" in config)
+            straight = isinstance(config["size"], dict) and "height" in config["size"] and not cuts
+            normalises = config.get("do_normalize", True)
+            mean, deviation = config.get("image_mean", (0.5,) * 3), config.get("image_std", (0.5,) * 3)
+            rescale = config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 1.0
+            return cls(
+                *(size if straight or not cuts else crop),
+                shortest=0 if straight else round(min(size) / config.get("crop_pct", 1)),
+                resample=int(config.get("resample", Image.Resampling.BILINEAR)),
+                rescale=float(rescale),
+                mean=_three(mean) if normalises else (0.0, 0.0, 0.0),
+                deviation=_three(deviation) if normalises else (1.0, 1.0, 1.0),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path} cannot be used ({error!r}); it must give size, image_mean and image_std"
+            ) from error
+
+    def pixels(self, content: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture in an encoded file, scaled and cut: (height, width, 3) uint8."""
+        with Image.open(io.BytesIO(bytes(content))) as file:
+            picture = flatten(file)
+        if not self.shortest:
+            return np.array(picture.resize((self.width, self.height), self.resample))
+        factor = self.shortest / min(picture.size)
+        scaled = picture.resize((round(picture.width * factor), round(picture.height * factor)), self.resample)
+        left, top = (scaled.width - self.width) // 2, (scaled.height - self.height) // 2
+        return np.array(scaled.crop((left, top, left + self.width, top + self.height)))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 -> (B, 3, H, W) float32."""
+        mean, deviation = (torch.tensor(values, device=pixels.device) for values in (self.mean, self.deviation))
+        scaled = (pixels.to(torch.float32) * self.rescale - mean) / deviation
+        return scaled.permute(0, 3, 1, 2)
+
+
+class Backbone:
+    """A vision network from a local folder in Hugging Face layout; nothing is fetched.
+
+    Its features are the last hidden state: a map (B, C, H, W) of a convolutional network or tokens (B, T, C) of a
+    transformer, whose class and register tokens are left out. Pooled features are the mean over the map.
+
+    Raises:
+        FileNotFoundError: the folder or a needed file is missing.
+        ValueError: transformers cannot load it, or it gives no feature map.
+        ImportError: transformers is not installed.
+    """
+
+    def __init__(self, folder: str | Path, device: str = "cpu") -> None:
+        self.folder = Path(folder)
+        weights = sorted(self.folder.glob("*.safetensors"))
+        if not (self.folder / "config.json").is_file() or not weights:
+            raise FileNotFoundError(
+                f"{self.folder} is no backbone; it must hold config.json, preprocessor_config.json and *.safetensors"
+            )
+        self.preprocessing = Preprocessing.read(self.folder)
+        self.name = self.folder.resolve().name
+        self.fingerprint = _digest(weights)
+        self.device = torch.device(device)
+        self.network = _load_network(self.folder).to(self.device, memory_format=torch.channels_last)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What fixes the features: name, checksum of the weights, preprocessing."""
+        return {"name": self.name, "weights sha256": self.fingerprint, "preprocessing": asdict(self.preprocessing)}
+
+    @torch.inference_mode()
+    def __call__(self, pixels: NDArray[np.uint8], grid: int) -> tuple[Tensor, Tensor | None]:
+        """Pooled (B, C) and region features (B, grid * grid, C) of pictures (B, H, W, 3); no regions for grid 0."""
+        batch = self.preprocessing.normalise(torch.from_numpy(pixels).to(self.device))
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        hidden = getattr(self.network(pixel_values=batch), "last_hidden_state", None)
+        if hidden is None or hidden.ndim not in (3, 4):
+            raise ValueError(f"{self.folder} gives no last_hidden_state of 3 or 4 axes; choose another vision backbone")
+        features = hidden if hidden.ndim == 4 else self._fold(hidden)  # (B, C, H, W)
+        pooled = features.mean(dim=(2, 3))
+        if not grid:
+            return pooled, None
+        if features.shape[2:] != (grid, grid):
+            features = functional.adaptive_avg_pool2d(features, grid)
+        return pooled, features.flatten(2).transpose(1, 2)
+
+    def _fold(self, tokens: Tensor) -> Tensor:
+        """Patch tokens (B, T, C) as a map (B, C, H, W); what stands before the patches is left out."""
+        patch = getattr(self.network.config, "patch_size", None)
+        rows, columns = (math.isqrt(tokens.shape[1]),) * 2
+        if isinstance(patch, int):
+            shape = self.preprocessing.height // patch, self.preprocessing.width // patch
+            rows, columns = shape if math.prod(shape) <= tokens.shape[1] else (rows, columns)
+        patches = tokens[:, tokens.shape[1] - rows * columns :]
+        return patches.transpose(1, 2).unflatten(2, (rows, columns))
+
+
+def extract(
+    encoded: Sequence[bytes], backbone: Backbone, partial: Path, *, grid: int, batch: int, notify: Callable[[str], Any]
+) -> h5py.File:
+    """Features of N encoded pictures, written as they come into the HDF5 file `partial`, which is returned open.
+
+    A call that finds the file of a stopped one, for the same pictures, backbone and grid, goes on where that ended;
+    with batches of the same size the numbers are the same as without the stop. The file holds `pooled` (N, C)
+    float32 and, unless grid is 0, `regions` (N, grid * grid, C) float16.
+
+    Raises:
+        ValueError: the backbone gives NaN or infinite features, or another process writes the same file.
+    """
+    settings = json.dumps(
+        {
+            "version": RAW_VERSION,
+            "backbone": backbone.description,
+            "grid": grid,
+            "pictures": hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in encoded)).hexdigest(),
+        },
+        sort_keys=True,
+    )
+    file = _reopen(partial, settings, notify) or _create(partial, settings)
+    try:
+        done = int(file["done"][0])
+        with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(encoded), initial=done, unit="image") as bar:
+            for start in range(done, len(encoded), batch):
+                pictures = list(pool.map(backbone.preprocessing.pixels, encoded[start : start + batch]))
+                pooled, regions = backbone(np.stack(pictures), grid)
+                _store(file, start, len(encoded), pooled, regions)
+                bar.update(len(pictures))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _store(file: h5py.File, start: int, size: int, pooled: Tensor, regions: Tensor | None) -> None:
+    """Writes the rows of a batch, and only when they are in the file moves the mark of what is done."""
+    parts = {"pooled": pooled.float().cpu().numpy()}
+    if regions is not None:
+        parts["regions"] = regions.to(torch.float16).cpu().numpy()
+    for name, rows in parts.items():
+        if not np.isfinite(rows).all():
+            raise ValueError(
+                f"the backbone gives NaN or infinite {name} features from image {start}; check its weights"
+            )
+        if name not in file:
+            file.create_dataset(name, (size, *rows.shape[1:]), rows.dtype, dcpl=_allocated_at_once())
+        file[name][start : start + len(rows)] = rows
+    file.flush()
+    file["done"][0] = start + len(pooled)
+    file.flush()
+
+
+def _create(partial: Path, settings: str) -> h5py.File:
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    file = h5py.File(partial, "w")
+    file.attrs["settings"] = settings
+    file.create_dataset("done", data=np.zeros(1, dtype=np.int64))
+    return file
+
+
+def _reopen(partial: Path, settings: str, notify: Callable[[str], Any]) -> h5py.File | None:
+    """The file of a stopped extraction with the same settings, or None after saying why it is of no use."""
+    if not partial.exists():
+        return None
+    try:
+        file = h5py.File(partial, "r+")
+    except BlockingIOError as error:
+        raise ValueError(
+            f"{partial} is being written by another process; let that end, or choose another output"
+        ) from error
+    except OSError:
+        notify(f"{partial} cannot be read; extraction starts anew")
+        return None
+    if file.attrs.get("settings") == settings and "done" in file:
+        notify(f"going on after {int(file['done'][0])} images found in {partial}")
+        return file
+    file.close()
+    notify(f"{partial} is of other images or another backbone; extraction starts anew")
+    return None
+
+
+def _allocated_at_once() -> Any:
+    """Space in the file from the start, so that a killed process leaves a file that can be opened."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    return properties
+
+
+def _load_network(folder: Path) -> Any:
+    try:
+        from transformers import AutoModel
+    except ImportError as error:
+        raise ImportError(
+            "extraction needs transformers; install it with `pip install dialog-retrieval[images]`"
+        ) from error
+    try:
+        network = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ValueError(
+            f"{folder} cannot be loaded as a backbone ({error}); give a vision model in Hugging Face layout"
+        ) from error
+    return getattr(network, "vision_model", network).float().eval()
+
+
+def _digest(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _sides(size: Any) -> tuple[int, int]:
+    """(height, width) from the forms that configurations use."""
+    if isinstance(size, dict):
+        if "height" in size:
+            return int(size["height"]), int(size["width"])
+        return (int(size["shortest_edge"]),) * 2
+    return (int(size),) * 2
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    first, second, third = (float(value) for value in values)
+    return first, second, third

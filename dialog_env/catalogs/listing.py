@@ -1,0 +1,95 @@
+"""What a source of photographs has found before anybody looks at pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dialog_env.attributes import AttributeTable
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Images by id and file, with their split and what is known of them in words.
+
+    Args:
+        name: the name of the catalogue.
+        ids: N ids.
+        files: N image files.
+        splits: the split of each image.
+        columns: categorical attributes, N values each, "" where unknown.
+        skipped: how many entries were left out, by reason.
+        provenance: what else is worth recording, JSON-able.
+
+    Raises:
+        ValueError: no image at all, an id twice, or lists of different lengths.
+    """
+
+    name: str
+    ids: list[str]
+    files: list[Path]
+    splits: list[str]
+    columns: dict[str, list[str]]
+    skipped: dict[str, int] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.ids:
+            raise ValueError(
+                f"source {self.name!r} found no image to take ({self.skipped} skipped); check its root and filters"
+            )
+        twice, count = Counter(self.ids).most_common(1)[0]
+        if count > 1:
+            raise ValueError(
+                f"source {self.name!r} has the id {twice!r} {count} times; give every image an id of its own"
+            )
+        if {len(self.files), len(self.splits), *map(len, self.columns.values())} != {len(self.ids)}:
+            raise ValueError(f"source {self.name!r} gives lists of different lengths; give one entry for each image")
+
+    def keep(self, positions: list[int], reason: str) -> Listing:
+        """The images at `positions`; the others are counted as skipped for `reason`."""
+        dropped = len(self.ids) - len(positions)
+        return replace(
+            self,
+            ids=[self.ids[position] for position in positions],
+            files=[self.files[position] for position in positions],
+            splits=[self.splits[position] for position in positions],
+            columns={name: [values[position] for position in positions] for name, values in self.columns.items()},
+            skipped={**self.skipped, reason: self.skipped.get(reason, 0) + dropped} if dropped else self.skipped,
+        )
+
+    def split_positions(self) -> dict[str, NDArray[np.int64]]:
+        """Positions (n,) int64 of each split, train, validation and test first."""
+        known = [name for name in ("train", "validation", "test") if name in self.splits]
+        order = [*known, *sorted(set(self.splits) - set(known))]
+        splits = np.array(self.splits)
+        return {name: np.flatnonzero(splits == name).astype(np.int64) for name in order}
+
+    def attribute_table(self, grades: dict[str, NDArray[np.float32]]) -> AttributeTable:
+        """The columns as categorical attributes beside measured grades, (N,) each; values in alphabetical order."""
+        values = {name: tuple(sorted(set(column) - {""})) for name, column in self.columns.items()}
+        codes = [
+            [position[value] if value else -1 for value in self.columns[name]]
+            for name, listed in values.items()
+            for position in [{value: code for code, value in enumerate(listed)}]
+        ]
+        graded = np.stack(list(grades.values()), axis=1) if grades else np.zeros((len(self.ids), 0), np.float32)
+        return AttributeTable(
+            graded_names=tuple(grades),
+            graded=graded.astype(np.float32),
+            categorical_names=tuple(values),
+            values=tuple(values.values()),
+            categorical=np.array(codes, dtype=np.int16).reshape(len(values), len(self.ids)).T,
+        )
+
+
+def share(identifier: str, salt: str = "") -> float:
+    """A number in [0, 1) that depends on nothing but the id: what splits are cut by."""
+    digest = hashlib.sha256(f"{salt}{identifier}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
