@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dialog_env import catalogs
@@ -116,6 +117,25 @@ class Core:
         if self.keeps_standing:
             self.last = outcome.standing
         return Turn(observation, reward, outcome.over, outcome.standing.rank())
+
+    def observe(self, observation: Observation) -> dict[str, Any]:
+        """The parts of an observation, each with B rows, tensors or arrays."""
+        return {
+            "image": self.image.observe(observation),
+            "feedback": observation.feedback,
+            "turn": observation.turn,
+        }
+
+    def inform(self, observation: Observation, rank: Tensor | None) -> dict[str, NDArray[Any]]:
+        """What goes into `info`, each an array (B,): the sentence as text, the image shown, and what is revealed."""
+        candidate = observation.candidate.cpu().numpy()
+        sentences = np.empty(len(candidate), dtype=object)
+        sentences[:] = self.simulator.vocabulary.decode(observation.feedback.cpu().numpy())
+        info = {"sentence": sentences, "candidate": candidate.copy(), "id": self.gallery.ids[candidate]}
+        if self.settings.reveal_target and rank is not None:
+            info["target"] = self.world.state.target.cpu().numpy().copy()
+            info["rank"] = rank.cpu().numpy().astype(np.float64)
+        return info
 
 
 def _merge(where: Tensor, fresh: Standing, old: Standing) -> Standing:

@@ -8,11 +8,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS, Observation
 from dialog_env.envs.core import DEFAULT_CATALOG, DEFAULT_SIMULATOR, Core, Settings
+from dialog_env.envs.vector import as_numpy
 from dialog_env.rendering import Shown, as_text, dialog_row
 from dialog_env.user_simulator import UserSimulator
 
@@ -176,7 +176,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         device = self.core.world.device
         target, candidate = (torch.tensor([chosen[name]], device=device) for name in ("target", "candidate"))
         observation = self.core.begin(target, candidate)
-        rank = float(self.core.last.rank()[0]) if self.core.last is not None else None
+        rank = None if self.core.last is None else self.core.last.rank()
         self._shown = []
         self._running = True
         return self._observe(observation), self._inform(observation, rank)
@@ -189,7 +189,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         over = bool(turn.over[0])
         self._running = not over
         observation = self._observe(turn.observation)
-        info = self._inform(turn.observation, float(turn.rank[0]))
+        info = self._inform(turn.observation, turn.rank)
         return observation, float(turn.reward[0]), over, False, info
 
     def render(self) -> Any:
@@ -205,26 +205,9 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         return np.asarray(dialog_row(self.gallery, self._shown, target, self.core.settings.turns + 1))
 
     def _observe(self, observation: Observation) -> dict[str, Any]:
-        return {
-            "image": row(self.core.image.observe(observation)),
-            "feedback": row(observation.feedback),
-            "turn": np.int64(observation.turn[0].item()),
-        }
+        return {key: as_numpy(values)[0] for key, values in self.core.observe(observation).items()}
 
-    def _inform(self, observation: Observation, rank: float | None) -> dict[str, Any]:
-        candidate = int(observation.candidate[0])
-        sentence = self.simulator.vocabulary.decode(observation.feedback.cpu().numpy())[0]
-        info: dict[str, Any] = {
-            "sentence": sentence,
-            "candidate": candidate,
-            "id": str(self.gallery.ids[candidate]),
-        }
-        if self.core.settings.reveal_target:
-            info |= {"target": int(self.core.world.state.target[0]), "rank": rank}
-        self._shown.append(Shown(candidate, sentence, rank if self.core.settings.reveal_target else None))
+    def _inform(self, observation: Observation, rank: torch.Tensor | None) -> dict[str, Any]:
+        info = {key: values[:1].tolist()[0] for key, values in self.core.inform(observation, rank).items()}
+        self._shown.append(Shown(info["candidate"], info["sentence"], info.get("rank")))
         return info
-
-
-def row(batch: Any) -> NDArray[Any]:
-    """A copy of the only row of a batch, as numpy."""
-    return np.array(batch[0].cpu().numpy() if isinstance(batch, torch.Tensor) else batch[0])
