@@ -24,8 +24,7 @@ from simulators.phrases import (
 )
 
 WORDINGS = 6
-PHRASE_WORDS = 9
-VALUE_WORDS = 4
+PHRASE_WORDS = 12
 
 ADJECTIVE, KIND, COMPLEMENT, PART, END, START, BARE_START = range(7)
 """Parts of a sentence: "red", "boots", "less shiny" and "for men" follow "is", "a higher heel" follows "has"."""
@@ -57,12 +56,13 @@ class Language:
     `first[g] + 3 * more + degree`; of a categorical one `first[G + k] + value`, and `without[k] + value` where the
     target has none of what the candidate has. P phrases, S statements:
 
-        phrases     (P, 9)  tokens; row 0 is empty
+        phrases     (P, 12)  tokens; row 0 is empty
         lengths     (P,)    words of a phrase
         wordings    (S, 6)  phrases to choose from, repeated to fill the row
         parts       (S, 6)  the part that each of them plays
         modifier, contrast  (S,) phrases, 0 where there are none
-        links       (7, 4, 2, 2)  phrases between two parts; by number (is, are) and style (and has, with)
+        weights     (A,)    percent, how eye-catching an attribute is
+        links       (7, 5, 2, 2)  phrases between two parts; by number (is, are) and style (and has, with)
 
     Args:
         table: attributes whose names and values are spoken of; its rows do not matter.
@@ -78,9 +78,7 @@ class Language:
                 "add attributes to the catalogue, or use a user simulator that needs none"
             )
         self.graded_count = len(table.graded_names)
-        words = [
-            [" ".join(split_words(plain_name(v))[:VALUE_WORDS]) for v in values] for values in table.values
-        ]
+        words = [[plain_name(value) for value in values] for values in table.values]
         self.canonical = [_canonical(values) for values in words]
         self.absent = np.array([_absent(values) for values in words], dtype=np.int64)
         categories = _categories(table.categorical_names, words)
@@ -103,12 +101,12 @@ class Language:
             statements += [_without_statement(spoken, value) for value in words[column]]
         self.first = np.array(first, dtype=np.int64)
         self.without = np.array(without, dtype=np.int64)
+        self.weights = np.array(
+            [grading(name).weight for name in table.graded_names] + [each.weight for each in categories]
+        )
         topics = [grading(name).topic for name in table.graded_names] + [each.topic for each in categories]
         self.shares_topic = np.array(
-            [
-                [a == b or (one != "" and one == two) for b, two in enumerate(topics)]
-                for a, one in enumerate(topics)
-            ]
+            [[a == b or (one != "" and one == two) for b, two in enumerate(topics)] for a, one in enumerate(topics)]
         )
         self._compile(statements)
 
@@ -119,15 +117,13 @@ class Language:
             return book.setdefault(" ".join(split_words(words)), len(book))
 
         filled = [[s.wordings[i % len(s.wordings)] for i in range(WORDINGS)] for s in statements]
-        self.wordings: Integers = np.array(
-            [[phrase(words) for words, _ in row] for row in filled], dtype=np.int64
-        )
+        self.wordings: Integers = np.array([[phrase(words) for words, _ in row] for row in filled], dtype=np.int64)
         self.parts: Integers = np.array([[part for _, part in row] for row in filled], dtype=np.int64)
         self.modifier: Integers = np.array([phrase(s.modifier) for s in statements], dtype=np.int64)
         self.contrast: Integers = np.array([phrase(s.contrast) for s in statements], dtype=np.int64)
         self.order: Integers = np.array([s.order for s in statements], dtype=np.int64)
-        self.links = np.zeros((7, 4, 2, 2), dtype=np.int64)
-        for before, after, many, style in product(range(7), range(4), range(2), range(2)):
+        self.links = np.zeros((7, 5, 2, 2), dtype=np.int64)
+        for before, after, many, style in product(range(7), range(5), range(2), range(2)):
             self.links[before, after, many, style] = phrase(_link(before, after, bool(many), bool(style)))
         self.same, self.alike = phrase(SAME), phrase(ALIKE)
         self.vocabulary = Vocabulary.from_sentences(book)
@@ -173,10 +169,12 @@ def _graded_statements(name: str) -> list[Statement]:
 
 def _value_statement(spoken: Category, value: str, is_kind: bool) -> Statement:
     own = KIND if is_kind else ADJECTIVE if spoken.stacks else COMPLEMENT
+    wordings = tuple(_wording(words.format(value), own) for words in spoken.values.get(value, spoken.said))
+    denied = wordings[0][0] if value in spoken.values else value
     return Statement(
-        wordings=tuple(_wording(words.format(value), own) for words in spoken.values.get(value, spoken.said)),
+        wordings=wordings,
         modifier=spoken.modifiers.get(value, spoken.modifier.format(value)),
-        contrast="" if value in ABSENT or is_kind else f"not {spoken.nouns.get(value, value)}",
+        contrast="" if value in ABSENT or is_kind else f"not {denied}",
         order=spoken.order,
     )
 
@@ -195,11 +193,11 @@ def _wording(words: str, after_is: int) -> tuple[str, int]:
 def _link(before: int, after: int, many: bool, with_parts: bool) -> str:
     """The words between two parts of a sentence."""
     verb = ("have" if many else "has") if after == PART else ("are" if many else "is")
+    if END in (before, after) or before == BARE_START:
+        return ""
     if before == START:
         return verb
-    if before == BARE_START or (before == ADJECTIVE and after in (ADJECTIVE, KIND)):
-        return ""
-    if before == END:
+    if before == ADJECTIVE and after in (ADJECTIVE, KIND):
         return ""
     if after == PART and before != PART:
         return "with" if with_parts else f"and {verb}"

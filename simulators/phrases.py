@@ -16,6 +16,7 @@ Wordings = tuple[str, ...]
 
 SAME = "this is the one"
 ALIKE = "looks almost the same"
+NAME_WORDS = 5
 DEGREES = ("slightly", "", "much")
 ABSENT = ("none", "no", "absent")
 UNKNOWN_VALUES = ("na", "n a", "unknown")
@@ -23,11 +24,18 @@ UNKNOWN_VALUES = ("na", "n a", "unknown")
 
 @dataclass(frozen=True)
 class Grading:
-    """How more and less of a graded attribute are said; attributes of one topic do not meet in a sentence."""
+    """How more and less of a graded attribute are said.
+
+    Args:
+        more, less: wordings for a target that has more or less of it than the candidate.
+        topic: attributes of one topic do not meet in a sentence.
+        weight: how eye-catching a difference is, in percent.
+    """
 
     more: Wordings
     less: Wordings
     topic: str = ""
+    weight: int = 110
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,13 @@ class Category:
         modifier: what of it can stand before a kind ("{} boots"); empty where nothing can.
         values: wordings of values that need their own.
         modifiers: modifiers of values that need their own.
-        nouns: values as they are named in `without` and after "not", where that is another word.
+        nouns: values as they are named in `without`, where that is another word.
         without: wordings for a target that has none, `{}` being what the candidate has.
         stacks: whether it joins others without "and", as in "is red suede".
         order: place among the modifiers before a kind.
         kind: rank among the attributes that say what an item is (1 is the finest); 0 says something else.
         topic: attributes of one topic do not meet in a sentence.
+        weight: how eye-catching a difference is, in percent.
     """
 
     said: Wordings = ("is {}",)
@@ -57,6 +66,7 @@ class Category:
     order: int = 0
     kind: int = 0
     topic: str = ""
+    weight: int = 100
 
 
 GRADINGS: dict[str, Grading] = {
@@ -78,18 +88,14 @@ GRADINGS: dict[str, Grading] = {
         ("has a * lower heel", "has a * lower heel", "is * lower at the heel"),
         "heel",
     ),
-    "long on the leg": Grading(
-        ("is * taller", "is * longer on the leg"), ("is * shorter", "is * shorter on the leg")
-    ),
+    "long on the leg": Grading(("is * taller", "is * longer on the leg"), ("is * shorter", "is * shorter on the leg")),
     "formal": Grading(("is * more formal", "is * dressier"), ("is * less formal", "is * less dressy"), "use"),
     "sporty": Grading(("is * sportier", "is * more athletic"), ("is * less sporty", "is * less athletic")),
     "feminine": Grading(("is * more feminine",), ("is * less feminine",)),
 }
 
-_COLOUR = Category(modifier="{}", values={"multi": ("is multicoloured",)}, stacks=True, order=4)
-_ACCENT = Category(
-    said=("has {} accents", "has {} trim"), without=("has no {} accents", "has no accents"), order=9
-)
+_COLOUR = Category(modifier="{}", values={"multi": ("is multicoloured",)}, stacks=True, order=4, weight=120)
+_ACCENT = Category(said=("has {} accents", "has {} trim"), without=("has no {} accents", "has no accents"), weight=60)
 
 CATEGORIES: dict[str, Category] = {
     "class": Category(values={"stiletto": ("is stilettos",)}, kind=1, topic="kind"),
@@ -136,7 +142,6 @@ CATEGORIES: dict[str, Category] = {
     "heel": Category(
         said=("has a {} heel",),
         values={"flat": ("has a flat heel", "is flat")},
-        nouns={"wedge": "wedge heel", "block": "block heel", "thin": "thin heel", "cone": "cone heel"},
         topic="heel",
     ),
     "ornament": Category(
@@ -161,13 +166,14 @@ CATEGORIES: dict[str, Category] = {
         topic="kind",
         order=2,
     ),
-    "brand": Category(said=("is by {}", "is from {}"), modifier="{}", order=6),
+    "brand": Category(said=("is by {}", "is from {}"), modifier="{}", order=6, weight=40),
 }
 
 
 def plain_name(name: str) -> str:
-    """An attribute's or value's name in small words: "baseColour" and "base_colour" become "base colour"."""
-    return " ".join(split_words(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ")))
+    """A name in at most five small words: "baseColour" and "base_colour" become "base colour"."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ")
+    return " ".join(split_words(apart)[:NAME_WORDS])
 
 
 def grading(name: str) -> Grading:
