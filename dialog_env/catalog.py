@@ -75,7 +75,7 @@ class Contents:
         unique, counts = np.unique(self.ids.astype(str), return_counts=True)
         if len(unique) != size:
             raise ValueError(
-                f"catalogue {self.name!r} has the id {unique[counts.argmax()]!r} {counts.max()} times; "
+                f"catalogue {self.name!r} has the id {str(unique[counts.argmax()])!r} {counts.max()} times; "
                 "give every image an id of its own"
             )
         if len(self.features.shape) != 2 or len(self.features) != size or not self.features.shape[1]:

@@ -1,0 +1,322 @@
+"""A catalogue file: what it refuses, and that every way to look at it shows the same images."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from dialog_env.attributes import AttributeTable
+from dialog_env.catalog import Catalog, Contents
+from dialog_env.images import EncodedImages
+from tests.conftest import encode, tiny_contents
+
+MakeTiny = Callable[..., Contents]
+
+
+def changed(contents: Contents, **fields: object) -> Contents:
+    """The same contents with some fields replaced and the fingerprint computed anew."""
+    return dataclasses.replace(contents, fingerprint="", **fields)
+
+
+def test_what_is_written_is_read_back(tiny_catalog: Catalog, tiny_file: Path) -> None:
+    read = Catalog.open(tiny_file)
+    assert list(read.ids) == list(tiny_catalog.ids)
+    np.testing.assert_array_equal(read.features, tiny_catalog.features)
+    np.testing.assert_array_equal(read.read_regions(), tiny_catalog.read_regions())
+    assert read.attributes is not None
+    assert tiny_catalog.attributes is not None
+    np.testing.assert_array_equal(read.attributes.graded, tiny_catalog.attributes.graded)
+    np.testing.assert_array_equal(read.attributes.categorical, tiny_catalog.attributes.categorical)
+    assert read.attributes.values == tiny_catalog.attributes.values
+    assert read.splits == {"train": 12, "validation": 6, "test": 6}
+    assert read.provenance == tiny_catalog.provenance
+    assert read.fingerprint == tiny_catalog.fingerprint
+    np.testing.assert_array_equal(read.images(np.array([3, 20])), tiny_catalog.images(np.array([3, 20])))
+
+
+def test_a_catalogue_without_the_optional_parts_is_read_back(tmp_path: Path, make_tiny: MakeTiny) -> None:
+    bare = changed(make_tiny(), regions=None, attributes=None, images=None, splits={})
+    Catalog(bare).write(tmp_path / "bare.h5")
+    read = Catalog.open(tmp_path / "bare.h5")
+    assert (read.region_shape, read.attributes, read.image_size, read.splits) == (None, None, None, {})
+    with pytest.raises(ValueError, match="no region features"):
+        read.read_regions()
+    with pytest.raises(ValueError, match="no pictures"):
+        read.image(0)
+
+
+def test_regions_as_codes_come_back_scaled(tmp_path: Path, make_tiny: MakeTiny) -> None:
+    codes = np.arange(24 * 4 * 6, dtype=np.uint8).reshape(24, 4, 6)
+    Catalog(changed(make_tiny(), regions=codes, region_scale=0.5)).write(tmp_path / "codes.h5")
+    read = Catalog.open(tmp_path / "codes.h5").split("test").read_regions(np.array([5, 0]))
+    np.testing.assert_array_equal(read, codes[[23, 18]] * np.float32(0.5))
+
+
+def test_features_of_a_file_are_a_memory_map(tiny_file: Path) -> None:
+    catalog = Catalog.open(tiny_file)
+    assert isinstance(catalog.features, np.memmap)
+    assert isinstance(catalog.split("test").features, np.memmap)
+    assert not catalog.features.flags.writeable
+
+
+def test_half_precision_features_are_given_as_float32(tmp_path: Path, make_tiny: MakeTiny) -> None:
+    contents = make_tiny()
+    Catalog(changed(contents, features=contents.features.astype(np.float16))).write(tmp_path / "half.h5")
+    features = Catalog.open(tmp_path / "half.h5").features
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, contents.features, atol=2e-3)
+
+
+def test_views_of_views_show_the_images_of_the_whole(tiny_file: Path) -> None:
+    catalog = Catalog.open(tiny_file)
+    view = catalog.split("test").take(np.array([4, 1, 4])).take(np.array([2, 1]))
+    rows = [22, 19]
+    assert list(view.ids) == list(catalog.ids[rows])
+    np.testing.assert_array_equal(view.features, catalog.features[rows])
+    np.testing.assert_array_equal(view.read_regions(), catalog.read_regions()[rows])
+    np.testing.assert_array_equal(view.read_regions(np.array([1, 1, 0])), catalog.read_regions()[[19, 19, 22]])
+    np.testing.assert_array_equal(view.image(0), catalog.image(22))
+    assert view.attributes is not None
+    assert catalog.attributes is not None
+    np.testing.assert_array_equal(view.attributes.graded, catalog.attributes.graded[rows])
+
+
+def test_splits_share_no_image_and_unknown_ones_are_refused(tiny_catalog: Catalog) -> None:
+    shown = [set(tiny_catalog.split(name).ids) for name in tiny_catalog.splits]
+    assert sum(map(len, shown)) == len(set.union(*shown)) == 24
+    assert len(tiny_catalog.split("test").split("all")) == 24
+    with pytest.raises(ValueError, match=r"no split 'tset'.*all, train, validation, test"):
+        tiny_catalog.split("tset")
+
+
+@pytest.mark.parametrize("positions", [[], [24], [-1]])
+def test_a_selection_outside_the_gallery_is_refused(tiny_catalog: Catalog, positions: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"0\.\.23"):
+        tiny_catalog.take(np.array(positions, dtype=np.int64))
+
+
+def test_only_a_whole_catalogue_is_written(tiny_catalog: Catalog, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="whole catalogue"):
+        tiny_catalog.split("test").write(tmp_path / "part.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_pickling_carries_the_path_and_not_the_arrays(tiny_file: Path, tiny_catalog: Catalog) -> None:
+    split = Catalog.open(tiny_file).split("test")
+    packed = pickle.dumps(split)
+    assert len(packed) < 1000
+    again = pickle.loads(packed)
+    np.testing.assert_array_equal(again.features, split.features)
+    assert (again.split_name, again.fingerprint) == ("test", split.fingerprint)
+    in_memory = pickle.loads(pickle.dumps(tiny_catalog.split("train")))
+    np.testing.assert_array_equal(in_memory.features, tiny_catalog.split("train").features)
+
+
+def summary(catalog: Catalog) -> tuple[list[str], float, int, str]:
+    """What a spawned process sees of a gallery."""
+    return list(catalog.ids), float(catalog.read_regions().sum()), int(catalog.image(0).sum()), catalog.fingerprint
+
+
+@pytest.mark.slow
+def test_a_spawned_process_sees_the_same_split(tiny_file: Path) -> None:
+    split = Catalog.open(tiny_file).split("validation")
+    expected = summary(split)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(summary, (split,)) == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "id", "feature", "region", "region scale", "grade", "code", "value", "split", "picture", "picture size",
+    ],
+)  # fmt: skip
+def test_the_fingerprint_changes_with_every_part(change: str) -> None:
+    plain, other = tiny_contents(), tiny_contents()
+    table, images = other.attributes, other.images
+    assert table is not None
+    assert isinstance(images, EncodedImages)
+    if change == "id":
+        other.ids[3] = "another"
+    elif change == "feature":
+        other.features[5, 2] += 1e-6
+    elif change == "region":
+        other.regions[7, 1, 1] += 1
+    elif change == "region scale":
+        other.region_scale = 2.0
+    elif change == "grade":
+        table.graded[1, 1] = 0.5
+    elif change == "code":
+        table.categorical[2, 0] = (table.categorical[2, 0] + 1) % 3
+    elif change == "value":
+        other.attributes = dataclasses.replace(table, values=(("boots", "clogs", "flats"), table.values[1]))
+    elif change == "split":
+        other.splits["test"] = other.splits["test"][:-1]
+    elif change == "picture":
+        images.encoded = [np.frombuffer(encode(np.zeros((16, 12, 3), np.uint8)), np.uint8), *images.encoded[1:]]
+    else:
+        other.images = EncodedImages(images.encoded, (32, 24))
+    assert changed(other).fingerprint != plain.fingerprint == tiny_contents().fingerprint
+
+
+def test_every_gallery_has_a_fingerprint_of_its_own(tiny_catalog: Catalog) -> None:
+    galleries = [tiny_catalog, *map(tiny_catalog.split, tiny_catalog.splits), tiny_catalog.take(np.array([1, 0]))]
+    galleries.append(tiny_catalog.take(np.array([0, 1])))
+    assert len({gallery.fingerprint for gallery in galleries}) == len(galleries)
+
+
+def test_verification_notices_a_changed_number(tiny_file: Path) -> None:
+    Catalog.open(tiny_file).verify()
+    with h5py.File(tiny_file, "r+") as file:
+        file["features"][2, 2] += 1
+    with pytest.raises(ValueError, match="damaged or changed"):
+        Catalog.open(tiny_file).verify()
+
+
+def test_no_images_are_refused(make_tiny: MakeTiny) -> None:
+    with pytest.raises(ValueError, match="no images"):
+        changed(make_tiny(), ids=np.array([], dtype=object))
+
+
+def test_duplicate_ids_are_refused_by_name(make_tiny: MakeTiny) -> None:
+    contents = make_tiny()
+    contents.ids[4] = contents.ids[9]
+    with pytest.raises(ValueError, match="'tiny-009' 2 times"):
+        changed(contents)
+
+
+@pytest.mark.parametrize("shape", [(23, 8), (24,), (24, 8, 1), (24, 0)])
+def test_features_of_a_wrong_shape_are_refused(make_tiny: MakeTiny, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"features of shape .* \(24, D\)"):
+        changed(make_tiny(), features=np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("shape", [(23, 4, 6), (24, 24)])
+def test_region_features_of_a_wrong_shape_are_refused(make_tiny: MakeTiny, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"region features of shape .* \(24, R, C\)"):
+        changed(make_tiny(), regions=np.zeros(shape, np.float16))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("part", ["features", "regions"])
+def test_non_finite_features_are_refused_with_their_image(make_tiny: MakeTiny, part: str, value: float) -> None:
+    contents = make_tiny()
+    getattr(contents, part)[17, 3] = value
+    with pytest.raises(ValueError, match=r"NaN or infinite .*features at image 17"):
+        changed(contents)
+
+
+@pytest.mark.parametrize(
+    ("positions", "complaint"), [([], "is empty"), ([0, 24], r"outside 0\.\.23"), ([-1], "outside"), ([3, 3], "twice")]
+)
+def test_bad_splits_are_refused(make_tiny: MakeTiny, positions: list[int], complaint: str) -> None:
+    with pytest.raises(ValueError, match=rf"split 'odd' .*{complaint}"):
+        changed(make_tiny(), splits={"odd": np.array(positions, dtype=np.int64)})
+
+
+def test_attributes_of_other_images_are_refused(make_tiny: MakeTiny) -> None:
+    table = make_tiny(20).attributes
+    with pytest.raises(ValueError, match="attributes for 20 of 24 images"):
+        changed(make_tiny(), attributes=table)
+
+
+def test_attributes_outside_their_range_are_refused() -> None:
+    codes = np.zeros((2, 1), np.int16)
+    with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+        AttributeTable(("shiny",), np.full((2, 1), 1.5, np.float32), ("class",), (("boots",),), codes)
+    with pytest.raises(ValueError, match=r"'class' has a code outside -1\.\.0"):
+        AttributeTable((), np.zeros((2, 0), np.float32), ("class",), (("boots",),), codes + 1)
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"no catalogue at nowhere\.h5; build one"):
+        Catalog.open("nowhere.h5")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.98])
+def test_a_truncated_file_is_refused(tiny_file: Path, share: float) -> None:
+    content = tiny_file.read_bytes()
+    tiny_file.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ValueError, match=r"tiny\.h5.* build it again"):
+        Catalog.open(tiny_file)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "notes.h5"
+    text.write_text("not a catalogue")
+    with pytest.raises(ValueError, match=r"notes\.h5 cannot be read as HDF5"):
+        Catalog.open(text)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["features"] = np.zeros((2, 2))
+    with pytest.raises(ValueError, match=r"other\.h5: not a catalogue file"):
+        Catalog.open(tmp_path / "other.h5")
+
+
+@pytest.mark.parametrize("version", [0, 2, 99])
+def test_another_version_is_refused(tiny_file: Path, version: int) -> None:
+    with h5py.File(tiny_file, "r+") as file:
+        file.attrs["version"] = version
+    with pytest.raises(ValueError, match=rf"tiny\.h5: catalogue version {version}, and this release reads 1; build"):
+        Catalog.open(tiny_file)
+
+
+@pytest.mark.parametrize("part", ["ids", "features", "attributes/graded", "images/encoded"])
+def test_a_file_that_lacks_a_part_is_refused(tiny_file: Path, part: str) -> None:
+    with h5py.File(tiny_file, "r+") as file:
+        del file[part]
+    with pytest.raises(ValueError, match=r"tiny\.h5 lacks a part of a catalogue"):
+        Catalog.open(tiny_file)
+
+
+def test_a_file_with_nan_features_is_refused(tiny_file: Path) -> None:
+    with h5py.File(tiny_file, "r+") as file:
+        file["features"][11, 0] = np.nan
+    with pytest.raises(ValueError, match=r"tiny\.h5: catalogue 'tiny' has NaN or infinite features at image 11"):
+        Catalog.open(tiny_file)
+
+
+def test_a_file_with_an_empty_split_is_refused(tiny_file: Path) -> None:
+    with h5py.File(tiny_file, "r+") as file:
+        del file["splits/test"]
+        file["splits/test"] = np.zeros(0, np.int64)
+    with pytest.raises(ValueError, match=r"tiny\.h5: split 'test' .* is empty"):
+        Catalog.open(tiny_file)
+
+
+def test_a_failed_write_leaves_the_old_file(tiny_file: Path, make_tiny: MakeTiny) -> None:
+    before = tiny_file.read_bytes()
+    broken = make_tiny(seed=1)
+    broken.provenance = {"source": {1, 2}}
+    with pytest.raises(TypeError):
+        Catalog(broken).write(tiny_file)
+    assert tiny_file.read_bytes() == before
+    assert [path.name for path in tiny_file.parent.iterdir()] == ["tiny.h5"]
+
+
+def test_pictures_are_fitted_on_white_without_distortion(make_tiny: MakeTiny) -> None:
+    red = np.zeros((10, 20, 3), np.uint8)
+    red[..., 0] = 255
+    images = EncodedImages([np.frombuffer(encode(red), np.uint8)], (40, 40))
+    picture = images.image(0)
+    assert picture.shape == (40, 40, 3)
+    assert (picture[:10] == 255).all()
+    assert (picture[10:30] == (255, 0, 0)).all()
+    assert (picture[30:] == 255).all()
+    assert images.image(0, (10, 20)).tolist() == red.tolist()
+
+
+def test_the_layout_in_the_file_is_the_documented_one(tiny_file: Path) -> None:
+    with h5py.File(tiny_file) as file:
+        assert set(file) == {"ids", "features", "regions", "splits", "attributes", "images"}
+        assert set(file.attrs) == {"format", "version", "name", "fingerprint", "provenance"}
+        assert json.loads(file["images"].attrs["source"]) == {"kind": "encoded", "size": [16, 12]}
+        assert file["features"].dtype == np.float32
+        assert file["regions"].dtype == np.float16
