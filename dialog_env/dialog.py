@@ -199,24 +199,33 @@ class Dialog:
                 f"a ranking of {ranking.images} images for {ranking.batch} dialogs was given; this world has "
                 f"{len(self.gallery)} images and {len(state.target)} dialogs"
             )
-        if candidates is None:
-            candidates = ranking.top(1)[:, 0]
-        else:
-            self._check_positions(candidates, "candidates")
         running = ~self.over()
         standing = ranking.standing(state.target)
-        found = candidates == state.target
+        observation = self.show(ranking.top(1)[:, 0] if candidates is None else candidates)
+        return observation, Outcome(standing, running & self.over(), self.state.found)
+
+    def show(self, candidates: Tensor) -> Observation:
+        """The part of a turn that follows the ranking: the candidates are shown and the user answers.
+
+        Args:
+            candidates: (B,) int64.
+
+        Raises:
+            ValueError: candidates outside the gallery.
+        """
+        self._check_positions(candidates, "candidates")
+        state = self.state
+        running = ~self.over()
         self._state = replace(
             state,
             candidate=torch.where(running, candidates, state.candidate),
             previous=torch.where(running, state.candidate, state.previous),
             feedback=torch.where(running[:, None], 0, state.feedback),
             turn=state.turn + running,
-            found=torch.where(running, found, state.found),
+            found=torch.where(running, candidates == state.target, state.found),
         )
-        over = self.over()
-        self._ask(~over)
-        return self.observation(), Outcome(standing, running & over, self.state.found)
+        self._ask(~self.over())
+        return self.observation()
 
     def _ask(self, where: Tensor | None) -> None:
         """Fills in the user's feedback on the candidates, in the dialogs `where` (B,) or in all."""
