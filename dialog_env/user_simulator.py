@@ -45,6 +45,9 @@ class UserSimulator(Protocol):
 SIMULATORS: dict[str, str] = {
     "describer": "simulators.describer:Describer",
     "captioner": "simulators.captioner:CaptioningUser",
+    "relevance": "simulators.relevance:RelevanceUser",
+    "attributes": "simulators.attribute_feedback:AttributeUser",
+    "relative": "simulators.attribute_feedback:RelativeAttributeUser",
 }
 """Name to `module:class`; the class is called with the gallery and keywords."""
 
