@@ -318,8 +318,9 @@ def write_contents(contents: Contents, path: str | Path) -> None:
             for start in range(0, len(stored), BLOCK_ROWS):
                 regions[start : start + BLOCK_ROWS] = stored[start : start + BLOCK_ROWS]
             regions.attrs["scale"] = contents.region_scale
+        splits = file.create_group("splits", track_order=True)
         for split, positions in contents.splits.items():
-            file.create_dataset(f"splits/{split}", data=positions)
+            splits.create_dataset(split, data=positions)
         if contents.attributes is not None:
             table = contents.attributes
             graded = file.create_dataset("attributes/graded", data=table.graded)

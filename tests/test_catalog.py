@@ -125,7 +125,6 @@ def summary(catalog: Catalog) -> tuple[list[str], float, int, str]:
     return list(catalog.ids), float(catalog.read_regions().sum()), int(catalog.image(0).sum()), catalog.fingerprint
 
 
-@pytest.mark.slow
 def test_a_spawned_process_sees_the_same_split(tiny_file: Path) -> None:
     split = Catalog.open(tiny_file).split("validation")
     expected = summary(split)
