@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .backbone import backbone_fingerprint, extract
 from .drawing import DEFAULT_SIZE, VERSION, draw, render
 from .grades import attribute_table, table_of
 from .sampling import sample
@@ -16,7 +17,19 @@ from .shoe import Shoe
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.625, 0.125
 
-__all__ = ["DEFAULT_SIZE", "VERSION", "Shoe", "attribute_table", "draw", "render", "sample", "splits", "table_of"]
+__all__ = [
+    "DEFAULT_SIZE",
+    "VERSION",
+    "Shoe",
+    "attribute_table",
+    "backbone_fingerprint",
+    "draw",
+    "extract",
+    "render",
+    "sample",
+    "splits",
+    "table_of",
+]
 
 
 def splits(size: int) -> dict[str, NDArray[np.int64]]:

@@ -83,7 +83,7 @@ def _draw_upper(canvas: Canvas, shoe: Shoe, last: Last, upper: Upper, colour: RG
     mask = canvas.body(upper.outline, colour, 0.55 * shoe.shine, layer)
     if KINDS[shoe.kind].form == "sneaker":
         _draw_panels(canvas, shoe, last, upper, colour, accent, mask)
-    _draw_seams(canvas, shoe, upper, colour, accent, mask)
+    _draw_seams(canvas, shoe, last, upper, colour, accent, mask)
     _draw_shine(canvas, shoe, last, upper, mask)
     return mask
 
@@ -122,8 +122,10 @@ def _draw_panels(
         canvas.paste(stripe, canvas.stencil(ribbon(band, 0.018 + 0.018 * shoe.sport)).within(mask))
 
 
-def _draw_seams(canvas: Canvas, shoe: Shoe, upper: Upper, colour: RGB, accent: RGB | None, mask: Stencil) -> None:
-    """Piping in the accent colour, scallops, the cap seam and its perforations."""
+def _draw_seams(
+    canvas: Canvas, shoe: Shoe, last: Last, upper: Upper, colour: RGB, accent: RGB | None, mask: Stencil
+) -> None:
+    """Piping in the accent colour, scallops, the sporty stripe above the sole, the cap seam."""
     thread = darker(colour, 0.5) if luminance(colour) > 0.22 else lighter(colour, 0.35)
     edge = upper.edge
     piping = (
@@ -136,6 +138,10 @@ def _draw_seams(canvas: Canvas, shoe: Shoe, upper: Upper, colour: RGB, accent: R
             x, y = at(edge, (step + 0.5) / count)
             canvas.dot((x, y - 0.012), reach * 1.25, darker(piping, 0.4))
             canvas.dot((x, y - 0.009), reach, piping)
+    if KINDS[shoe.kind].form != "sneaker" and shoe.sport > 0.1:
+        stripe = accent if accent is not None else lighter(colour, 0.75) if luminance(colour) < 0.6 else (70, 72, 78)
+        rand = moved(last.foot, 0.0, 0.022)
+        canvas.paste(stripe, canvas.stencil(ribbon(rand, 0.008 + 0.05 * shoe.sport)).within(mask))
     if shoe.dress > 0.3 and not shoe.toe_opening:
         _draw_cap(canvas, shoe, upper, thread, mask)
     if shoe.kind == "boots" and shoe.closure in ("none", "buckle"):
@@ -146,12 +152,12 @@ def _draw_cap(canvas: Canvas, shoe: Shoe, upper: Upper, thread: RGB, mask: Stenc
     x, y = at(upper.front, 0.8 if KINDS[shoe.kind].form == "boot" else 0.5)
     base = (x - 0.02, y - 0.16)
     seam = curve((x, y), ((x + 0.045, y - 0.04), (x + 0.03, y - 0.10), base))
-    canvas.paste(thread, canvas.stencil(ribbon(seam, 0.006 + 0.012 * shoe.dress)).within(mask))
+    canvas.paste(thread, canvas.stencil(ribbon(seam, 0.008 + 0.020 * shoe.dress)).within(mask))
     if shoe.dress < 0.55:
         return
     for x, y in between(moved(seam, 0.03, 0.0), 0.05, 0.95, 9).tolist():
         if mask.holds(*canvas.pixels(line((x, y)))[0].tolist()):
-            canvas.dot((x, y), 0.0085, thread)
+            canvas.dot((x, y), 0.0105, thread)
 
 
 def _draw_shine(canvas: Canvas, shoe: Shoe, last: Last, upper: Upper, mask: Stencil) -> None:

@@ -207,7 +207,7 @@ KINDS: dict[str, Kind] = {
     "sneakers": Kind(
         form="sneaker",
         heels={"flat": 9, "wedge": 1},
-        heel_height=(0.0, 0.12),
+        heel_height=(0.0, 0.45),
         pointy=(0.0, 0.3),
         materials={"canvas": 5, "leather": 2, "suede": 1.5, "patent leather": 0.6, "satin": 0.4},
         colours=LIVELY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .canvas import Canvas, Points, between, curve, join, line, moved
+from .canvas import Canvas, Points, between, curve, join, line, moved, ribbon
 from .kinds import KINDS
 from .last import THIN_SOLE, Last
 from .palette import CORK, GUM, LEATHER_SOLE, RGB, RUBBER_SOLE, WOOD, blend, darker, luminance
@@ -123,7 +123,8 @@ def _draw_heel(canvas: Canvas, shoe: Shoe, last: Last, colour: RGB) -> None:
     mask = canvas.body(outline, colour, 0.6 * shoe.shine)
     if shoe.heel == "block" and shoe.material in ("leather", "suede") and colour == LEATHER_SOLE:
         for share in (0.2, 0.35, 0.5, 0.65, 0.8):
-            canvas.stroke(line((-0.002, share * top), (0.19, share * top)), 0.004, darker(colour, 0.4))
+            layer = ribbon(line((-0.01, share * top), (0.2, share * top)), 0.006)
+            canvas.paste(darker(colour, 0.4), canvas.stencil(layer).within(mask))
     canvas.fill(line((first, 0.0), (last_x, 0.0), (last_x, 0.012), (first, 0.012)), (40, 36, 36))
     canvas.gleam(
         line((0.5 * (first + last_x), 0.1 * top), (0.05, 0.5 * top), (0.05, 0.92 * top)), 0.026, 0.7 * shoe.shine, mask
@@ -140,19 +141,19 @@ def _wedge(canvas: Canvas, shoe: Shoe, last: Last, colour: RGB, accent: RGB | No
     heel = curve((-0.004, last.seat), ((-0.014, 0.7 * last.seat), (0.02, 0.3 * last.seat), (0.022, 0.0)))
     underside = join(line((0.022, 0.0), (0.30, 0.0), (0.50, 0.0)), _front_underside(last, 0.58))
     outline = join(last.foot, underside[::-1], heel[::-1])
-    canvas.body(outline, shade, 0.15)
+    mask = canvas.body(outline, shade, 0.15)
     if shade in (CORK, accent):
         for share in (0.16, 0.32, 0.48, 0.64, 0.80):
             rope = moved(last.foot[last.foot[:, 0] < last.toe - 0.02] * (1.0, share), 0.012 * (1 - share), 0.0)
-            canvas.stroke(rope, 0.005, darker(shade, 0.28))
+            canvas.paste(darker(shade, 0.28), canvas.stencil(ribbon(rope, 0.006)).within(mask))
     canvas.fill(line((0.02, -0.002), (0.88, 0.0), (0.88, 0.010), (0.02, 0.012)), darker(shade, 0.6))
 
 
 def _running_sole(canvas: Canvas, shoe: Shoe, last: Last, colour: RGB, accent: RGB | None) -> None:
     """A thick light midsole with a dark or coloured tread, higher at the heel on running shoes."""
     athletic = shoe.kind == "athletic shoes"
-    shade = GUM
-    trim = accent if accent is not None else (blend(colour, (90, 90, 94), 0.3) if athletic else darker(GUM, 0.35))
+    shade = CORK if shoe.heel == "wedge" else GUM
+    trim = accent if accent is not None else (blend(colour, (90, 90, 94), 0.3) if athletic else darker(shade, 0.35))
     raised = moved(last.foot, 0.0, 0.022)
     heel = curve((-0.01, last.seat + 0.022), ((-0.055, last.seat), (-0.05, 0.03), (-0.01, 0.0)))
     underside = join(
@@ -160,7 +161,7 @@ def _running_sole(canvas: Canvas, shoe: Shoe, last: Last, colour: RGB, accent: R
         curve((0.2, 0.0), ((0.32, 0.018 * shoe.sport), (0.46, 0.018 * shoe.sport), (0.55, 0.0))),
         _front_underside(last, 0.58),
     )
-    outline = join(raised, line((last.toe + 0.022, last.ball + last.spring)), underside[::-1], heel[::-1])
+    outline = join(raised, line((last.toe + 0.012, last.ball + last.spring + 0.012)), underside[::-1], heel[::-1])
     mask = canvas.body(outline, shade, 0.1, edge=0.35)
     if athletic:
         tread = join(underside, (moved(underside, 0.0, 0.026))[::-1])

@@ -49,10 +49,11 @@ def surface(shoe: Shoe, side: int, unit: float, colour: RGB, ink: RGB) -> Image.
     elif shoe.pattern == "checked":
         _checks(pen, side, unit * (0.10 + 0.05 * shoe.grain), shoe.phase, ink, blend(colour, ink, 0.5))
     if shoe.material == "suede":
-        layer.paste(darker(colour, 0.5), mask=_nap(side, 0))
-        layer.paste(lighter(colour, 0.3), mask=_nap(side, 1))
+        layer.paste(darker(colour, 0.6), mask=_nap(side, 0))
+        if shoe.pattern == "plain":
+            layer.paste(lighter(colour, 0.35), mask=_nap(side, 1))
     elif shoe.material == "canvas":
-        weave = darker(colour, 0.4) if luminance(colour) > 0.3 else lighter(colour, 0.35)
+        weave = darker(colour, 0.5) if luminance(colour) > 0.35 else lighter(colour, 0.45)
         layer.paste(weave, mask=_weave(side))
     return layer
 
@@ -61,7 +62,7 @@ def surface(shoe: Shoe, side: int, unit: float, colour: RGB, ink: RGB) -> Image.
 def _nap(side: int, which: int) -> Image.Image:
     """Blotches of brushed leather."""
     noise = np.random.default_rng([71, which]).random((96, 96))
-    values = np.where(noise > 0.62, 110 * (noise - 0.62) / 0.38, 0).astype(np.uint8)
+    values = np.where(noise > 0.55, 50 + 140 * (noise - 0.55) / 0.45, 0).astype(np.uint8)
     return Image.fromarray(values).resize((side, side), Image.Resampling.BILINEAR)
 
 
@@ -69,7 +70,7 @@ def _nap(side: int, which: int) -> Image.Image:
 def _weave(side: int) -> Image.Image:
     """Crossing threads."""
     rows, columns = np.indices((96, 96))
-    values = np.where((rows + columns) % 2 == 0, 64, 0) + np.where(rows % 4 == 0, 26, 0)
+    values = np.where((rows + columns) % 2 == 0, 112, 0) + np.where(rows % 4 == 0, 40, 0)
     return Image.fromarray(values.astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
 
 
