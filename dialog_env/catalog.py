@@ -398,7 +398,7 @@ def _read_images(file: h5py.File) -> ImageSource | None:
     source = json.loads(file["images"].attrs["source"])
     height, width = source["size"]
     if source["kind"] == "drawn":
-        return DrawnImages(source["seed"], (height, width))
+        return DrawnImages(source["seed"], (height, width), source["version"])
     return EncodedImages(file["images/encoded"], (height, width))
 
 

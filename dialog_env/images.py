@@ -69,14 +69,25 @@ class EncodedImages:
 class DrawnImages:
     """Pictures of the synthetic catalogue, drawn when they are asked for."""
 
-    def __init__(self, seed: int, size: tuple[int, int]) -> None:
+    def __init__(self, seed: int, size: tuple[int, int], version: str) -> None:
         self.seed = seed
         self.size = size
-        self.description: dict[str, Any] = {"kind": "drawn", "seed": seed, "size": list(size)}
+        self.version = version
+        self.description: dict[str, Any] = {"kind": "drawn", "seed": seed, "size": list(size), "version": version}
 
     def image(self, position: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Draws the picture at the larger side of `size` (height, width) and fits it in."""
-        from dialog_env.catalogs.synthetic import draw
+        """Draws the picture at the larger side of `size` (height, width) and fits it in.
+
+        Raises:
+            ValueError: the features are of pictures that another version drew.
+        """
+        from dialog_env.catalogs.synthetic import VERSION, draw
+
+        if self.version != VERSION:
+            raise ValueError(
+                f"the pictures of this catalogue were drawn by version {self.version}, and this release draws version "
+                f"{VERSION}; build the catalogue again"
+            )
 
         height, width = size or self.size
         drawn = draw(self.seed, int(position), size=max(height, width))

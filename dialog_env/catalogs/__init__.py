@@ -41,8 +41,16 @@ def cache_folder() -> Path:
 
 def _drawn(size: int, seed: int) -> Catalog:
     from dialog_env.catalogs import synthetic
-    from dialog_env.catalogs.drawn import Drawn
+    from dialog_env.catalogs.drawn import drawn_contents
 
     version = f"v{synthetic.VERSION}-{synthetic.backbone_fingerprint()[:8]}"
     path = cache_folder() / f"synthetic-{size}-{seed}-{version}.h5"
-    return Catalog.open(path) if path.is_file() else Drawn(path, size=size, seed=seed).build()
+    try:
+        return Catalog.open(path)
+    except (FileNotFoundError, ValueError):
+        drawn = Catalog(drawn_contents(size, seed))
+    try:
+        drawn.write(path)
+    except OSError:  # a home that cannot be written to: the catalogue lives in memory
+        return drawn
+    return Catalog.open(path)

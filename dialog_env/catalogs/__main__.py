@@ -74,6 +74,8 @@ def main() -> None:
         command()
     except (OSError, ValueError, ImportError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped and nothing written; extraction from photographs goes on with the same command")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from dialog_env.catalog import Catalog, Contents
 from dialog_env.catalogs import synthetic
+from dialog_env.catalogs.synthetic.backbone import LARGEST_REGION
 from dialog_env.images import DrawnImages
 
 PICTURE_SIDE = 96
@@ -65,7 +66,7 @@ def drawn_contents(size: int, seed: int, device: str = "cpu", batch: int = 64) -
         region_scale=scale,
         attributes=synthetic.attribute_table(seed, size),
         splits=splits,
-        images=DrawnImages(seed, (PICTURE_SIDE, PICTURE_SIDE)),
+        images=DrawnImages(seed, (PICTURE_SIDE, PICTURE_SIDE), synthetic.VERSION),
         provenance={
             "source": "synthetic",
             "size": size,
@@ -76,7 +77,10 @@ def drawn_contents(size: int, seed: int, device: str = "cpu", batch: int = 64) -
     )
 
 
-def quantise(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], float]:
-    """Non-negative values as codes 0..255 and the scale that brings them back."""
-    scale = float(values.max()) / LARGEST_CODE or 1.0
-    return np.clip(np.rint(values / scale), 0, LARGEST_CODE).astype(np.uint8), scale
+def quantise(regions: NDArray[np.float32]) -> tuple[NDArray[np.uint8], float]:
+    """Region features, from 0 to the network's largest, as codes and the scale that brings them back.
+
+    The scale does not depend on the values, so that a shoe has the same codes in every catalogue.
+    """
+    scale = LARGEST_REGION / LARGEST_CODE
+    return np.clip(np.rint(regions / scale), 0, LARGEST_CODE).astype(np.uint8), scale

@@ -116,8 +116,14 @@ class Backbone:
         self.preprocessing = Preprocessing.read(self.folder)
         self.name = self.folder.resolve().name
         self.fingerprint = _digest(weights)
-        self.device = torch.device(device)
-        self.network = _load_network(self.folder).to(self.device, memory_format=torch.channels_last)
+        network = _load_network(self.folder)
+        try:
+            self.device = torch.device(device)
+            self.network = network.to(self.device, memory_format=torch.channels_last)
+        except (AssertionError, RuntimeError) as error:
+            raise ValueError(
+                f"device {device!r} cannot be used ({_line(error)}); choose another, such as cpu"
+            ) from error
 
     @property
     def description(self) -> dict[str, Any]:
@@ -253,9 +259,14 @@ def _load_network(folder: Path) -> Any:
         network = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(
-            f"{folder} cannot be loaded as a backbone ({error}); give a vision model in Hugging Face layout"
+            f"{folder} cannot be loaded as a backbone ({_line(error)}); give a vision model in Hugging Face layout"
         ) from error
     return getattr(network, "vision_model", network).float().eval()
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _digest(files: Sequence[Path]) -> str:
