@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -69,7 +70,7 @@ def load_backbone(device: str = "cpu") -> Backbone:
     network = Backbone()
     try:
         network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         message = f"{WEIGHTS} does not hold the weights of the feature network ({error}); reinstall the package"
         raise ValueError(message) from error
     return network.eval().requires_grad_(False).to(device)

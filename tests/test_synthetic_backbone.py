@@ -1,0 +1,118 @@
+"""The feature network of the drawn catalogue sees pixels, answers alike in any batch and knows what it looks at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from dialog_env.attributes import AttributeTable
+from dialog_env.catalogs.synthetic import attribute_table, backbone, backbone_fingerprint, draw, extract
+
+SHOES = 240
+
+
+@pytest.fixture(scope="module")
+def pictures() -> NDArray[np.uint8]:
+    return np.stack([draw(77, index) for index in range(SHOES)])
+
+
+@pytest.fixture(scope="module")
+def table() -> AttributeTable:
+    return attribute_table(77, SHOES)
+
+
+@pytest.fixture(scope="module")
+def features(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return extract(pictures)
+
+
+def test_features_have_the_documented_shape_and_scale(features: tuple[NDArray[np.float32], ...]) -> None:
+    pooled, regions = features
+    assert pooled.shape == (SHOES, 128)
+    assert regions.shape == (SHOES, 36, 64)
+    assert pooled.dtype == regions.dtype == np.float32
+    assert 0.9 < np.linalg.norm(pooled, axis=1).mean() < 1.1
+    assert np.linalg.norm(pooled.mean(axis=0)) < 0.2
+    assert regions.min() == 0
+    assert 1 < regions.max() <= 4
+    assert (regions == 0).mean() > 0.4
+
+
+def test_an_answer_does_not_depend_on_the_batch(
+    pictures: NDArray[np.uint8], features: tuple[NDArray[np.float32], ...]
+) -> None:
+    pooled, regions = extract(pictures[:7], batch_size=3)
+    np.testing.assert_allclose(pooled, features[0][:7], atol=2e-5)
+    np.testing.assert_allclose(regions, features[1][:7], atol=2e-4)
+    alone, _ = extract(pictures[4:5])
+    np.testing.assert_allclose(alone[0], features[0][4], atol=2e-5)
+
+
+def test_the_same_pictures_give_the_same_features(pictures: NDArray[np.uint8]) -> None:
+    first, second = extract(pictures[:16]), extract(pictures[:16])
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_the_nearest_shoe_looks_alike(features: tuple[NDArray[np.float32], ...], table: AttributeTable) -> None:
+    pooled = torch.from_numpy(features[0])
+    nearest = torch.cdist(pooled, pooled).fill_diagonal_(torch.inf).argmin(1).numpy()
+    for name in ("class", "colour", "heel", "pattern"):
+        codes = table.codes(name)
+        by_chance = (np.bincount(codes) / SHOES) @ (np.bincount(codes) / SHOES)
+        agrees = (codes == codes[nearest]).mean()
+        assert agrees > by_chance + 0.35 * (1 - by_chance), name
+
+
+def test_grades_are_read_from_pooled_features_by_a_linear_map(table: AttributeTable) -> None:
+    known = attribute_table(78, 800)
+    seen, _ = extract(np.stack([draw(78, index) for index in range(800)]))
+    unseen, _ = extract(np.stack([draw(77, index) for index in range(SHOES)]))
+    inputs = np.concatenate([seen, np.ones((800, 1), np.float32)], axis=1)
+    penalty = 1e-3 * np.eye(inputs.shape[1])
+    weights = np.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ known.graded)
+    guess = np.concatenate([unseen, np.ones((SHOES, 1), np.float32)], axis=1) @ weights
+    explained = 1 - ((guess - table.graded) ** 2).mean(axis=0) / table.graded.var(axis=0)
+    assert (explained > 0.6).all(), dict(zip(table.graded_names, explained.round(2), strict=True))
+
+
+def test_regions_tell_where_something_is(pictures: NDArray[np.uint8]) -> None:
+    blank = np.full_like(pictures[:1], 255)
+    half = pictures[:1].copy()
+    half[:, :, :48] = 255
+    _, regions = extract(np.concatenate([blank, pictures[:1], half]))
+    grids = regions.reshape(3, 6, 6, -1)
+    changed = np.abs(grids[1] - grids[2]).sum(axis=2)
+    assert changed[:, 0].sum() > 10 * changed[:, 5].sum()
+    assert np.abs(grids[1] - grids[0]).sum() > np.abs(grids[2] - grids[0]).sum()
+
+
+@pytest.mark.parametrize("shape", [(96, 96, 3), (1, 64, 96, 3), (1, 96, 96, 1)])
+def test_pictures_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="give uint8 of shape"):
+        extract(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match="float64"):
+        extract(np.zeros((1, 96, 96, 3)))
+
+
+def test_the_fingerprint_follows_the_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shipped = backbone_fingerprint()
+    assert len(shipped) == 64
+    other = tmp_path / "weights.safetensors"
+    other.write_bytes(backbone.WEIGHTS.read_bytes()[:-1] + b"\x01")
+    monkeypatch.setattr(backbone, "WEIGHTS", other)
+    assert backbone_fingerprint() != shipped
+
+
+def test_truncated_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "weights.safetensors"
+    broken.write_bytes(backbone.WEIGHTS.read_bytes()[:5000])
+    monkeypatch.setattr(backbone, "WEIGHTS", broken)
+    backbone.load_backbone.cache_clear()
+    with pytest.raises(ValueError, match="reinstall"):
+        extract(np.zeros((1, 96, 96, 3), np.uint8))
+    backbone.load_backbone.cache_clear()
