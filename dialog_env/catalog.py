@@ -407,7 +407,7 @@ def _memory_map(path: Path, data: h5py.Dataset) -> Any:
     offset = data.id.get_offset()
     if data.chunks is not None or offset is None:
         return data
-    return np.memmap(path, dtype=data.dtype, mode="r", offset=offset, shape=data.shape)
+    return np.memmap(path, dtype=data.dtype, mode="c", offset=offset, shape=data.shape)
 
 
 def _refuse_non_finite(features: Any, what: str, name: str) -> None:
