@@ -1,0 +1,37 @@
+"""Relative captioners: networks that look at two images and say the difference."""
+
+from simulators.captioners.architectures import ARCHITECTURES, make_captioner
+from simulators.captioners.checkpoint import (
+    SavedCaptioner,
+    captioner_fingerprint,
+    load_captioner,
+    save_captioner,
+)
+from simulators.captioners.decoding import Sentences, Start, beam_search, greedy, sample, start_speaking
+from simulators.captioners.network import Captioner, Sizes, masked_loss, pair_features
+from simulators.captioners.precomputed import DEFAULT_MEMORY_LIMIT, PrecomputedCaptioner
+from simulators.captioners.released import ReleasedOptions, import_released, read_released_options
+
+__all__ = [
+    "ARCHITECTURES",
+    "DEFAULT_MEMORY_LIMIT",
+    "Captioner",
+    "PrecomputedCaptioner",
+    "ReleasedOptions",
+    "SavedCaptioner",
+    "Sentences",
+    "Sizes",
+    "Start",
+    "beam_search",
+    "captioner_fingerprint",
+    "greedy",
+    "import_released",
+    "load_captioner",
+    "make_captioner",
+    "masked_loss",
+    "pair_features",
+    "read_released_options",
+    "sample",
+    "save_captioner",
+    "start_speaking",
+]

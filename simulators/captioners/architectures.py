@@ -1,0 +1,44 @@
+"""The captioners by name."""
+
+from __future__ import annotations
+
+import torch
+
+from simulators.captioners.adaptive import AdaptiveAttention
+from simulators.captioners.attend_in import AttendIn, AttendIn2
+from simulators.captioners.network import Captioner, Sizes
+from simulators.captioners.show_attend_tell import ShowAttendTell
+from simulators.captioners.show_tell import MaxoutShowTell, ShowTell
+from simulators.captioners.topdown import TopDown
+
+ARCHITECTURES: dict[str, type[Captioner]] = {
+    network.architecture: network
+    for network in (ShowTell, MaxoutShowTell, ShowAttendTell, AttendIn, AttendIn2, AdaptiveAttention, TopDown)
+}
+"""`show_attend_tell` is the paper's and the default."""
+
+
+def find_architecture(name: str) -> type[Captioner]:
+    """The class of an architecture; ValueError for an unknown name."""
+    if name not in ARCHITECTURES:
+        raise ValueError(f"no captioner architecture {name!r}; known are {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
+
+
+def empty_captioner(architecture: str, sizes: Sizes) -> Captioner:
+    """A captioner in evaluation mode whose weights are yet to be written; ValueError for an unknown architecture."""
+    # Made without memory, then given some: the usual way would draw weights from the global generator.
+    with torch.device("meta"):
+        network = find_architecture(architecture)(sizes)
+    return network.to_empty(device="cpu").eval()
+
+
+def make_captioner(architecture: str, sizes: Sizes, generator: torch.Generator) -> Captioner:
+    """A new captioner in evaluation mode, its weights drawn from `generator`.
+
+    Raises:
+        ValueError: an unknown architecture, or sizes that it cannot have.
+    """
+    network = empty_captioner(architecture, sizes)
+    network.initialize(generator)
+    return network

@@ -1,0 +1,77 @@
+"""Captioners whose attention enters only the transform of the cell."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from simulators.captioners.cells import attend, maxout_cell
+from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given
+
+
+class AttendIn(Captioner):
+    """`att2in` (Rennie et al., 2017): the mixture of regions feeds the two maxout transforms; starts at zero."""
+
+    architecture = "att2in"
+    needs_pooled = False
+    needs_regions = True
+    gates = 5
+
+    def __init__(self, sizes: Sizes, *, values: int | None = None) -> None:
+        super().__init__(sizes)
+        values = values or 2 * sizes.regions
+        self.keys = nn.Linear(values, sizes.attention)
+        self.context = nn.Linear(values, 2 * sizes.hidden, bias=False)
+        # The query and the recurrent part of the gates read the same state: one product gives both.
+        self.recurrent = nn.Linear(sizes.hidden, self.gates * sizes.hidden + sizes.attention, bias=False)
+        self.score = nn.Linear(sizes.attention, 1, bias=False)
+
+    def first_layers(self) -> FirstLayers:
+        """See `Captioner`."""
+        bias = F.pad(self.keys.bias, (0, len(self.context.weight)))
+        return FirstLayers(None, (torch.cat([self.keys.weight, self.context.weight]), bias))
+
+    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+        """See `Captioner`."""
+        keys, values = given(regions).split([self.sizes.attention, len(self.context.weight)], dim=2)
+        return Memory(2 * keys, values, projected=True), self.zero_state(len(keys))
+
+    def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+        """See `Captioner`."""
+        # A few mixtures cost less to project than all regions of a pair seen once.
+        regions = given(self.check(pooled, regions)[1])
+        return Memory(2 * self.keys(regions), regions), self.zero_state(len(regions))
+
+    def step(self, words: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
+        """See `Captioner`."""
+        gates, query = self.recurrent(state[0]).split([words.shape[1], self.sizes.attention], dim=1)
+        mixture = attend(given(memory.keys), given(memory.values), query, self.score.weight)
+        context = mixture if memory.projected else self.context(mixture)
+        gates = words + gates + F.pad(context, (3 * self.sizes.hidden, 0))
+        hidden, cell = maxout_cell(gates, state[1])
+        return hidden, (hidden, cell)
+
+
+class AttendIn2(AttendIn):
+    """`att2in2`: `att2in` with rectified embeddings of words and regions."""
+
+    architecture = "att2in2"
+    rectified = True
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(sizes, values=sizes.hidden)
+        self.regions = nn.Linear(2 * sizes.regions, sizes.hidden)
+
+    def first_layers(self) -> FirstLayers:
+        """See `Captioner`."""
+        return FirstLayers(None, (self.regions.weight, self.regions.bias))
+
+    def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+        """See `Captioner`."""
+        return Captioner.begin(self, pooled, regions)
+
+    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+        """See `Captioner`."""
+        values = self.dropout(torch.relu(given(regions)))
+        return Memory(2 * self.keys(values), values), self.zero_state(len(values))

@@ -1,0 +1,325 @@
+"""A captioner whose products with single images are computed once and subtracted per pair."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dialog_env.vocabulary import MAX_WORDS
+from simulators.captioners.decoding import Start, greedy
+from simulators.captioners.network import Affine, Captioner, FirstLayers, pair_features
+
+DEFAULT_MEMORY_LIMIT = 2 << 30
+"""Bytes."""
+
+CHUNK = 32
+"""Pairs spoken about at a time: few enough that what they look at stays in the cache of a CPU."""
+
+MARGIN = 1e-5
+"""Share of the spread of the logits. A word that leads by less is decided again in double precision; measured errors
+of a logit in single precision, relative to the spread, are at most 1e-6."""
+
+TIE = 1e-9
+"""Nats. Words this close in double precision are equal; the lowest token wins."""
+
+IMAGES_AT_ONCE = 64
+"""Images projected at a time while the catalogue is read."""
+
+
+class PrecomputedCaptioner:
+    """Greedy feedback of a captioner on pairs of images of one gallery, exactly as from a plain forward pass.
+
+    A first layer W [target, target - candidate] + b, with W = [U, D], is (U + D) target + b - D candidate: a product
+    with the target in its role and one with the candidate in its role. Both are kept per image, so a pair costs one
+    subtraction and the recurrent steps.
+
+    Feedback on a pair does not depend on the batch around it or on the device. Sums in single precision are rounded
+    differently for every shape of a batch, so wherever a word leads the second by little (`MARGIN`), the sentence is
+    decoded again in double precision, from the features themselves.
+
+    Memory: an image takes `image_bytes` for both roles, the words `table_bytes`. If the whole gallery fits into
+    `memory_limit`, every image is kept, otherwise half of what is left goes to each role, where the images asked
+    for longest ago make room. Images are projected when they are first asked about, or all by `precompute`. Beside
+    this, a few tens of MB are in use while it speaks.
+
+    Args:
+        network: in evaluation mode; it is copied to `device` and `dtype`.
+        pooled: (N, D) pooled features (tensor, array or HDF5 dataset), None if the network needs none.
+        regions: (N, R, C) or (N, H, W, C) region features, None if the network needs none.
+        memory_limit: bytes for what is kept.
+        device: where it computes.
+        dtype: float32 or float64.
+
+    Raises:
+        ValueError: missing, unfit or non-finite features or weights, another dtype, a network in training mode, or a
+            limit that does not hold the words and one pair.
+    """
+
+    def __init__(
+        self,
+        network: Captioner,
+        pooled: Any,
+        regions: Any = None,
+        *,
+        memory_limit: int = DEFAULT_MEMORY_LIMIT,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype is {dtype}; feedback is exact in torch.float32 or torch.float64 only")
+        if network.training:
+            raise ValueError("the captioner is in training mode; call eval() before it speaks")
+        network.check_finite("the captioner")
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.network = copy.deepcopy(network).to(self.device, dtype).requires_grad_(False)
+        self._features = _Features(network, pooled, regions)
+        self._exact: tuple[Captioner, FirstLayers] | None = None
+        with torch.no_grad():
+            self._table = self.network.word_gates(torch.arange(network.sizes.words + 1, device=self.device))
+        targets, candidates = self._split_layers()
+        self._plan(memory_limit, targets, candidates)
+
+    def _plan(self, memory_limit: int, targets: list[Affine | None], candidates: list[Affine | None]) -> None:
+        images, item = self._features.images, self._table.element_size()
+        widths = [0 if layer is None else len(layer[0]) for layer in targets]
+        self.table_bytes = self._table.numel() * item
+        role_bytes = (widths[0] + widths[1] * self._features.regions_per_image) * item
+        self.image_bytes = 2 * role_bytes
+        capacity = min(images, max(0, memory_limit - self.table_bytes) // max(1, self.image_bytes))
+        if capacity < 1:
+            raise ValueError(
+                f"memory_limit is {memory_limit} bytes; the words need {self.table_bytes} and one pair of images "
+                f"{self.image_bytes}"
+            )
+        self._roles = [
+            _Role(self._features, layers, capacity, self.device, self.dtype) for layers in (targets, candidates)
+        ]
+        self.capacity = capacity
+        self.memory_bytes = self.table_bytes + capacity * self.image_bytes
+
+    def _split_layers(self) -> tuple[list[Affine | None], list[Affine | None]]:
+        """The first layers, as read by a target and by a candidate (pooled, regions)."""
+        targets: list[Affine | None] = []
+        candidates: list[Affine | None] = []
+        for layer in self.network.first_layers():
+            if layer is None:
+                targets.append(None)
+                candidates.append(None)
+                continue
+            direct, difference = layer[0].double().chunk(2, dim=1)
+            targets.append(((direct + difference).to(self.dtype), layer[1]))
+            candidates.append((difference.to(self.dtype).contiguous(), None))
+        return targets, candidates
+
+    def __len__(self) -> int:
+        """N, the number of images."""
+        return self._features.images
+
+    def precompute(self, progress: Callable[[Iterator[int]], Iterator[int]] = iter) -> None:
+        """Projects all images (as many as are kept) now instead of when they are asked about."""
+        for start in progress(iter(range(0, self.capacity, IMAGES_AT_ONCE))):
+            images = torch.arange(start, min(self.capacity, start + IMAGES_AT_ONCE))
+            for role in self._roles:
+                role.find(images)
+
+    @torch.no_grad()
+    def start(self, targets: Tensor, candidates: Tensor) -> Start:
+        """Prepares the network for pairs, for any way of decoding; at most `capacity` pairs at once.
+
+        Args:
+            targets: (B,) int64 positions.
+            candidates: (B,) int64 positions.
+        """
+        target, candidate = (role.find(images) for role, images in zip(self._roles, (targets, candidates), strict=True))
+        read = [
+            None if left is None or right is None else left.sub_(right)
+            for left, right in zip(target, candidate, strict=True)
+        ]
+        memory, state = self.network.begin_projected(read[0], read[1])
+        return Start(self.network, memory, state, self._table)
+
+    @torch.no_grad()
+    def feedback(self, targets: Tensor, candidates: Tensor) -> Tensor:
+        """What the captioner says about pairs.
+
+        Args:
+            targets: (B,) int64 positions of the images in mind.
+            candidates: (B,) int64 positions of the images shown.
+
+        Returns:
+            (B, 16) int64 tokens, 0 after the last word.
+
+        Raises:
+            ValueError: positions outside the gallery, or shapes that differ.
+        """
+        targets, candidates = self._check(targets, candidates)
+        chunk = min(CHUNK, self.capacity) if self.device.type == "cpu" else min(1024, self.capacity)
+        parts, doubts = [], []
+        for pair in zip(targets.split(chunk), candidates.split(chunk), strict=True):
+            said = greedy(self.start(*pair), margin=MARGIN)
+            assert said.doubtful is not None
+            parts.append(said.tokens)
+            doubts.append(said.doubtful)
+        if not parts:
+            return torch.zeros(0, MAX_WORDS, dtype=torch.int64, device=self.device)
+        tokens, doubtful = torch.cat(parts), torch.cat(doubts)
+        unsure = doubtful.nonzero().squeeze(1)
+        for some in unsure.split(CHUNK):
+            tokens[some] = self._decide(targets[some], candidates[some])
+        return tokens
+
+    def _check(self, targets: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        if targets.shape != candidates.shape or targets.dim() != 1:
+            raise ValueError(
+                f"targets {tuple(targets.shape)} and candidates {tuple(candidates.shape)} must both be (B,)"
+            )
+        for name, images in (("target", targets), ("candidate", candidates)):
+            if images.numel() and not 0 <= int(images.min()) <= int(images.max()) < len(self):
+                raise ValueError(f"a {name} lies outside 0..{len(self) - 1}; give positions in the gallery")
+        return targets.to(self.device), candidates.to(self.device)
+
+    def _decide(self, targets: Tensor, candidates: Tensor) -> Tensor:
+        """Tokens (B, 16) in double precision, from the features."""
+        if self._exact is None:
+            exact = copy.deepcopy(self.network).double()
+            self._exact = exact, exact.first_layers()
+        network, layers = self._exact
+        pairs = [
+            None if target is None or candidate is None else pair_features(target, candidate)
+            for target, candidate in zip(
+                *(self._features.read(images.cpu(), self.device, torch.float64) for images in (targets, candidates)),
+                strict=True,
+            )
+        ]
+        read = [
+            None if layer is None or pair is None else F.linear(pair, *layer)
+            for layer, pair in zip(layers, pairs, strict=True)
+        ]
+        return greedy(Start(network, *network.begin_projected(read[0], read[1])), tie=TIE).tokens
+
+
+class _Features:
+    """The features that a network looks at, wherever they lie."""
+
+    def __init__(self, network: Captioner, pooled: Any, regions: Any) -> None:
+        self.sources: list[Any] = []
+        self.images = 0
+        self.regions_per_image = 0
+        for kind, needed, source, width in (
+            ("pooled", network.needs_pooled, pooled, network.sizes.pooled),
+            ("region", network.needs_regions, regions, network.sizes.regions),
+        ):
+            if not needed:
+                self.sources.append(None)
+                continue
+            if source is None:
+                raise ValueError(f"{network.architecture} needs {kind} features; use a catalogue that has them")
+            if len(source.shape) not in ((2,) if kind == "pooled" else (3, 4)) or source.shape[-1] != width:
+                raise ValueError(
+                    f"{kind} features have shape {tuple(source.shape)}, {network.architecture} was made for {width} "
+                    "channels; use the catalogue features that it was trained on"
+                )
+            if self.images and len(source) != self.images:
+                raise ValueError(
+                    f"{self.images} images have pooled and {len(source)} region features; give both for all"
+                )
+            self.images = len(source)
+            if kind == "region":
+                self.regions_per_image = int(np.prod(source.shape[1:-1]))
+            self.sources.append(source)
+
+    def read(self, images: Tensor, device: torch.device, dtype: torch.dtype) -> list[Tensor | None]:
+        """Pooled (B, D) and region (B, R, C) features of images (on the CPU); ValueError where one is not finite."""
+        parts: list[Tensor | None] = []
+        for source in self.sources:
+            if source is None:
+                parts.append(None)
+                continue
+            part = _rows(source, images).to(device, dtype)
+            if part.dim() == 4:
+                part = part.flatten(1, 2)
+            if not torch.isfinite(part).all():
+                broken = images[(~torch.isfinite(part)).flatten(1).any(dim=1).nonzero()[0, 0].cpu()]
+                raise ValueError(f"features of image {int(broken)} are not finite; extract them again")
+            parts.append(part)
+        return parts
+
+
+def _rows(source: Any, images: Tensor) -> Tensor:
+    if isinstance(source, Tensor):
+        return source[images.to(source.device)]
+    # HDF5 takes rows in rising order, each once.
+    unique, places = np.unique(images.numpy(), return_inverse=True)
+    return torch.from_numpy(np.asarray(source[unique])[places])
+
+
+class _Role:
+    """Products of images in one role, target or candidate, with the first layers; the last used ones are kept."""
+
+    def __init__(
+        self,
+        features: _Features,
+        layers: list[Affine | None],
+        capacity: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.features = features
+        self.layers = layers
+        self.device, self.dtype = device, dtype
+        shapes = [(capacity,), (capacity, features.regions_per_image)]
+        self.kept = [
+            None if layer is None else torch.empty(*shape, len(layer[0]), device=device, dtype=dtype)
+            for layer, shape in zip(layers, shapes, strict=True)
+        ]
+        self.complete = capacity == features.images
+        """Whether every image has its place, its position."""
+        self.missing = features.images
+        self.place: NDArray[np.int64] = np.full(features.images, -1, dtype=np.int64)
+        self.image: NDArray[np.int64] = np.full(capacity, -1, dtype=np.int64)
+        self.used: NDArray[np.int64] = np.zeros(capacity, dtype=np.int64)
+        self.clock = 0
+
+    def find(self, images: Tensor) -> list[Tensor | None]:
+        """Products with images (B,), pooled (B, ·) and of regions (B, R, ·), computed where they are not kept."""
+        if self.complete and not self.missing:
+            places = images.to(self.device)
+        else:
+            asked = images.cpu().numpy()
+            self._keep(np.unique(asked))
+            places = torch.from_numpy(self.place[asked]).to(self.device)
+        return [None if kept is None else kept.index_select(0, places) for kept in self.kept]
+
+    def _keep(self, images: NDArray[np.int64]) -> None:
+        if len(images) > len(self.image):
+            raise ValueError(f"{len(images)} images at once, {len(self.image)} can be kept; ask in smaller batches")
+        self.clock += 1
+        self.used[self.place[images[self.place[images] >= 0]]] = self.clock
+        new = images[self.place[images] < 0]
+        if self.complete:
+            places = new
+        else:
+            places = np.argsort(self.used, kind="stable")[: len(new)]
+            left = self.image[places]
+            self.place[left[left >= 0]] = -1
+        for start in range(0, len(new), IMAGES_AT_ONCE):
+            self._project(new[start : start + IMAGES_AT_ONCE], places[start : start + IMAGES_AT_ONCE])
+        self.image[places] = new
+        self.used[places] = self.clock
+        self.place[new] = places
+        self.missing -= len(new)
+
+    def _project(self, images: NDArray[np.int64], places: NDArray[np.int64]) -> None:
+        where = torch.from_numpy(places).to(self.device)
+        parts = self.features.read(torch.from_numpy(images), self.device, self.dtype)
+        for kept, layer, part in zip(self.kept, self.layers, parts, strict=True):
+            if kept is not None and layer is not None and part is not None:
+                kept[where] = F.linear(part, *layer)

@@ -1,0 +1,54 @@
+"""Show, Attend and Tell, the paper's captioner."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from simulators.captioners.cells import attend, lstm_cell
+from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given
+
+
+class ShowAttendTell(Captioner):
+    """Show, Attend and Tell (Xu et al., 2015): pooled features are the first state, each word mixes the regions."""
+
+    architecture = "show_attend_tell"
+    needs_regions = True
+    gates = 4
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(sizes, word_bias=False)
+        width = self.gates * sizes.hidden
+        self.start = nn.Linear(2 * sizes.pooled, sizes.hidden)
+        self.keys = nn.Linear(2 * sizes.regions, sizes.attention)
+        self.context = nn.Linear(2 * sizes.regions, width, bias=False)
+        # The query and the recurrent part of the gates read the same state: one product gives both.
+        self.recurrent = nn.Linear(sizes.hidden, width + sizes.attention, bias=False)
+        self.score = nn.Linear(sizes.attention, 1, bias=False)
+
+    def first_layers(self) -> FirstLayers:
+        """See `Captioner`."""
+        bias = F.pad(self.keys.bias, (0, len(self.context.weight)))
+        regions = torch.cat([self.keys.weight, self.context.weight]), bias
+        return FirstLayers((self.start.weight, self.start.bias), regions)
+
+    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+        """See `Captioner`."""
+        keys, values = given(regions).split([self.sizes.attention, len(self.context.weight)], dim=2)
+        return Memory(2 * keys, values, projected=True), (given(pooled), given(pooled))
+
+    def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+        """See `Captioner`."""
+        # A few mixtures cost less to project than all regions of a pair seen once.
+        pooled, regions = map(given, self.check(pooled, regions))
+        hidden = self.start(pooled)
+        return Memory(2 * self.keys(regions), regions), (hidden, hidden)
+
+    def step(self, words: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
+        """See `Captioner`."""
+        gates, query = self.recurrent(state[0]).split([words.shape[1], self.sizes.attention], dim=1)
+        mixture = attend(given(memory.keys), given(memory.values), query, self.score.weight)  # (B, R, ·) -> (B, ·)
+        context = mixture if memory.projected else self.context(mixture)
+        hidden, cell = lstm_cell(words + gates + context, state[1])
+        return hidden, (hidden, cell)
