@@ -9,9 +9,12 @@ from typing import Annotated
 
 import tyro
 
-from benchmarks import report, results
+import agents
+from benchmarks import film, report, results
 from benchmarks.experiment import Experiment, Setting
+from dialog_env import catalogs
 from dialog_env.envs.core import DEFAULT_SIMULATOR
+from dialog_env.user_simulator import make_simulator
 
 
 @dataclass
@@ -81,7 +84,51 @@ class TableCommand:
         print(report.write(found, self.output, self.baseline))
 
 
-Command = Annotated[RunCommand, tyro.conf.subcommand("run")] | Annotated[TableCommand, tyro.conf.subcommand("table")]
+@dataclass
+class FilmCommand:
+    """Hold dialogs with an agent and write them as pictures and as a film."""
+
+    agent: str
+    """Folder of a trained agent, or the name of one that needs no training."""
+    catalog: str = "synthetic"
+    """Name or file of the catalogue."""
+    split: str = "test"
+    """Gallery."""
+    simulator: str = DEFAULT_SIMULATOR
+    """The user."""
+    dialogs: int = 6
+    """How many."""
+    seed: int = 0
+    """Draws targets and first candidates."""
+    turns: int = 5
+    """Turns of a dialog."""
+    output: Path = Path("runs/film")
+    """Folder of the pictures."""
+    device: str = "cpu"
+    """cpu or cuda."""
+
+    def __call__(self) -> None:
+        """Writes one PNG a dialog and a GIF of all."""
+        gallery = catalogs.load(self.catalog).split(self.split)
+        user = make_simulator(self.simulator, gallery, device=self.device)
+        if Path(self.agent).is_dir():
+            agent = agents.load(self.agent, self.device)
+        else:
+            agent = agents.create(self.agent, gallery=gallery, vocabulary=user.vocabulary, device=self.device)
+            if agent.trainable:
+                raise ValueError(f"agent {self.agent} has to be trained first; give the folder of a trained one")
+        targets, rows = film.hold_dialogs(
+            agent, gallery, user, dialogs=self.dialogs, seed=self.seed, turns=self.turns, device=self.device
+        )
+        for path in film.write_film(gallery, targets, rows, self.output):
+            print(f"Written: {path}")
+
+
+Command = (
+    Annotated[RunCommand, tyro.conf.subcommand("run")]
+    | Annotated[TableCommand, tyro.conf.subcommand("table")]
+    | Annotated[FilmCommand, tyro.conf.subcommand("film")]
+)
 
 
 def main() -> None:

@@ -1,0 +1,77 @@
+"""Dialogs of an agent as pictures: one row of images a dialog, and all of them as a film."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from agents import Agent
+from dialog_env.catalog import Catalog
+from dialog_env.dialog import Dialog
+from dialog_env.files import replacing
+from dialog_env.rendering import Shown, dialog_row
+from dialog_env.user_simulator import UserSimulator
+
+FRAME_MILLISECONDS = 1400
+LAST_MILLISECONDS = 3500
+FILM_WIDTH = 1000
+
+
+def hold_dialogs(
+    agent: Agent,
+    gallery: Catalog,
+    simulator: UserSimulator,
+    *,
+    dialogs: int,
+    seed: int,
+    turns: int,
+    device: str = "cpu",
+) -> tuple[list[int], list[list[Shown]]]:
+    """Targets, and what was shown, said and ranked in dialogs with targets drawn by `seed`.
+
+    Raises:
+        ValueError: more dialogs than images.
+    """
+    if not 1 <= dialogs <= len(gallery):
+        raise ValueError(f"{dialogs} dialogs were asked for; give 1 to {len(gallery)}, one for each image at most")
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.randperm(len(gallery), generator=generator)[:dialogs]
+    away = torch.randint(1, len(gallery), (dialogs,), generator=generator)
+    world = Dialog(gallery, simulator, turns=turns, device=device)
+    agent.bind(gallery)
+    observation = world.reset(targets.to(device), ((targets + away) % len(gallery)).to(device))
+    memory = agent.begin(dialogs)
+    rows: list[list[Shown]] = [[] for _ in range(dialogs)]
+    ranks: list[float | None] = [None] * dialogs
+    for turn in range(turns + 1):
+        sentences = simulator.vocabulary.decode(observation.feedback.cpu().numpy())
+        for row, candidate, sentence, rank in zip(rows, observation.candidate.tolist(), sentences, ranks, strict=True):
+            row.append(Shown(candidate, sentence, rank))
+        if turn < turns:
+            decision = agent.act(observation, memory)
+            memory = decision.memory
+            observation, outcome = world.step(decision.ranking, decision.candidates)
+            ranks = list(outcome.standing.rank().tolist())
+    return targets.tolist(), rows
+
+
+def write_film(gallery: Catalog, targets: Sequence[int], rows: Sequence[Sequence[Shown]], output: Path) -> list[Path]:
+    """One PNG a dialog, `dialog-1.png` and so on, and `film.gif`, in which they unfold turn by turn."""
+    written, frames, lasting = [], [], []
+    for number, (target, row) in enumerate(zip(targets, rows, strict=True), 1):
+        picture = dialog_row(gallery, row, target, len(row))
+        written.append(output / f"dialog-{number}.png")
+        with replacing(written[-1]) as temporary:
+            picture.save(temporary, "PNG", optimize=True)
+        for shown in range(1, len(row) + 1):
+            frame = dialog_row(gallery, row[:shown], target, len(row))
+            height = round(frame.height * FILM_WIDTH / frame.width)
+            frames.append(frame.resize((FILM_WIDTH, height), Image.Resampling.LANCZOS))
+            lasting.append(LAST_MILLISECONDS if shown == len(row) else FRAME_MILLISECONDS)
+    written.append(output / "film.gif")
+    with replacing(written[-1]) as temporary:
+        frames[0].save(temporary, "GIF", save_all=True, append_images=frames[1:], duration=lasting, loop=0)
+    return written

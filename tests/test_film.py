@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+import agents
+from benchmarks import film
+from dialog_env.rendering import Shown, dialog_row
+from tests.toys import ToyUser
+
+
+def test_a_film_holds_each_dialog_with_its_sentences_and_true_ranks(tiny_catalog, tmp_path):
+    user = ToyUser(tiny_catalog)
+    agent = agents.create("random", seed=1)
+    targets, rows = film.hold_dialogs(agent, tiny_catalog, user, dialogs=3, seed=0, turns=4)
+    assert len(set(targets)) == 3
+    for target, row in zip(targets, rows, strict=True):
+        assert len(row) == 5
+        assert row[0].candidate != target
+        assert [entry.rank is None for entry in row] == [True] + [False] * 4
+        assert [bool(entry.sentence) for entry in row] == [True] * 4 + [False]
+    paths = film.write_film(tiny_catalog, targets, rows, tmp_path)
+    assert [path.name for path in paths] == ["dialog-1.png", "dialog-2.png", "dialog-3.png", "film.gif"]
+    with Image.open(paths[-1]) as animation:
+        assert animation.n_frames == 15
+    with pytest.raises(ValueError, match="give 1 to 24"):
+        film.hold_dialogs(agent, tiny_catalog, user, dialogs=25, seed=0, turns=4)
+
+
+def test_a_row_shows_what_was_said_and_frames_the_found_target(tiny_catalog):
+    said = dialog_row(tiny_catalog, [Shown(1, "is red and has a higher heel than that one there")], 3, 2)
+    silent = dialog_row(tiny_catalog, [Shown(1, "")], 3, 2)
+    assert said.size == silent.size
+    assert (np.asarray(said) != np.asarray(silent)).any()
+    assert dialog_row(tiny_catalog, [Shown(1, "")], None, 2).width < silent.width
