@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -68,7 +69,7 @@ def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulato
         **settings: keywords of the simulator (`device`, `seed`, …).
 
     Raises:
-        ValueError: an unknown name; the message lists the known ones.
+        ValueError: an unknown name; the message lists the known ones. Or an argument for one that takes none.
     """
     name, _, argument = spec.partition(":")
     if name not in SIMULATORS:
@@ -76,6 +77,8 @@ def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulato
     module, _, attribute = SIMULATORS[name].partition(":")
     factory = getattr(import_module(module), attribute)
     if argument:
+        if "argument" not in signature(factory).parameters:
+            raise ValueError(f"simulator {name!r} takes no argument; write {name!r} instead of {spec!r}")
         settings["argument"] = argument
     simulator: UserSimulator = factory(gallery, **settings)
     return simulator

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dialog_env.attributes import RELATIVE_ATTRIBUTES, AttributeTable
 from dialog_env.catalog import Catalog, Contents
+from dialog_env.catalogs.synthetic import attribute_table
 from dialog_env.user_simulator import UserSimulator, make_simulator
 from dialog_env.vocabulary import MAX_WORDS, split_words
 from simulators.describer import Describer
@@ -217,22 +218,34 @@ def test_coarser_kinds_are_not_spoken_of_beside_the_finest() -> None:
     assert {said(table, seed=seed) for seed in range(5)} == {"are heels"}
 
 
-def words_of(sentences: list[str]) -> dict[str, float]:
+def style(sentences: list[str]) -> dict[str, float]:
     """Mean words, and shares of sentences with "and", with a comparative, with a denial."""
     graded = r"\b(more|less|higher|lower|taller|shorter|longer|brighter|duller|darker|lighter|\w+ier|rounder|thicker)\b"
     return {
         "words": float(np.mean([len(split_words(each)) for each in sentences])),
         "and": float(np.mean([" and " in each for each in sentences])),
-        "graded": float(np.mean([re.search(graded, each) is not None for each in sentences])),
+        "comparative": float(np.mean([re.search(graded, each) is not None for each in sentences])),
         "denial": float(np.mean([re.search(r"\b(no|not|without)\b", each) is not None for each in sentences])),
     }
 
 
 def test_style_is_near_that_of_the_human_captions() -> None:
+    """Shares of sentences; measured for people and for the describer on drawn shoes, in this order.
+
+    Words 5.22 and 5.30, "and" 27 and 39%, comparatives 33 and 33%, denials 10 and 11%.
+    """
     captions = json.loads(shared_path("data", "shoes_captions", "relative_captions_shoes.json").read_text())
-    human = words_of([caption["RelativeCaption"].lower() for caption in captions])
-    table = shoe_table(2000)
-    ours = words_of(Describer(world(table)).sentences(*pairs(2000, 5000)))
-    assert abs(ours["words"] - human["words"]) < 1
-    for share in ("and", "graded", "denial"):
-        assert abs(ours[share] - human[share]) < 0.25, (share, ours, human)
+    human = style([caption["RelativeCaption"].lower() for caption in captions])
+    ours = style(Describer(world(attribute_table(0, 1000))).sentences(*pairs(1000, 5000)))
+    assert abs(ours["words"] - human["words"]) < 0.5
+    assert abs(ours["and"] - human["and"]) < 0.2
+    assert abs(ours["comparative"] - human["comparative"]) < 0.1
+    assert abs(ours["denial"] - human["denial"]) < 0.05
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_pair_gets_the_same_sentence_on_a_gpu() -> None:
+    gallery = world(shoe_table())
+    targets, candidates = pairs(400, 5000)
+    there = Describer(gallery, device="cuda").feedback(targets.cuda(), candidates.cuda(), targets.cuda())
+    assert torch.equal(there.cpu(), Describer(gallery).feedback(targets, candidates, targets))

@@ -174,3 +174,9 @@ def test_catalogues_without_the_attributes_are_refused() -> None:
     table = AttributeTable((), np.zeros((2, 0), np.float32), ("class",), (("a", "b"),), np.zeros((2, 1), np.int16))
     with pytest.raises(ValueError, match="no graded attributes to compare; use the simulator attributes:n"):
         make_simulator("relative:3", world(table))
+
+
+@pytest.mark.parametrize("spec", ["describer:5", "relevance:3"])
+def test_an_argument_for_a_user_without_one_is_refused(spec: str, tiny_catalog: Catalog) -> None:
+    with pytest.raises(ValueError, match=f"takes no argument; write '{spec.split(':')[0]}' instead of '{spec}'"):
+        make_simulator(spec, tiny_catalog)
