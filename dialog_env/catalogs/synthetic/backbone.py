@@ -19,13 +19,21 @@ from torch import Tensor, nn
 
 INPUT_SIZE = 96
 POOLED_DIMENSIONS = 128
-REGION_GRID = 6
+REGION_GRID = 5
 REGION_CHANNELS = 64
 PREPROCESSING = f"RGB {INPUT_SIZE}x{INPUT_SIZE}, (255 - value) / 255"
+SQUEEZED = 32
 LARGEST_REGION = 4.0
 WEIGHTS = Path(__file__).with_name("backbone.safetensors")
-WIDTHS = ((3, 16, 2), (16, 40, 2), (40, 64, 1), (64, 80, 2), (80, 80, 1), (80, REGION_CHANNELS, 2))
-"""(channels in, channels out, stride) of each 3x3 convolution."""
+LAYERS = (
+    (3, 16, 2, 1),
+    (16, 48, 2, 1),
+    (48, 64, 1, 1),
+    (64, 96, 2, 1),
+    (96, 96, 1, 1),
+    (96, REGION_CHANNELS, 2, 0),
+)
+"""(channels in, channels out, stride, padding) of each 3x3 convolution: 96 -> 48 -> 24 -> 24 -> 12 -> 12 -> 5."""
 
 
 class Backbone(nn.Module):
@@ -39,8 +47,8 @@ class Backbone(nn.Module):
     def __init__(self, normalised: bool = False) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for channels, filters, stride in WIDTHS:
-            convolution = nn.Conv2d(channels, filters, 3, stride, 1, bias=not normalised)
+        for channels, filters, stride, padding in LAYERS:
+            convolution = nn.Conv2d(channels, filters, 3, stride, padding, bias=not normalised)
             weight = convolution.weight.detach().contiguous(memory_format=torch.channels_last)  # fastest on CPUs
             convolution.weight = nn.Parameter(weight)
             layers.append(convolution)
@@ -49,15 +57,15 @@ class Backbone(nn.Module):
             layers.append(nn.ReLU())
         layers[-1] = nn.Hardtanh(0.0, LARGEST_REGION)
         self.convolutions = nn.Sequential(*layers)
-        self.squeeze = nn.Conv2d(REGION_CHANNELS, 24, 1)
-        self.summary = nn.Linear(24 * REGION_GRID * REGION_GRID, POOLED_DIMENSIONS)
+        self.squeeze = nn.Conv2d(REGION_CHANNELS, SQUEEZED, 1)
+        self.summary = nn.Linear(SQUEEZED * REGION_GRID * REGION_GRID, POOLED_DIMENSIONS)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 96, 96, 3) uint8 -> pooled features (B, D) and region features (B, R, C), float32."""
         x = (255 - images.permute(0, 3, 1, 2).float()) / 255  # white background becomes the zero of the padding
         regions = self.convolutions(x)
         pooled = self.summary(torch.relu(self.squeeze(regions)).flatten(1))
-        return pooled, regions.flatten(2).transpose(1, 2)  # (B, C, 6, 6) -> (B, R, C)
+        return pooled, regions.flatten(2).transpose(1, 2)  # (B, C, 5, 5) -> (B, R, C)
 
 
 @lru_cache(maxsize=4)
@@ -79,7 +87,7 @@ def load_backbone(device: str = "cpu") -> Backbone:
 def extract(
     images: NDArray[np.uint8], device: str = "cpu", batch_size: int = 256
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Features of pictures: pooled (B, 128) and regions (B, 36, 64), both float32, regions from 0 to 4.
+    """Features of pictures: pooled (B, 128) and regions (B, 25, 64), both float32, regions from 0 to 4.
 
     Pooled features are centred and scaled over drawn shoes so that their mean norm is about 1.
 
