@@ -13,8 +13,8 @@ from dialog_env.catalogs.synthetic import Shoe, attribute_table, draw, render, s
 from dialog_env.catalogs.synthetic.kinds import KINDS
 from dialog_env.catalogs.synthetic.shoe import CATEGORIES, CLASSES
 
-GOLDEN_PICTURES = "3e6f25e2601c998d64e28edb5449ee444196a66c3b2bfbaacc58360632273e8a"
-GOLDEN_ATTRIBUTES = "f12dd5f9a0904d945862a0515514c44cacaf8db69d1aa73b312c2d9f91ba82a8"
+GOLDEN_PICTURES = "387d3dc7a3c1311cfdfe4f60f24018a267795bdea0d8c31342d388174af6cba4"
+GOLDEN_ATTRIBUTES = "2eaacf3c14f062ab47cd98454c93d726d6b1f4df2895dcb448a46cd48f9500c1"
 
 
 def shoe_of(kind: str, **changes: object) -> Shoe:

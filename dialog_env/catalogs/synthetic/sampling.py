@@ -58,7 +58,8 @@ def _sample_kind(name: str, kind: Kind, draws: Iterator[float]) -> Shoe:
     pattern = _choose(kind.patterns, next(draws))
     sole = between(*kind.sole)
     straps, closure = _fastening(kind, next(draws), next(draws))
-    ornament = _choose(kind.ornaments, next(draws))
+    hidden = () if pattern == "plain" else ("studs", "rhinestones")  # beads on a print hide it
+    ornament = _choose({name: weight for name, weight in kind.ornaments.items() if name not in hidden}, next(draws))
     amount = between(0.15, 1.0)
     shine = between(*SHINE[material])
     open_toe, opening = next(draws) < kind.toe_open, between(0.25, 1.0)

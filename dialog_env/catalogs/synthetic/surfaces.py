@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
+from .kinds import KINDS
 from .palette import RGB, blend, darker, lighter, luminance
 from .shoe import Shoe
 
@@ -38,6 +39,7 @@ def surface(shoe: Shoe, side: int, unit: float, colour: RGB, ink: RGB) -> Image.
         return None
     layer = Image.new("RGB", (side, side), colour)
     pen = ImageDraw.Draw(layer)
+    unit *= 0.72 if KINDS[shoe.kind].form == "low" else 1.0  # a print on a small upper is small
     if shoe.pattern == "striped":
         _stripes(pen, side, unit * (0.075 + 0.05 * shoe.grain), shoe.phase, ink)
     elif shoe.pattern == "dotted":
@@ -49,12 +51,12 @@ def surface(shoe: Shoe, side: int, unit: float, colour: RGB, ink: RGB) -> Image.
     elif shoe.pattern == "checked":
         _checks(pen, side, unit * (0.10 + 0.05 * shoe.grain), shoe.phase, ink, blend(colour, ink, 0.5))
     if shoe.material == "suede":
-        layer.paste(darker(colour, 0.6), mask=_nap(side, 0))
+        layer.paste(darker(colour, 0.6 if shoe.pattern == "plain" else 0.3), mask=_nap(side, 0))
         if shoe.pattern == "plain":
             layer.paste(lighter(colour, 0.35), mask=_nap(side, 1))
     elif shoe.material == "canvas":
         weave = darker(colour, 0.5) if luminance(colour) > 0.35 else lighter(colour, 0.45)
-        layer.paste(weave, mask=_weave(side))
+        layer.paste(weave, mask=_weave(side, 1.0 if shoe.pattern == "plain" else 0.4))
     return layer
 
 
@@ -67,11 +69,11 @@ def _nap(side: int, which: int) -> Image.Image:
 
 
 @lru_cache(maxsize=8)
-def _weave(side: int) -> Image.Image:
+def _weave(side: int, strength: float) -> Image.Image:
     """Crossing threads."""
     rows, columns = np.indices((96, 96))
     values = np.where((rows + columns) % 2 == 0, 112, 0) + np.where(rows % 4 == 0, 40, 0)
-    return Image.fromarray(values.astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
+    return Image.fromarray((values * strength).astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
 
 
 def _stripes(pen: ImageDraw.ImageDraw, side: int, period: float, phase: float, ink: RGB) -> None:

@@ -29,6 +29,9 @@ from .grades import attribute_table
 from .palette import main_colour
 from .sampling import sample
 
+WEIGHTS_OF = {"pattern": 2.5, "material": 1.5}
+"""Weights of the categories that show in fine texture and are slow to learn."""
+
 SPARSITY = 0.3
 """Weight of the mean region feature in the loss; sparse regions make a small catalogue file."""
 
@@ -63,6 +66,7 @@ class Heads(nn.Module):
 
     def __init__(self, table: AttributeTable, extras: int) -> None:
         super().__init__()
+        self.names = table.categorical_names
         self.sizes = [len(values) for values in table.values]
         self.numbers = len(table.graded_names) + extras
         width = sum(self.sizes) + self.numbers
@@ -98,7 +102,7 @@ def loss_of(heads: Heads, answers: Tensor, codes: Tensor, values: Tensor) -> Ten
     logits, graded = heads.split(answers)
     loss = 25 * (graded - values).square().mean()
     for column, logit in enumerate(logits):
-        loss = loss + nn.functional.cross_entropy(logit, codes[:, column])
+        loss = loss + WEIGHTS_OF.get(heads.names[column], 1.0) * nn.functional.cross_entropy(logit, codes[:, column])
     return loss
 
 
