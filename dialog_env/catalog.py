@@ -33,6 +33,7 @@ from dialog_env.images import DrawnImages, EncodedImages, ImageSource
 FORMAT = "dialog-retrieval catalog"
 VERSION = 1
 BLOCK_ROWS = 1024
+PACKED: dict[str, Any] = {"compression": "gzip", "compression_opts": 9}
 
 
 @dataclass
@@ -309,11 +310,13 @@ def write_contents(contents: Contents, path: str | Path) -> None:
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(format=FORMAT, version=VERSION, name=contents.name, fingerprint=contents.fingerprint)
         file.attrs["provenance"] = json.dumps(contents.provenance)
-        file.create_dataset("ids", data=[str(name) for name in contents.ids], dtype=h5py.string_dtype())
+        names = [str(name).encode() for name in contents.ids]
+        kind = h5py.string_dtype(length=max(map(len, names)) or 1)
+        file.create_dataset("ids", data=np.array(names, dtype=kind), dtype=kind, **PACKED)
         file.create_dataset("features", data=contents.features)
         if contents.regions is not None:
             stored = contents.regions
-            packed = {"compression": "gzip", "shuffle": True} if stored.dtype == np.uint8 else {}
+            packed = PACKED if stored.dtype == np.uint8 else {}
             regions = file.create_dataset("regions", stored.shape, stored.dtype, **packed)
             for start in range(0, len(stored), BLOCK_ROWS):
                 regions[start : start + BLOCK_ROWS] = stored[start : start + BLOCK_ROWS]
@@ -322,16 +325,19 @@ def write_contents(contents: Contents, path: str | Path) -> None:
         for split, positions in contents.splits.items():
             splits.create_dataset(split, data=positions)
         if contents.attributes is not None:
-            table = contents.attributes
-            graded = file.create_dataset("attributes/graded", data=table.graded)
-            graded.attrs["names"] = json.dumps(table.graded_names)
-            categorical = file.create_dataset("attributes/categorical", data=table.categorical)
-            categorical.attrs["names"] = json.dumps(table.categorical_names)
-            categorical.attrs["values"] = json.dumps(table.values)
+            _write_attributes(file, contents.attributes)
         if contents.images is not None:
             file.create_group("images").attrs["source"] = json.dumps(contents.images.description)
             if isinstance(contents.images, EncodedImages):
                 _write_encoded(file, contents)
+
+
+def _write_attributes(file: h5py.File, table: AttributeTable) -> None:
+    for name, array in (("graded", table.graded), ("categorical", table.categorical)):
+        file.create_dataset(f"attributes/{name}", data=array, **(PACKED if array.size else {}))
+    file["attributes/graded"].attrs["names"] = json.dumps(table.graded_names)
+    file["attributes/categorical"].attrs["names"] = json.dumps(table.categorical_names)
+    file["attributes/categorical"].attrs["values"] = json.dumps(table.values)
 
 
 def _write_encoded(file: h5py.File, contents: Contents) -> None:

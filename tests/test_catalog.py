@@ -53,6 +53,12 @@ def test_a_catalogue_without_the_optional_parts_is_read_back(tmp_path: Path, mak
         read.image(0)
 
 
+def test_ids_of_any_length_and_script_are_read_back(tmp_path: Path, make_tiny: MakeTiny) -> None:
+    ids = np.array([f"{'ñ' * index}-靴-{index}" for index in range(24)], dtype=object)
+    Catalog(changed(make_tiny(), ids=ids)).write(tmp_path / "ids.h5")
+    assert list(Catalog.open(tmp_path / "ids.h5").ids) == list(ids)
+
+
 def test_regions_as_codes_come_back_scaled(tmp_path: Path, make_tiny: MakeTiny) -> None:
     codes = np.arange(24 * 4 * 6, dtype=np.uint8).reshape(24, 4, 6)
     Catalog(changed(make_tiny(), regions=codes, region_scale=0.5)).write(tmp_path / "codes.h5")

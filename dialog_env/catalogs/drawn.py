@@ -15,7 +15,7 @@ from dialog_env.catalogs.synthetic.backbone import LARGEST_REGION
 from dialog_env.images import DrawnImages
 
 PICTURE_SIDE = 96
-LARGEST_CODE = 255
+LARGEST_CODE = 127
 
 
 @dataclass
