@@ -249,3 +249,25 @@ def test_a_pair_gets_the_same_sentence_on_a_gpu() -> None:
     targets, candidates = pairs(400, 5000)
     there = Describer(gallery, device="cuda").feedback(targets.cuda(), candidates.cuda(), targets.cuda())
     assert torch.equal(there.cpu(), Describer(gallery).feedback(targets, candidates, targets))
+
+
+def test_answers_change_only_with_the_version() -> None:
+    """Whoever makes this fail raises `VERSION` in `simulators/describer.py` and records the answers anew."""
+    describer = Describer(world(shoe_table(24)))
+    targets = torch.arange(12)
+    assert describer.id == "describer-1:bff3d40a39cb"
+    assert describer.vocabulary.fingerprint == "38d2614a419a7680"
+    assert describer.sentences(targets, targets + 12) == [
+        "is striped",
+        "is less cosy",
+        "is blue not red",
+        "are less cosy and have a zipper",
+        "are suede and shinier",
+        "have a zipper and a lower heel",
+        "is patent leather with a much lower heel",
+        "is much more cosy",
+        "is leather and much more matte with a buckle",
+        "is much more open",
+        "are patent leather not leather",
+        "blue clogs with stripes",
+    ]

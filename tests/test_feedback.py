@@ -180,3 +180,24 @@ def test_catalogues_without_the_attributes_are_refused() -> None:
 def test_an_argument_for_a_user_without_one_is_refused(spec: str, tiny_catalog: Catalog) -> None:
     with pytest.raises(ValueError, match=f"takes no argument; write '{spec.split(':')[0]}' instead of '{spec}'"):
         make_simulator(spec, tiny_catalog)
+
+
+def test_answers_change_only_with_the_version() -> None:
+    """Whoever makes this fail raises `VERSION` in the simulator's file and records the answers anew."""
+    gallery = world(shoe_table(24))
+    attributes, relative = make_simulator("attributes:3", gallery), make_simulator("relative:3", gallery)
+    assert attributes.id == "attributes:3-1:bf52bded0479"
+    assert relative.id == "relative:3-1:e635ab6b0d90"
+    assert make_simulator("relevance", gallery).id == "relevance-1"
+    assert ask(attributes, [0, 1, 2, 3], [12, 13, 14, 15]) == [
+        "class-clogs colour-red material-leather",
+        "fairly-shiny colour-silver pattern-plain",
+        "colour-blue closure-buckle straps-none",
+        "fairly-high-at-the-heel class-boots closure-zipper",
+    ]
+    assert ask(relative, [0, 1, 2, 3], [12, 13, 14, 15]) == [
+        "as-high-at-the-heel more-shiny as-open",
+        "less-shiny less-open less-cosy",
+        "more-high-at-the-heel more-shiny more-cosy",
+        "less-high-at-the-heel less-open less-cosy",
+    ]
