@@ -18,8 +18,10 @@ from dialog_env.catalogs import features as features_module
 from dialog_env.catalogs.features import Backbone, Preprocessing, extract
 from dialog_env.catalogs.products import Products
 from dialog_env.catalogs.reduction import Projection, unit_rows
+from dialog_env.catalogs.shoes import Shoes
 from tests.conftest import REPOSITORY, encode, shared_path
 from tests.test_sources_products import ROW, write_products
+from tests.test_sources_shoes import EVALUATION, TRAIN, write_captions, write_photographs
 
 transformers = pytest.importorskip("transformers", reason="extraction needs the extra `images`")
 
@@ -245,6 +247,18 @@ def test_the_same_input_gives_the_same_fingerprint_and_other_input_another(
     assert build(folder, backbones["convolution"], "stopped.h5").fingerprint == first.fingerprint
     assert len(calls) == 3 + 2
     assert build(folder, backbones["vit"], "other.h5").fingerprint != first.fingerprint
+
+
+def test_shoes_are_built_in_their_official_split(tmp_path: Path, backbones: dict[str, Path]) -> None:
+    write_captions(tmp_path / "data")
+    write_photographs(tmp_path / "data", [*TRAIN, *EVALUATION])
+    source = Shoes(tmp_path / "data", backbones["vit"], tmp_path / "shoes.h5", dimensions=6, region_channels=5, grid=2)
+    catalog = source.build()
+    assert list(catalog.split("test").ids) == EVALUATION
+    assert set(catalog.split("train").ids) | set(catalog.split("validation").ids) == set(TRAIN)
+    assert catalog.attributes is not None
+    assert catalog.attributes.categorical_names == ("class",)
+    assert catalog.image_size == (28, 28)
 
 
 def test_a_build_without_regions_has_none(folder: Path, backbones: dict[str, Path]) -> None:
