@@ -78,7 +78,7 @@ class Language:
                 "add attributes to the catalogue, or use a user simulator that needs none"
             )
         self.graded_count = len(table.graded_names)
-        words = [[plain_name(value) for value in values] for values in table.values]
+        words = [[plain_name(value) for value in values] or [""] for values in table.values]
         self.canonical = [_canonical(values) for values in words]
         self.absent = np.array([_absent(values) for values in words], dtype=np.int64)
         categories = _categories(table.categorical_names, words)

@@ -130,6 +130,13 @@ def test_as_many_statements_as_asked_for_if_so_many_are_known(kind: str, count: 
     assert (told == np.maximum(np.minimum(available, count), 1)).all()
 
 
+def test_an_attribute_without_values_is_passed_over() -> None:
+    codes = np.array([[0, -1], [1, -1]], dtype=np.int16)
+    table = AttributeTable((), np.zeros((2, 0), np.float32), ("colour", "brand"), (("red", "tan"), ()), codes)
+    assert ask(make_simulator("attributes:3", world(table)), [0], [1]) == ["colour-red"]
+    assert ask(make_simulator("describer", world(table)), [0], [1])[0].split()[1] == "red"
+
+
 def test_nothing_known_is_said_so() -> None:
     table = AttributeTable(("shiny",), np.full((2, 1), np.nan, np.float32), (), (), np.zeros((2, 0), np.int16))
     for spec in ("relative:3", "attributes:3"):
