@@ -140,8 +140,9 @@ class Language:
 
 
 def _canonical(values: list[str]) -> Integers:
-    """The first code of the same words for each code; -1 for words that say that nothing is known."""
-    return np.array([-1 if v in ("", *UNKNOWN_VALUES) else values.index(v) for v in values], dtype=np.int64)
+    """The first code that says the same for each code; -1 for words that say that nothing is known."""
+    meant = [ABSENT[0] if value in ABSENT else value for value in values]
+    return np.array([-1 if each in ("", *UNKNOWN_VALUES) else meant.index(each) for each in meant], dtype=np.int64)
 
 
 def _absent(values: list[str]) -> int:

@@ -272,3 +272,9 @@ def test_answers_change_only_with_the_version() -> None:
         "are patent leather not leather",
         "blue clogs with stripes",
     ]
+
+
+def test_two_names_of_one_value_are_no_difference() -> None:
+    assert said(two_shoes(colour=("Dark_Red", "darkRed"))) == ALIKE
+    assert said(two_shoes(closure=("none", "No"))) == ALIKE
+    assert said(two_shoes(colour=("unknown", "red"))) == ALIKE
