@@ -52,6 +52,8 @@ def save_captioner(
     network: Captioner,
     vocabulary: Vocabulary,
     provenance: Mapping[str, Any] | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Writes one safetensors file: the weights, and as JSON in its header all else. Atomic.
 
@@ -60,6 +62,8 @@ def save_captioner(
         network: the captioner.
         vocabulary: the words of its tokens.
         provenance: JSON data on the training (catalogue, command, seed, scores).
+        dtype: of the weights in the file. Rounded to float16 they take half the room, and the captioner read from the
+            file may say other things than the one given.
 
     Raises:
         ValueError: a vocabulary of another size than the network's, or weights that are not finite.
@@ -74,7 +78,7 @@ def save_captioner(
         "provenance": dict(provenance or {}),
         "torch": torch.__version__,
     }
-    weights = {name: weight.detach().cpu().contiguous() for name, weight in network.state_dict().items()}
+    weights = {name: weight.detach().to("cpu", dtype).contiguous() for name, weight in network.state_dict().items()}
     write_atomically(path, save(weights, metadata={"captioner": json.dumps(header, ensure_ascii=False)}))
 
 

@@ -172,7 +172,8 @@ class PrecomputedCaptioner:
             return torch.zeros(0, MAX_WORDS, dtype=torch.int64, device=self.device)
         tokens, doubtful = torch.cat(parts), torch.cat(doubts)
         unsure = doubtful.nonzero().squeeze(1)
-        for some in unsure.split(CHUNK):
+        for first in range(0, len(unsure), CHUNK):
+            some = unsure[first : first + CHUNK]
             tokens[some] = self._decide(targets[some], candidates[some])
         return tokens
 
