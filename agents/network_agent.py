@@ -39,11 +39,13 @@ class NetworkArgs:
     """Of Adam."""
     fusion: str = "sum"
     """How image and text meet: sum (released) or concatenation (paper)."""
+    statistics: int = 16
+    """Batches of dialogs from which the statistics of BatchNorm are taken after each epoch (`agents.statistics`)."""
     initial: str = ""
     """Folder of a saved agent with the same network, whose weights are the first ones; empty for none."""
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 0), ("batch", 1), ("turns", 1)):
+        for name, least in (("epochs", 0), ("batch", 1), ("turns", 1), ("statistics", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; give {least} or more")
         if not self.learning_rate > 0 or not self.weight_decay >= 0:
@@ -181,7 +183,7 @@ class NetworkAgent(Agent):
             self.check_user(user)
         if self.args.initial:
             self.network.load_state_dict(self.fitting(Path(self.args.initial)))
-        schedule = Schedule(self.args.epochs, self.args.batch, self.args.turns, self.seed)
+        schedule = Schedule(self.args.epochs, self.args.batch, self.args.turns, self.args.statistics, self.seed)
         self._gallery = None
         return train(self, self.learner(lesson), lesson, Path(folder), schedule, progress=progress)
 

@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 from agents import checkpoints
 from agents.agent import AGENT_FILE, Lesson, generator_for
+from agents.statistics import take_statistics
 from dialog_env import protocol
 from dialog_env.dialog import Dialog
 from dialog_env.ranking import Standing
@@ -53,12 +54,14 @@ class Schedule:
         epochs: passes over the targets.
         batch: dialogs in an update.
         turns: turns in a dialog of validation.
+        statistics: batches of dialogs from which the statistics of BatchNorm are taken after each epoch.
         seed: of the order of the targets and all that the learner draws.
     """
 
     epochs: int
     batch: int
     turns: int
+    statistics: int
     seed: int
 
 
@@ -178,6 +181,7 @@ def train(
             _save(agent, learner, folder, facts, generator, done, better=True)
         for epoch in range(done.epoch + 1, schedule.epochs + 1):
             row = _epoch(learner, schedule, generator, writer, bar, (epoch - 1) * updates)
+            take_statistics(agent.network, learner.world, generator, schedule.statistics, schedule.batch)
             row |= _validate(agent, lesson, schedule)
             for name in ("updates_per_second", "validation", "validation_last"):
                 writer.add_scalar(f"charts/{name}", row[name], epoch * updates)
@@ -232,7 +236,6 @@ def _epoch(
 
 def _validate(agent: NetworkAgent, lesson: Lesson, schedule: Schedule) -> dict[str, float]:
     """Mean percentile over the turns, and at the last, of a dialog for every validation image."""
-    agent.network.eval()
     record = protocol.run(
         agent,
         lesson.validation_gallery,

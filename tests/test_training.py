@@ -38,8 +38,8 @@ def weights(folder: Path) -> str:
 
 
 def test_supervised_learns_what_the_user_says(tmp_path: Path) -> None:
-    data = lesson(size=200)
-    agent = make("supervised", data, epochs=8, batch=32)
+    data = lesson(size=120)
+    agent = make("supervised", data, epochs=8, batch=24)
     summary = agent.train(data, tmp_path, progress=False)
     assert summary["history"][-1]["percentile"] > 80
     assert summary["history"][-1]["triplet"] < summary["history"][0]["triplet"]
@@ -159,6 +159,20 @@ def test_weights_that_become_infinite_are_not_saved(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'network.head.weight' became NaN or infinite in epoch 1"):
         agent.train(data, tmp_path, progress=False)
     assert checkpoints.read(tmp_path / CHECKPOINT_FILE).facts["progress"]["epoch"] == 0
+
+
+def test_validation_takes_the_statistics_of_batchnorm_from_many_dialogs(tmp_path: Path) -> None:
+    data = lesson()
+    running = make("supervised", data, epochs=1, batch=16, statistics=0)
+    taken = make("supervised", data, epochs=1, batch=16, statistics=4)
+    for agent in (running, taken):
+        agent.train(data, tmp_path / str(agent.args.statistics), progress=False)
+    batches = [agent.network.text.normalisation.num_batches_tracked.item() for agent in (running, taken)]
+    assert batches == [4 * 5, 4 * 5]
+    means = [agent.network.text.normalisation.running_mean for agent in (running, taken)]
+    assert not torch.equal(*means)
+    assert torch.equal(running.network.head.weight, taken.network.head.weight)
+    assert running.network.text.normalisation.momentum == taken.network.text.normalisation.momentum == 0.1
 
 
 def test_users_with_other_words_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""What would come of showing an image: the dialog goes on greedily, many alternatives as one batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from agents.asking import AskedOnce
+from agents.networks import DialogNetwork
+from dialog_env.dialog import Dialog, State
+from dialog_env.ranking import EmbeddedGallery, QueryRanking
+
+
+class LookAhead:
+    """Judges candidates by the target's ranks in the dialogs that would follow (paper, section 3.3; DESIGN 2).
+
+    Args:
+        network: leads the dialogs, in evaluation mode; the nearest image is always shown.
+        gallery: the image embeddings of the world's gallery by that network.
+        world: a world of its own, with enough turns.
+    """
+
+    def __init__(self, network: DialogNetwork, gallery: EmbeddedGallery, world: Dialog) -> None:
+        self.network = network
+        self.gallery = gallery
+        self.world = world
+
+    @torch.no_grad()
+    def costs(self, state: State, hidden: Tensor, candidates: Tensor, turns: int) -> Tensor:
+        """(B, K) the target's 0-based ranks, summed over the turns that follow when a candidate is shown.
+
+        Args:
+            state: of B dialogs.
+            hidden: (B, 256) memory of the network after the feedback in `state`.
+            candidates: (B, K) int64, the alternatives.
+            turns: how many turns follow; with 0 all alternatives cost nothing.
+        """
+        batch, alternatives = candidates.shape
+        total = torch.zeros(batch * alternatives, device=candidates.device)
+        if not turns:
+            return total.view(batch, alternatives)
+        rows = torch.arange(batch, device=candidates.device).repeat_interleave(alternatives)
+        self.world.restore(state.rows(rows))
+        targets, hidden, shown = state.target[rows], hidden[rows], candidates.flatten()  # (B, K) -> (B K,)
+        for turn in range(turns):
+            observation = self.world.show(shown)
+            query, hidden = self.network(observation.features, observation.feedback, hidden)
+            ranking = QueryRanking(query, self.gallery)
+            total += ranking.standing(targets).rank()
+            if turn + 1 < turns:
+                shown = ranking.top(1)[:, 0]
+        return total.view(batch, alternatives)
+
+
+def asked_once(world: Dialog) -> AskedOnce:
+    """The user of a world of a learner, who is an `AskedOnce`."""
+    assert isinstance(world.simulator, AskedOnce)
+    return world.simulator

