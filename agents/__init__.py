@@ -15,6 +15,7 @@ from dialog_env.vocabulary import Vocabulary
 __all__ = ["AGENTS", "Agent", "Decision", "Lesson", "Memory", "agent_class", "create", "load"]
 
 AGENTS: dict[str, str] = {
+    "policy_improvement": "agents.policy_improvement:PolicyImprovement",
     "random": "agents.random:Random",
     "supervised": "agents.supervised:Supervised",
 }

@@ -41,12 +41,20 @@ class Decision:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What an agent trains on: galleries with their users, to learn from and to choose the best epoch by."""
+    """What an agent trains on: galleries with their users, to learn from and to choose the best epoch by.
+
+    Args:
+        gallery, simulator: to learn from.
+        validation_gallery, validation_simulator: to choose the best epoch by.
+        pretrained: folder of supervised agents from which others begin, shared by all who do; None: each keeps them
+            beside its own folder.
+    """
 
     gallery: Catalog
     simulator: UserSimulator
     validation_gallery: Catalog
     validation_simulator: UserSimulator
+    pretrained: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -181,11 +181,17 @@ class NetworkAgent(Agent):
         ):
             self._check_width(gallery)
             self.check_user(user)
-        if self.args.initial:
-            self.network.load_state_dict(self.fitting(Path(self.args.initial)))
+        folder = Path(folder)
+        initial = Path(self.args.initial) if self.args.initial else self.pretrained(lesson, folder, progress=progress)
+        if initial is not None:
+            self.network.load_state_dict(self.fitting(initial))
         schedule = Schedule(self.args.epochs, self.args.batch, self.args.turns, self.args.statistics, self.seed)
         self._gallery = None
-        return train(self, self.learner(lesson), lesson, Path(folder), schedule, progress=progress)
+        return train(self, self.learner(lesson), lesson, folder, schedule, progress=progress)
+
+    def pretrained(self, lesson: Lesson, folder: Path, *, progress: bool) -> Path | None:
+        """Folder of the agent whose weights it begins from where no initial ones are given; None for new weights."""
+        return None
 
     def fitting(self, folder: Path) -> dict[str, Tensor]:
         """The weights of the agent saved in `folder`; ValueError where its network or vocabulary is another."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from agents.agent import Lesson
 from agents.network_agent import NetworkAgent, NetworkArgs
 from agents.networks import DialogNetwork
-from agents.training import Learner, Report
+from agents.training import Learner, Report, hashed, identity
 from dialog_env.dialog import Dialog, first_candidates
 from dialog_env.ranking import EmbeddedGallery, QueryRanking
 
@@ -96,3 +97,27 @@ class Supervised(NetworkAgent):
     def learner(self, lesson: Lesson) -> SupervisedLearner:
         """What turns the weights."""
         return SupervisedLearner(self.network, lesson, self.args, self.device)
+
+
+def pretrained(
+    agent: NetworkAgent, args: SupervisedArgs, lesson: Lesson, folder: Path, *, progress: bool = True
+) -> Path:
+    """Folder of a supervised agent with the network of `agent`, trained there unless it is already.
+
+    Args:
+        agent: whose fusion, sizes, seed and device count.
+        args: of the supervised training.
+        lesson: what it learns from; its `pretrained` is where such agents are kept, under a hash of all they depend on.
+        folder: of the agent, beside which they are kept otherwise.
+        progress: shows a progress bar.
+    """
+    supervised = Supervised.create(
+        replace(args, fusion=agent.args.fusion),
+        dimensions=agent.network.dimensions,
+        vocabulary=agent.vocabulary,
+        seed=agent.seed,
+        device=agent.device,
+    )
+    there = (lesson.pretrained or folder.parent) / f"supervised-{hashed(identity(supervised, lesson))}"
+    supervised.train(lesson, there, progress=progress)
+    return there

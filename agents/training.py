@@ -96,6 +96,9 @@ class Learner(ABC):
     optimiser: torch.optim.Optimizer
     world: Dialog
 
+    def begin_epoch(self, epoch: int) -> None:  # noqa: B027, most have nothing to do
+        """Is told the number of each epoch, from 1, before its first update."""
+
     @abstractmethod
     def update(self, targets: Tensor, generator: torch.Generator) -> Report:
         """Learns from a dialog for each of the targets (B,), all draws from the generator, both on the CPU."""
@@ -180,6 +183,7 @@ def train(
         if done.epoch == 0:
             _save(agent, learner, folder, facts, generator, done, better=True)
         for epoch in range(done.epoch + 1, schedule.epochs + 1):
+            learner.begin_epoch(epoch)
             row = _epoch(learner, schedule, generator, writer, bar, (epoch - 1) * updates)
             take_statistics(agent.network, learner.world, generator, schedule.statistics, schedule.batch)
             row |= _validate(agent, lesson, schedule)

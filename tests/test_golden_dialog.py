@@ -7,9 +7,10 @@ import torch
 from torch.testing import assert_close
 
 from agents.agent import Lesson
+from agents.policy_improvement import PolicyImprovementArgs, PolicyImprovementLearner
 from agents.supervised import SupervisedArgs, SupervisedLearner, triplet_losses
 from agents.training import Learner
-from dialog_env.dialog import Observation, Outcome
+from dialog_env.dialog import Observation, Outcome, State
 from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking
 from tests.golden import Golden
 
@@ -73,6 +74,57 @@ def test_three_supervised_updates_agree(golden: Golden) -> None:
         close(report.losses["triplet"], golden.tensor(f"{name}/turn_loss")[number])
         close(report.losses["triplet"].mean(), golden.tensor(f"{name}/loss")[number])
     golden.check_parameters(learner.network, name)
+
+
+def test_two_policy_improvement_updates_agree(golden: Golden) -> None:
+    name = "policy_improvement_updates"
+    args = PolicyImprovementArgs(
+        batch=golden.attribute(name, "batch"),
+        turns=golden.attribute(name, "turns"),
+        learning_rate=golden.attribute(name, "lr"),
+        nearest=golden.attribute(name, "top_k"),
+        negatives=golden.attribute(name, "negatives"),
+        tau=golden.attribute(name, "tau"),
+    )
+    lesson = Lesson(golden.gallery, golden.user, golden.gallery, golden.user)
+    learner = PolicyImprovementLearner(golden.network(), lesson, args, "cpu")
+    shown, looked_at = record_shown(learner), record_alternatives(learner)
+    for number in range(2):
+        shown.clear()
+        looked_at.clear()
+        targets, first, negatives = (
+            golden.tensor(f"{name}/{what}")[number] for what in ("target", "first", "negative")
+        )
+        report = learner.learn(targets, first, negatives, torch.zeros(5, 16))
+        assert torch.equal(torch.stack(looked_at), golden.tensor(f"{name}/top_k")[number])
+        assert torch.equal(torch.stack(shown), golden.tensor(f"{name}/chosen")[number])
+        ranks = torch.stack([standing.closer for standing in report.standings])
+        assert torch.equal(ranks, golden.tensor(f"{name}/rank")[number])
+        losses = report.losses["choice"] + report.losses["regulariser"]
+        close(losses, golden.tensor(f"{name}/turn_loss")[number])
+        close(losses.sum(), golden.tensor(f"{name}/loss")[number])
+    golden.check_parameters(learner.network, name)
+
+
+def record_alternatives(learner: PolicyImprovementLearner) -> list[torch.Tensor]:
+    """The images (B, K) that are looked ahead for at each turn from now on."""
+    seen: list[torch.Tensor] = []
+    restore = learner.ahead.restore
+
+    def listening(state: State) -> Observation:
+        seen.append(torch.empty(0))
+        return restore(state)
+
+    show = learner.ahead.show
+
+    def showing(candidates: torch.Tensor) -> Observation:
+        if not len(seen[-1]):
+            seen[-1] = candidates.view(-1, learner.args.nearest)
+        return show(candidates)
+
+    learner.ahead.restore = listening  # type: ignore[method-assign]
+    learner.ahead.show = showing  # type: ignore[method-assign]
+    return seen
 
 
 def record_shown(learner: Learner) -> list[torch.Tensor]:

@@ -1,0 +1,246 @@
+"""Policy improvement by looking ahead with the known user (paper, section 3.3; DESIGN 2)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from agents.agent import Lesson
+from agents.asking import AskedOnce
+from agents.look_ahead import LookAhead
+from agents.network_agent import NetworkAgent, NetworkArgs
+from agents.networks import DialogNetwork
+from agents.supervised import SupervisedArgs, pretrained, triplet_losses
+from agents.training import Learner, Report
+from dialog_env.catalog import Catalog
+from dialog_env.dialog import Dialog, first_candidates
+from dialog_env.ranking import EmbeddedGallery, QueryRanking
+
+
+@dataclass(frozen=True)
+class PolicyImprovementArgs(NetworkArgs):
+    """Settings of policy improvement; `released` and `paper` differ in those from `contrast` on."""
+
+    epochs: int = 20
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    nearest: int = 4
+    """K, how many images nearest to the looking network's state are looked ahead for."""
+    horizon: int = 5
+    """Look-aheads end after so many turns, or T - k if that is less (k = 0 at the first turn)."""
+    negatives: int = 5
+    """Random images drawn for each dialog and turn."""
+    tau: float = 0.2
+    """Temperature of the choice between images: a squared distance, or a share of the spread (`relative`)."""
+    contrast: str = "random"
+    """What the chosen image is set against: random images (released) or the other nearest ones."""
+    relative: bool = False
+    """Measures tau in spreads: mean difference of squared distance between the nearest and farthest of the K."""
+    regulariser: str = "distance"
+    """What keeps the state near the target: distance (squared, released) or triplet (as in supervised training)."""
+    weight: float = 1.0
+    """Of the regulariser."""
+    show: str = "chosen"
+    """What is shown next while training: the chosen image (released), or one sampled from the K nearest."""
+    renewal: int = 0
+    """Epochs after which the looking network takes over the learner's weights; 0 never (released)."""
+    pretraining: SupervisedArgs = field(default_factory=SupervisedArgs)
+    """How the first weights are trained where no initial ones are given; its fusion is that of the agent."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("nearest", 1), ("horizon", 1), ("negatives", 1), ("renewal", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; give {least} or more")
+        if not self.tau > 0:
+            raise ValueError(f"tau is {self.tau}; give a temperature above 0")
+        for name, known in (("contrast", CONTRASTS), ("regulariser", REGULARISERS), ("show", SHOWS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"no {name} {getattr(self, name)!r}; known are {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is known of a turn of B dialogs when its losses are computed; all images as embeddings.
+
+    Args:
+        state: (B, 256), learning.
+        nearest: (B, K, 256) images that were looked ahead for.
+        best: (B,) which of them has the smallest cost.
+        negatives: (E, B, 256) random images.
+        target: (B, 256).
+    """
+
+    state: Tensor
+    nearest: Tensor
+    best: Tensor
+    negatives: Tensor
+    target: Tensor
+
+    def logits(self, images: Tensor, args: PolicyImprovementArgs) -> Tensor:
+        """(B, M) -|s - x|^2 / tau for images (B, M, 256)."""
+        return -squared_distances(self.state, images) / (args.tau * self.unit(args))
+
+    def unit(self, args: PolicyImprovementArgs) -> Tensor:
+        """What tau is measured in: 1, or the spread of squared distances over the nearest images."""
+        if not args.relative:
+            return self.state.new_ones(())
+        return spread(self.state, self.nearest)
+
+
+def squared_distances(state: Tensor, images: Tensor) -> Tensor:
+    """(B, M) |s - x|^2 of states (B, D) and images (B, M, D)."""
+    return (state[:, None] - images).square().sum(dim=2)
+
+
+def spread(state: Tensor, images: Tensor) -> Tensor:
+    """Mean over B of how much farther the farthest of the images (B, M, D) is than the nearest, squared."""
+    distances = squared_distances(state.detach(), images)
+    return (distances.max(dim=1).values - distances.min(dim=1).values).mean().clamp(min=1e-12)
+
+
+def against_random(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
+    """Cross-entropy of the chosen image against it and the random ones (released)."""
+    chosen = turn.nearest[torch.arange(len(turn.best), device=turn.best.device), turn.best]
+    logits = turn.logits(torch.cat([chosen[None], turn.negatives]).transpose(0, 1), args)
+    return functional.cross_entropy(logits, torch.zeros_like(turn.best))
+
+
+def among_nearest(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
+    """Cross-entropy of the chosen image against all K nearest (paper)."""
+    return functional.cross_entropy(turn.logits(turn.nearest, args), turn.best)
+
+
+def distance_to_target(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
+    """Mean |s - x+|^2 (released)."""
+    return (turn.state - turn.target).square().sum(dim=1).mean()
+
+
+def triplet(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
+    """The loss of supervised training, with the first of the random images."""
+    return triplet_losses(turn.state, turn.target, turn.negatives[0], args.pretraining.margin).mean()
+
+
+Loss = Callable[[Turn, PolicyImprovementArgs], Tensor]
+CONTRASTS: dict[str, Loss] = {"random": against_random, "nearest": among_nearest}
+REGULARISERS: dict[str, Loss] = {"distance": distance_to_target, "triplet": triplet}
+SHOWS = ("chosen", "sampled")
+
+
+def check_choice(nearest: int, gallery: Catalog) -> None:
+    """ValueError where a choice among so many nearest images is wider than the gallery."""
+    if nearest > len(gallery):
+        raise ValueError(f"nearest is {nearest} and {gallery!r} has {len(gallery)} images; give no more than that")
+
+
+class PolicyImprovementLearner(Learner):
+    """Looks ahead with one network and teaches another to choose what turned out best.
+
+    The image embedding learns in neither: both networks live in one space.
+    """
+
+    def __init__(self, network: DialogNetwork, lesson: Lesson, args: PolicyImprovementArgs, device: str) -> None:
+        check_choice(args.nearest, lesson.gallery)
+        if not getattr(lesson.simulator, "deterministic", True):
+            raise ValueError(
+                f"user {lesson.simulator.id} may answer the same question in two ways, so what it would say cannot be "
+                "looked up ahead; use a user that is deterministic"
+            )
+        self.network, self.args = network, args
+        self.looking = copy.deepcopy(network).eval().requires_grad_(False)
+        self.modules = {"network": network, "looking": self.looking}
+        self.asked = AskedOnce(lesson.simulator, lesson.gallery)
+        self.world = Dialog(lesson.gallery, self.asked, turns=args.turns, device=device)
+        self.ahead = Dialog(lesson.gallery, self.asked, turns=args.turns + args.horizon, device=device)
+        learning = [weight for name, weight in network.named_parameters() if not name.startswith("image.")]
+        self.optimiser = torch.optim.Adam(learning, lr=args.learning_rate, weight_decay=args.weight_decay)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Lets the looking network take over what was learned, where that is due."""
+        if self.args.renewal and epoch > 1 and (epoch - 1) % self.args.renewal == 0:
+            self.looking.load_state_dict(self.network.state_dict())
+
+    def update(self, targets: Tensor, generator: torch.Generator) -> Report:
+        """Draws first candidates, negatives and what samples the images shown; then learns."""
+        images, dialogs = len(self.world.gallery), (self.args.turns, len(targets))
+        first = first_candidates(targets, images, generator)
+        negatives = torch.randint(images, (self.args.turns, self.args.negatives, len(targets)), generator=generator)
+        chances = torch.rand(dialogs, generator=generator)
+        device = self.world.device
+        return self.learn(targets.to(device), first.to(device), negatives.to(device), chances.to(device))
+
+    def learn(self, targets: Tensor, first: Tensor, negatives: Tensor, chances: Tensor) -> Report:
+        """One update.
+
+        Args:
+            targets: (B,) int64.
+            first: (B,) int64, the first candidates.
+            negatives: (T, E, B) int64, random images.
+            chances: (T, B) in [0, 1), what decides where an image to show is sampled.
+        """
+        network, args, world = self.network.train(), self.args, self.world
+        self.asked.forget()
+        with torch.no_grad():
+            gallery = EmbeddedGallery(network.image(world.features))
+        embeddings = gallery.embeddings
+        look_ahead = LookAhead(self.looking, gallery, self.ahead)
+        observation = world.reset(targets, first)
+        hidden, memory = network.begin(len(targets)), self.looking.begin(len(targets))
+        losses: dict[str, list[Tensor]] = {"choice": [], "regulariser": [], "gain": []}
+        standings = []
+        for turn in range(args.turns):
+            state, hidden = network(observation.features, observation.feedback, hidden)
+            with torch.no_grad():
+                seen, memory = self.looking(observation.features, observation.feedback, memory)
+            nearest = QueryRanking(seen, gallery).top(args.nearest)  # (B, K)
+            depth = min(args.horizon, args.turns - turn)
+            costs = look_ahead.costs(world.state, memory, nearest, depth)  # (B, K)
+            best = costs.argmin(dim=1)
+            facts = Turn(state, embeddings[nearest], best, embeddings[negatives[turn]], embeddings[targets])
+            losses["choice"].append(CONTRASTS[args.contrast](facts, args))
+            losses["regulariser"].append(REGULARISERS[args.regulariser](facts, args))
+            losses["gain"].append((costs[:, 0] - costs.amin(dim=1)).mean() * 100 / (depth * len(gallery)))
+            place = best if args.show == "chosen" else sample(facts.logits(facts.nearest, args), chances[turn])
+            observation, outcome = world.step(QueryRanking(state, gallery), nearest.gather(1, place[:, None])[:, 0])
+            standings.append(outcome.standing)
+        stacked = {name: torch.stack(values) for name, values in losses.items()}
+        self.descend((stacked["choice"] + args.weight * stacked["regulariser"]).sum())
+        return Report({name: values.detach() for name, values in stacked.items()}, standings)
+
+
+def sample(logits: Tensor, chances: Tensor) -> Tensor:
+    """(B,) columns of logits (B, K), drawn with their probabilities by chances (B,) in [0, 1)."""
+    below = logits.detach().softmax(dim=1).cumsum(dim=1) <= chances[:, None]
+    return below.sum(dim=1).clamp(max=logits.shape[1] - 1)
+
+
+class PolicyImprovement(NetworkAgent):
+    """The dialog network, taught to show what a look-ahead with the user found best."""
+
+    name = "policy_improvement"
+    Args = PolicyImprovementArgs
+    configurations = {  # noqa: RUF012
+        "released": {},
+        "paper": {
+            "fusion": "concatenation",
+            "contrast": "nearest",
+            "relative": True,
+            "regulariser": "triplet",
+            "show": "sampled",
+        },
+    }
+    args: PolicyImprovementArgs
+
+    def learner(self, lesson: Lesson) -> PolicyImprovementLearner:
+        """What turns the weights."""
+        return PolicyImprovementLearner(self.network, lesson, self.args, self.device)
+
+    def pretrained(self, lesson: Lesson, folder: Path, *, progress: bool) -> Path:
+        """Folder of the supervised agent that it begins from."""
+        return pretrained(self, self.args.pretraining, lesson, folder, progress=progress)
