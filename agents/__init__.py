@@ -15,9 +15,13 @@ from dialog_env.vocabulary import Vocabulary
 __all__ = ["AGENTS", "Agent", "Decision", "Lesson", "Memory", "agent_class", "create", "load"]
 
 AGENTS: dict[str, str] = {
+    "greedy": "agents.greedy:Greedy",
     "policy_improvement": "agents.policy_improvement:PolicyImprovement",
     "random": "agents.random:Random",
+    "rocchio": "agents.rocchio:Rocchio",
+    "scst": "agents.scst:Scst",
     "supervised": "agents.supervised:Supervised",
+    "unseen": "agents.unseen:Unseen",
 }
 """Name to `module:class`; a new agent is one file and one line here."""
 

@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from agents.agent import Lesson
 from agents.asking import AskedOnce
+from agents.choices import check_choice, sample, spread, squared_distances
 from agents.look_ahead import LookAhead
 from agents.network_agent import NetworkAgent, NetworkArgs
 from agents.networks import DialogNetwork
 from agents.supervised import SupervisedArgs, pretrained, triplet_losses
 from agents.training import Learner, Report
-from dialog_env.catalog import Catalog
 from dialog_env.dialog import Dialog, first_candidates
 from dialog_env.ranking import EmbeddedGallery, QueryRanking
 
@@ -94,17 +94,6 @@ class Turn:
         return spread(self.state, self.nearest)
 
 
-def squared_distances(state: Tensor, images: Tensor) -> Tensor:
-    """(B, M) |s - x|^2 of states (B, D) and images (B, M, D)."""
-    return (state[:, None] - images).square().sum(dim=2)
-
-
-def spread(state: Tensor, images: Tensor) -> Tensor:
-    """Mean over B of how much farther the farthest of the images (B, M, D) is than the nearest, squared."""
-    distances = squared_distances(state.detach(), images)
-    return (distances.max(dim=1).values - distances.min(dim=1).values).mean().clamp(min=1e-12)
-
-
 def against_random(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
     """Cross-entropy of the chosen image against it and the random ones (released)."""
     chosen = turn.nearest[torch.arange(len(turn.best), device=turn.best.device), turn.best]
@@ -131,12 +120,6 @@ Loss = Callable[[Turn, PolicyImprovementArgs], Tensor]
 CONTRASTS: dict[str, Loss] = {"random": against_random, "nearest": among_nearest}
 REGULARISERS: dict[str, Loss] = {"distance": distance_to_target, "triplet": triplet}
 SHOWS = ("chosen", "sampled")
-
-
-def check_choice(nearest: int, gallery: Catalog) -> None:
-    """ValueError where a choice among so many nearest images is wider than the gallery."""
-    if nearest > len(gallery):
-        raise ValueError(f"nearest is {nearest} and {gallery!r} has {len(gallery)} images; give no more than that")
 
 
 class PolicyImprovementLearner(Learner):
@@ -212,12 +195,6 @@ class PolicyImprovementLearner(Learner):
         stacked = {name: torch.stack(values) for name, values in losses.items()}
         self.descend((stacked["choice"] + args.weight * stacked["regulariser"]).sum())
         return Report({name: values.detach() for name, values in stacked.items()}, standings)
-
-
-def sample(logits: Tensor, chances: Tensor) -> Tensor:
-    """(B,) columns of logits (B, K), drawn with their probabilities by chances (B,) in [0, 1)."""
-    below = logits.detach().softmax(dim=1).cumsum(dim=1) <= chances[:, None]
-    return below.sum(dim=1).clamp(max=logits.shape[1] - 1)
 
 
 class PolicyImprovement(NetworkAgent):

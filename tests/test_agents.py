@@ -14,8 +14,11 @@ from agents import checkpoints
 from agents.agent import AGENT_FILE, Agent
 from agents.networks import DialogNetwork, new_network
 from agents.released import network_from_released, read_released, to_released
-from dialog_env import protocol
+from agents.unseen import Unseen
+from dialog_env import metrics, protocol
 from dialog_env.catalog import Catalog
+from dialog_env.dialog import Observation
+from dialog_env.user_simulator import UserSimulator, make_simulator
 from dialog_env.vocabulary import Vocabulary
 from tests.conftest import tiny_contents
 from tests.toys import ToyUser
@@ -31,12 +34,18 @@ def user(gallery: Catalog) -> ToyUser:
     return ToyUser(gallery)
 
 
-def make(name: str, gallery: Catalog, user: ToyUser, **settings: object) -> Agent:
+def user_for(name: str, gallery: Catalog, user: ToyUser) -> UserSimulator:
+    """A user that the agent understands."""
+    return make_simulator("relevance", gallery) if name == "rocchio" else user
+
+
+def make(name: str, gallery: Catalog, user: UserSimulator, **settings: object) -> Agent:
     return agents.create(name, gallery=gallery, vocabulary=user.vocabulary, **settings)
 
 
 @pytest.mark.parametrize("name", sorted(agents.AGENTS))
 def test_a_loaded_agent_acts_as_the_saved_one(name: str, gallery: Catalog, user: ToyUser, tmp_path: Path) -> None:
+    user = user_for(name, gallery, user)
     agent = make(name, gallery, user, seed=3)
     agent.save(tmp_path)
     before = protocol.run(agent, gallery, user, seed=0)
@@ -47,8 +56,12 @@ def test_a_loaded_agent_acts_as_the_saved_one(name: str, gallery: Catalog, user:
 
 @pytest.mark.parametrize("name", sorted(agents.AGENTS))
 def test_a_single_dialog_is_a_batch_of_one(name: str, gallery: Catalog, user: ToyUser) -> None:
+    user = user_for(name, gallery, user)
     record = protocol.run(make(name, gallery, user), gallery, user, seed=0, batch=1)
     assert record.shown.shape == (60, 6)
+    if name != "random":
+        together = protocol.run(make(name, gallery, user), gallery, user, seed=0)
+        assert np.array_equal(record.shown, together.shown)
 
 
 def test_seeds_decide_what_an_agent_is(gallery: Catalog, user: ToyUser) -> None:
@@ -63,6 +76,65 @@ def test_seeds_decide_what_an_agent_is(gallery: Catalog, user: ToyUser) -> None:
 def test_random_stands_at_fifty(gallery: Catalog, user: ToyUser) -> None:
     record = protocol.run(make("random", gallery, user), gallery, user, seed=0, turns=50)
     assert abs(100 * (1 - record.rank.mean() / 60) - 50) < 2
+
+
+def test_greedy_walks_to_the_nearest_image_not_shown_whatever_is_said(gallery: Catalog, user: ToyUser) -> None:
+    record = protocol.run(make("greedy", gallery, user), gallery, user, seed=0, turns=3)
+    apart = ((gallery.features[:, None] - gallery.features[None]) ** 2).sum(axis=2)
+    for dialog in range(60):
+        shown = list(record.shown[dialog])
+        for turn in range(3):
+            order = [int(image) for image in apart[shown[turn]].argsort() if image not in shown[: turn + 1]]
+            assert shown[turn + 1] == order[0]
+
+
+def test_rocchio_moves_towards_what_was_closer(gallery: Catalog) -> None:
+    user = make_simulator("relevance", gallery)
+    agent = make("rocchio", gallery, user)
+    agent.bind(gallery)
+    words = user.vocabulary
+    first, second = torch.tensor([3, 3, 3]), torch.tensor([7, 7, 7])
+    features = torch.from_numpy(gallery.features)
+
+    def observe(candidates: torch.Tensor, said: list[str]) -> Observation:
+        feedback = torch.from_numpy(words.encode(said))
+        return Observation(candidates, features[candidates], feedback, torch.zeros_like(candidates))
+
+    _, memory = agent.rank(observe(first, ["first"] * 3), agent.begin(3))
+    _, moved = agent.rank(observe(second, ["closer", "farther", "same"]), memory)
+    towards = (features[3] + 0.75 * features[7] - 0.25 * features[3]) / 1.5
+    away = (features[3] + 0.75 * features[3] - 0.25 * features[7]) / 1.5
+    torch.testing.assert_close(moved.query, torch.stack([towards, away, features[3]]))
+
+
+def test_rocchio_beats_chance_with_one_word_a_turn(gallery: Catalog) -> None:
+    user = make_simulator("relevance", gallery)
+    record = protocol.run(make("rocchio", gallery, user), gallery, user, seed=0, turns=20)
+    assert metrics.percentile(record)[:, -1].mean() > 60
+
+
+def test_rocchio_needs_a_user_who_says_closer(gallery: Catalog, user: ToyUser) -> None:
+    with pytest.raises(ValueError, match="needs a user who says 'closer'"):
+        make("rocchio", gallery, user)
+    with pytest.raises(ValueError, match="give a smaller away"):
+        make("rocchio", gallery, make_simulator("relevance", gallery), away=2.0)
+
+
+@pytest.mark.parametrize("inner", ["supervised", "random"])
+def test_unseen_shows_nothing_twice_and_ranks_as_the_agent_within(inner: str, gallery: Catalog, user: ToyUser) -> None:
+    agent = make(inner, gallery, user, seed=1)
+    record = protocol.run(Unseen(agent), gallery, user, seed=0, turns=12)
+    assert not metrics.repeat_rate(record).any()
+    alone = protocol.run(agent, gallery, user, seed=0, turns=12)
+    assert np.array_equal(record.closer[:, 1], alone.closer[:, 1])
+    made = make("unseen", gallery, user, seed=1, inner=inner)
+    assert np.array_equal(protocol.run(made, gallery, user, seed=0, turns=12).shown, record.shown)
+
+
+def test_unseen_shows_the_best_again_once_all_were_shown(user: ToyUser) -> None:
+    few = Catalog(tiny_contents(size=4))
+    record = protocol.run(Unseen(make("random", few, user)), few, ToyUser(few), seed=0, turns=6)
+    assert (np.sort(record.shown[:, :4]) == np.arange(4)).all()
 
 
 def test_making_a_network_leaves_the_global_generator_alone() -> None:

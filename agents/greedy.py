@@ -1,0 +1,67 @@
+"""Browsing by looks alone: nearest to the image last shown, whatever the person says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents import checkpoints
+from agents.agent import AGENT_FILE, Agent, Decision, Memory
+from agents.checkpoints import Saved
+from agents.choices import first_unseen
+from dialog_env.catalog import Catalog
+from dialog_env.dialog import Observation
+from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking
+from dialog_env.vocabulary import Vocabulary
+
+
+class Greedy(Agent):
+    """Ranks images by the distance of their pooled features to those of the image last shown.
+
+    That image itself comes first in the ranking, so it shows the next one that it has not shown yet. The memory is
+    (B, S) int64, the positions shown.
+    """
+
+    name = "greedy"
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+        self._gallery: EmbeddedGallery | None = None
+
+    @classmethod
+    def create(
+        cls, args: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
+    ) -> Greedy:
+        """There is nothing to set."""
+        return cls(device)
+
+    @classmethod
+    def restore(cls, saved: Saved, folder: Path, device: str) -> Greedy:
+        """There is nothing to read."""
+        return cls(device)
+
+    def bind(self, gallery: Catalog) -> None:
+        """Takes the pooled features of a gallery."""
+        self._gallery = EmbeddedGallery(torch.from_numpy(gallery.features).to(self.device))
+
+    def begin(self, batch: int) -> Memory:
+        """Nothing shown."""
+        return torch.zeros(batch, 0, dtype=torch.int64, device=self.device)
+
+    def rank(self, observation: Observation, memory: Memory) -> tuple[Ranking, Memory]:
+        """Images by the distance to the candidate."""
+        if self._gallery is None:
+            raise RuntimeError("agent greedy has no gallery; call bind first")
+        shown = torch.cat([memory, observation.candidate[:, None]], dim=1)
+        return QueryRanking(observation.features, self._gallery), shown
+
+    def act(self, observation: Observation, memory: Memory) -> Decision:
+        """Shows the nearest image not shown yet; once all have been, the candidate again."""
+        ranking, shown = self.rank(observation, memory)
+        return Decision(ranking, first_unseen(ranking, shown), shown)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes its name."""
+        checkpoints.write(Path(folder, AGENT_FILE), {}, {"agent": self.name})

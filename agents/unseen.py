@@ -1,0 +1,110 @@
+"""Any agent, but never an image that the dialog has shown already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents import checkpoints
+from agents.agent import AGENT_FILE, Agent, Decision, Lesson, Memory
+from agents.checkpoints import Saved
+from agents.choices import first_unseen
+from dialog_env.catalog import Catalog
+from dialog_env.dialog import Observation
+from dialog_env.ranking import Ranking
+from dialog_env.vocabulary import Vocabulary
+
+INNER = "inner"
+
+
+@dataclass(frozen=True)
+class UnseenArgs:
+    """Settings of the agent that shows no image twice."""
+
+    inner: str = "supervised"
+    """Name of the agent that ranks."""
+    configuration: str = "released"
+    """Of that agent."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Of that agent."""
+
+
+class Unseen(Agent):
+    """Ranks as another agent does, and shows the first image of its ranking that the dialog has not shown yet.
+
+    The ranking itself, by which the agent is judged, is left as it is. The memory is (positions shown (B, S), memory
+    of the other agent).
+
+    Args:
+        inner: the agent that ranks.
+        args: what it was made with, for the records.
+    """
+
+    name = "unseen"
+    Args = UnseenArgs
+
+    def __init__(self, inner: Agent, args: UnseenArgs | None = None) -> None:
+        self.inner = inner
+        self.args = args or UnseenArgs(inner=inner.name)
+        self.vocabulary = inner.vocabulary
+        self.trainable = inner.trainable  # type: ignore[misc]
+
+    @classmethod
+    def create(
+        cls, args: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
+    ) -> Unseen:
+        """A new inner agent, wrapped."""
+        from agents import create
+
+        inner = create(
+            args.inner,
+            dimensions=dimensions,
+            vocabulary=vocabulary,
+            seed=seed,
+            device=device,
+            configuration=args.configuration,
+            **args.settings,
+        )
+        return cls(inner, args)
+
+    @classmethod
+    def restore(cls, saved: Saved, folder: Path, device: str) -> Unseen:
+        """The inner agent from its own folder, wrapped."""
+        from agents import load
+
+        return cls(load(folder / INNER, device), UnseenArgs(**saved.facts["settings"]))
+
+    def bind(self, gallery: Catalog) -> None:
+        """Binds the agent that ranks."""
+        self.inner.bind(gallery)
+
+    def begin(self, batch: int) -> Memory:
+        """Nothing shown, and the other agent's memory."""
+        return None, self.inner.begin(batch)
+
+    def rank(self, observation: Observation, memory: Memory) -> tuple[Ranking, Memory]:
+        """The ranking of the other agent."""
+        shown, within = memory
+        ranking, within = self.inner.rank(observation, within)
+        candidate = observation.candidate[:, None]
+        return ranking, (candidate if shown is None else torch.cat([shown, candidate], dim=1), within)
+
+    def act(self, observation: Observation, memory: Memory) -> Decision:
+        """Chooses the first image of the ranking not shown yet; once all have been, simply the first."""
+        ranking, memory = self.rank(observation, memory)
+        return Decision(ranking, first_unseen(ranking, memory[0]), memory)
+
+    def train(self, lesson: Lesson, folder: Path, *, progress: bool = True) -> dict[str, Any]:
+        """Trains the agent that ranks, in a folder within."""
+        summary = self.inner.train(lesson, Path(folder, INNER), progress=progress)
+        self.save(folder)
+        return summary
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the agent that ranks, and that it is wrapped."""
+        self.inner.save(Path(folder, INNER))
+        settings = {"inner": self.args.inner, "configuration": self.args.configuration, "settings": self.args.settings}
+        checkpoints.write(Path(folder, AGENT_FILE), {}, {"agent": self.name, "settings": settings})
