@@ -1,7 +1,9 @@
 """Where a target stands among all images: exact ranks, ties counted half, whatever the batch or chunk size.
 
-Squared distances are accumulated in float64 and then rounded to float32. Two images with equal embeddings get equal
-distances however the product was cut, so ties are ties, and no rank depends on the chunk or the batch.
+An image's cost is its squared distance accumulated in float64 and then rounded to float32, so that two images with
+equal embeddings have equal costs. On a CPU nearly all comparisons are settled by a matrix product in float32 and a
+bound on its error; only the images within that bound are looked at in float64. Ties are ties, and no rank depends on
+the chunk or the batch.
 """
 
 from __future__ import annotations
@@ -10,12 +12,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 8_388_608
-"""A chunk holds at most this many distances and, apart from them, this many feature values: 64 MiB each in float64."""
+CHUNK_ELEMENTS = 2_097_152
+"""A chunk holds at most this many costs, and at most this many feature values in float64: few enough for the cache."""
+
+GPU_CHUNK_ELEMENTS = 33_554_432
+"""The same on a graphics card: enough to keep it busy."""
+
+KEPT_ELEMENTS = 134_217_728
+"""So many costs, 512 MiB, are kept between questions about the same queries; where there are more, none are."""
+
+CLOSE_SHARE = 1 / 32
+"""A chunk of which more than this share has to be looked at in float64 is computed anew as a whole."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,25 @@ class Standing:
         return 1 - self.rank(ties) / self.images
 
 
+class Chunk(NamedTuple):
+    """A piece of the gallery as all dialogs see it.
+
+    Args:
+        start: gallery position of its first image.
+        costs: (B, n), lower is better.
+        error: (B, 1), how far they may be from the exact ones; None where they are exact.
+    """
+
+    start: int
+    costs: Tensor
+    error: Tensor | None = None
+
+    @property
+    def stop(self) -> int:
+        """Gallery position after its last image."""
+        return self.start + self.costs.shape[1]
+
+
 class Ranking(ABC):
     """An order of the gallery for each dialog of a batch; the best image comes first."""
 
@@ -57,22 +88,36 @@ class Ranking(ABC):
         """B, the number of dialogs."""
 
     @abstractmethod
-    def chunks(self) -> Iterator[tuple[int, Tensor]]:
-        """First position and costs (B, n) of consecutive pieces of the gallery; a lower cost is better."""
+    def chunks(self) -> Iterator[Chunk]:
+        """Consecutive pieces of the gallery."""
 
     @abstractmethod
-    def costs(self, positions: Tensor) -> Tensor:
-        """(B, K) costs of images (B, K), equal to those in `chunks`."""
+    def exact(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """(P,) exact costs of the images at `positions` (P,) for the dialogs `rows` (P,)."""
+
+    def exact_chunk(self, chunk: Chunk) -> Chunk:
+        """The same piece with exact costs."""
+        return chunk
 
     def standing(self, targets: Tensor) -> Standing:
-        """How many images stand before and level with `targets` (B,)."""
-        reference = self.costs(targets[:, None])
+        """How many images stand before and level with `targets` (B,); a target whose cost is NaN is level with all."""
+        rows = torch.arange(self.batch, device=targets.device)
+        reference = self.exact(rows, targets)[:, None]
         closer = torch.zeros_like(targets)
         equal = torch.zeros_like(targets)
-        for _, cost in self.chunks():
-            closer += (cost < reference).sum(dim=1)
-            equal += (cost == reference).sum(dim=1)
-        return Standing(closer, equal.clamp(min=1), self.images)
+        for chunk in self.chunks():
+            if chunk.error is not None:
+                rows, columns = _marked((chunk.costs - reference).abs_() <= chunk.error)
+                if len(rows) <= max(CLOSE_SHARE * chunk.costs.numel(), self.batch):
+                    exact, limit = self.exact(rows, columns + chunk.start), reference[rows, 0]
+                    closer += _count(chunk.costs < reference - chunk.error)
+                    closer.index_add_(0, rows, (exact < limit).long())
+                    equal.index_add_(0, rows, (exact == limit).long())
+                    continue
+                chunk = self.exact_chunk(chunk)
+            closer += _count(chunk.costs < reference)
+            equal += _count(chunk.costs == reference)
+        return Standing(closer, torch.where(equal == 0, self.images, equal), self.images)
 
     def top(self, count: int, excluded: Tensor | None = None) -> Tensor:
         """(B, K) positions of the best images, best first; the lower position wins a tie.
@@ -90,11 +135,8 @@ class Ranking(ABC):
             )
         best_cost: Tensor | None = None
         best: Tensor | None = None
-        for start, cost in self.chunks():
-            if excluded is not None:
-                cost = _without(cost, excluded - start)
-            kept = _first(cost, min(count, cost.shape[1]))
-            cost, positions = cost.gather(1, kept), kept + start
+        for chunk in self.chunks():
+            cost, positions = self._top_of(chunk, count, excluded)
             if best is not None and best_cost is not None:
                 cost, positions = torch.cat([best_cost, cost], dim=1), torch.cat([best, positions], dim=1)
                 kept = _first(cost, min(count, cost.shape[1]))
@@ -102,6 +144,57 @@ class Ranking(ABC):
             best_cost, best = cost, positions
         assert best is not None
         return best
+
+    def _top_of(self, chunk: Chunk, count: int, excluded: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Exact costs and positions (B, K) of the best images of a piece, fewer where it has fewer."""
+        count = min(count, chunk.costs.shape[1])
+        if chunk.error is not None:
+            costs = chunk.costs if excluded is None else _without(chunk.costs, excluded - chunk.start)
+            limit = _limit(costs, count)
+            rows, columns = _marked(costs <= limit + 2 * chunk.error)
+            few = len(rows) <= max(CLOSE_SHARE * costs.numel(), count * self.batch)
+            if few and bool(limit.isfinite().all()):
+                cost, places = _padded(rows, self.exact(rows, columns + chunk.start), columns, self.batch)
+                kept = _first(cost, count)
+                return cost.gather(1, kept), places.gather(1, kept) + chunk.start
+            chunk = self.exact_chunk(chunk)
+        costs = chunk.costs if excluded is None else _without(chunk.costs, excluded - chunk.start)
+        kept = _first(costs, count)
+        return costs.gather(1, kept), kept + chunk.start
+
+
+def _count(marks: Tensor) -> Tensor:
+    """(B,) how many of (B, n) are True; in int32, which a CPU adds up twice as fast."""
+    return marks.sum(dim=1, dtype=torch.int32)
+
+
+def _marked(marks: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns (P,) where (B, n) is True, row by row; looks at eight marks at a time where few are True."""
+    if marks.shape[1] % 8:
+        rows, columns = marks.nonzero().unbind(1)
+        return rows, columns
+    rows, words = marks.view(torch.int64).nonzero().unbind(1)
+    which, places = marks.view(len(marks), -1, 8)[rows, words].nonzero().unbind(1)
+    return rows[which], words[which] * 8 + places
+
+
+def _limit(costs: Tensor, count: int) -> Tensor:
+    """(B, 1) a cost that at least K images of each dialog do not exceed, and few more than K."""
+    if count == 1:
+        return costs.amin(dim=1, keepdim=True)
+    if costs.shape[1] % 8 == 0 and costs.shape[1] // 8 >= count:
+        costs = costs.view(len(costs), 8, -1).amin(dim=1)
+    return costs.topk(count, dim=1, largest=False).values[:, -1:]
+
+
+def _padded(rows: Tensor, costs: Tensor, columns: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+    """Costs and columns (P,), in order of their dialogs `rows` (P,), as (B, M) with infinite costs after the last."""
+    counts = torch.bincount(rows, minlength=batch)
+    first = counts.cumsum(0) - counts
+    place = torch.arange(len(rows), device=rows.device) - first[rows]
+    shape = (batch, int(counts.max()))
+    padded = costs.new_full(shape, torch.inf).index_put_((rows, place), costs)
+    return padded, columns.new_zeros(shape).index_put_((rows, place), columns)
 
 
 def _without(cost: Tensor, excluded: Tensor) -> Tensor:
@@ -142,13 +235,13 @@ class ScoreRanking(Ranking):
         """B, the number of dialogs."""
         return len(self.scores)
 
-    def chunks(self) -> Iterator[tuple[int, Tensor]]:
+    def chunks(self) -> Iterator[Chunk]:
         """All costs at once: they are there already."""
-        yield 0, -self.scores
+        yield Chunk(0, -self.scores)
 
-    def costs(self, positions: Tensor) -> Tensor:
-        """(B, K) negated scores."""
-        return -self.scores.gather(1, positions)
+    def exact(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """(P,) negated scores."""
+        return -self.scores[rows, positions]
 
 
 class EmbeddedGallery:
@@ -160,30 +253,30 @@ class EmbeddedGallery:
 
     def __init__(self, embeddings: Tensor) -> None:
         self.embeddings = embeddings.detach()
-        dimensions = embeddings.shape[1]
-        self.rows = max(1, CHUNK_ELEMENTS // max(dimensions, 1))
+        self.elements = CHUNK_ELEMENTS if embeddings.device.type == "cpu" else GPU_CHUNK_ELEMENTS
+        self.rows = max(1, self.elements // max(embeddings.shape[1], 1))
 
     def __len__(self) -> int:
         return len(self.embeddings)
 
     @cached_property
-    def _resident(self) -> tuple[Tensor, Tensor] | None:
-        """Embeddings in float64 (D, N) with their squared norms (N,), where one chunk holds them all."""
-        return self._prepare(0, len(self)) if len(self) <= self.rows else None
+    def norms(self) -> Tensor:
+        """(N,) float64 squared norms."""
+        return torch.cat([piece.double().square().sum(dim=1) for piece in self.embeddings.split(self.rows)])
 
-    def _prepare(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        piece = self.embeddings[start:stop].double()
-        return piece.T, piece.square().sum(dim=1)
+    @cached_property
+    def rounded_norms(self) -> tuple[Tensor, float]:
+        """(N,) float32 squared norms, and the largest."""
+        return self.norms.float(), float(self.norms.max())
 
-    def pieces(self, batch: int) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """First position, embeddings (D, n) and squared norms (n,), both float64, in pieces fit for B queries."""
-        rows = max(1, min(self.rows, CHUNK_ELEMENTS // max(batch, 1)))
-        for start in range(0, len(self), rows):
-            stop = min(start + rows, len(self))
-            if self._resident is not None:
-                yield start, self._resident[0][:, start:stop], self._resident[1][start:stop]
-            else:
-                yield start, *self._prepare(start, stop)
+    @cached_property
+    def resident(self) -> Tensor | None:
+        """Embeddings in float64, where one chunk holds them all."""
+        return self.embeddings.double() if len(self) <= self.rows else None
+
+    def doubled(self, start: int, stop: int) -> Tensor:
+        """Embeddings (n, D) in float64."""
+        return self.embeddings[start:stop].double() if self.resident is None else self.resident[start:stop]
 
 
 class QueryRanking(Ranking):
@@ -201,6 +294,7 @@ class QueryRanking(Ranking):
         self.queries = queries.detach()
         self.gallery = gallery
         self.images = len(gallery)
+        self._kept: list[Chunk] | None = None
 
     @property
     def batch(self) -> int:
@@ -211,13 +305,59 @@ class QueryRanking(Ranking):
     def _doubled(self) -> Tensor:
         return self.queries.double() * -2
 
-    def chunks(self) -> Iterator[tuple[int, Tensor]]:
-        """Costs (B, n) by matrix product, piece by piece."""
-        for start, embeddings, norms in self.gallery.pieces(self.batch):
-            yield start, torch.addmm(norms, self._doubled, embeddings).float()
+    @cached_property
+    def _error(self) -> Tensor | None:
+        """(B, 1) bound on the error of costs from a float32 product; None where the product is made in float64.
 
-    def costs(self, positions: Tensor) -> Tensor:
-        """(B, K) costs of single images, by the same arithmetic as the pieces."""
-        chosen = self.gallery.embeddings[positions.to(self.gallery.embeddings.device)].double()
-        products = torch.einsum("bkd,bd->bk", chosen, self._doubled)
-        return (chosen.square().sum(dim=2) + products).float()
+        A sum of D products in any order is off by at most D u |q| |e| with u = 2^-24 (Higham, 2002, section 3.1); the
+        norm, the addition, the last rounding and the comparison itself add less than eight more u. A graphics card
+        has float64 products fast enough, and looking closer there would make the host wait for it.
+        """
+        if self.queries.device.type != "cpu" or torch.get_float32_matmul_precision() != "highest":
+            return None
+        largest = self.gallery.rounded_norms[1]
+        products = 2 * self.queries.double().norm(dim=1, keepdim=True) * largest**0.5
+        bound = ((self.queries.shape[1] + 8) * 2.0**-24 * (products + largest)).float()
+        return bound if bool(bound.isfinite().all()) else None
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Costs by matrix product, piece by piece; kept for the next question where they take little memory."""
+        if self._kept is not None:
+            yield from self._kept
+            return
+        rows = self.gallery.elements // max(self.batch, 1)
+        if self._error is None and self.gallery.resident is None:
+            rows = min(rows, self.gallery.rows)
+        rows = max(8, rows - rows % 8)
+        kept = []
+        for start in range(0, self.images, rows):
+            chunk = self._product(start, min(start + rows, self.images))
+            if self.batch * self.images <= KEPT_ELEMENTS:
+                kept.append(chunk)
+            yield chunk
+        self._kept = kept or None
+
+    def _product(self, start: int, stop: int) -> Chunk:
+        if self._error is None:
+            return Chunk(start, self._exact_costs(start, stop))
+        norms, embeddings = self.gallery.rounded_norms[0][start:stop], self.gallery.embeddings[start:stop]
+        return Chunk(start, torch.addmm(norms, self.queries, embeddings.T, alpha=-2), self._error)
+
+    def _exact_costs(self, start: int, stop: int) -> Tensor:
+        norms = self.gallery.norms[start:stop]
+        return torch.addmm(norms, self._doubled, self.gallery.doubled(start, stop).T).float()
+
+    def exact_chunk(self, chunk: Chunk) -> Chunk:
+        """The same piece by products in float64, in parts that are as small as those of `chunks`."""
+        parts = range(chunk.start, chunk.stop, self.gallery.rows)
+        costs = [self._exact_costs(start, min(start + self.gallery.rows, chunk.stop)) for start in parts]
+        return Chunk(chunk.start, torch.cat(costs, dim=1))
+
+    def exact(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """(P,) costs of single images, in float64 before the last rounding."""
+        parts = zip(rows.split(self.gallery.rows), positions.split(self.gallery.rows), strict=True)
+        return torch.cat([self._exact_part(*part) for part in parts])
+
+    def _exact_part(self, rows: Tensor, positions: Tensor) -> Tensor:
+        chosen = self.gallery.embeddings[positions].double()
+        return (chosen.square() + chosen * self._doubled[rows]).sum(dim=1).float()

@@ -1,0 +1,103 @@
+"""The answers of a float32 product with a closer look are those of float64 throughout."""
+
+import pytest
+import torch
+
+from dialog_env import ranking
+from dialog_env.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
+
+BATCH, IMAGES, DIMENSIONS = 12, 640, 48
+
+
+def exhaustive(queries, gallery):
+    """Exact costs (B, N), pair by pair."""
+    rows = torch.arange(len(queries)).repeat_interleave(len(gallery))
+    positions = torch.arange(len(gallery)).repeat(len(queries))
+    return QueryRanking(queries, gallery).exact(rows, positions).view(len(queries), -1)
+
+
+def spread(generator):
+    return torch.randn(IMAGES, DIMENSIONS, generator=generator)
+
+
+def crowded(generator):
+    """Far from the origin and next to each other: float32 products mean nothing here."""
+    return 40 + 1e-3 * torch.randn(IMAGES, DIMENSIONS, generator=generator)
+
+
+def copied(generator):
+    few = torch.randn(10, DIMENSIONS, generator=generator)
+    return few[torch.randint(10, (IMAGES,), generator=generator)]
+
+
+def mixed(generator):
+    """A few look alike up to the last bits, in a gallery that is spread."""
+    images = spread(generator)
+    images[::16] = images[0] * (1 + 2.0**-22 * torch.randint(-3, 4, (IMAGES // 16, 1), generator=generator))
+    return images
+
+
+@pytest.mark.parametrize("images", [spread, crowded, copied, mixed])
+@pytest.mark.parametrize("elements", [300, 5_000, 10**7])
+@pytest.mark.parametrize("odd", [0, 3])
+def test_ranks_and_nearest_images_are_those_of_all_exact_costs(monkeypatch, images, elements, odd):
+    monkeypatch.setattr(ranking, "CHUNK_ELEMENTS", elements)
+    generator = torch.Generator().manual_seed(elements)
+    gallery = EmbeddedGallery(images(generator)[odd:])
+    queries = gallery.embeddings[torch.randint(len(gallery), (BATCH,), generator=generator)] + 1e-4 * torch.randn(
+        BATCH, DIMENSIONS, generator=generator
+    )
+    targets = torch.randint(len(gallery), (BATCH,), generator=generator)
+    costs = exhaustive(queries, gallery)
+    reference = costs.gather(1, targets[:, None])
+    found = QueryRanking(queries, gallery)
+    for _ in range(2):
+        standing = found.standing(targets)
+        assert torch.equal(standing.closer, (costs < reference).sum(dim=1))
+        assert torch.equal(standing.equal, (costs == reference).sum(dim=1))
+    order = costs.argsort(dim=1, stable=True)
+    for count in (1, 4, 9, len(gallery)):
+        assert torch.equal(found.top(count), order[:, :count])
+    without = found.top(3, excluded=order[:, :2])
+    assert torch.equal(without, order[:, 2:5])
+
+
+def test_the_cheap_product_is_used_where_it_settles_the_matter_and_not_where_it_does_not(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    whole = []
+    original = QueryRanking.exact_chunk
+    monkeypatch.setattr(QueryRanking, "exact_chunk", lambda self, chunk: whole.append(1) or original(self, chunk))
+    for images, expected in ((spread, 0), (crowded, 2)):
+        gallery = EmbeddedGallery(images(generator))
+        found = QueryRanking(gallery.embeddings[:BATCH].flip(1), gallery)
+        found.standing(torch.arange(BATCH))
+        found.top(4)
+        assert len(whole) == expected
+
+
+def test_products_of_lower_precision_are_not_trusted():
+    gallery = EmbeddedGallery(mixed(torch.Generator().manual_seed(1)))
+    targets = torch.arange(BATCH) * 16
+    reference = QueryRanking(gallery.embeddings[targets + 1], gallery).standing(targets)
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        standing = QueryRanking(gallery.embeddings[targets + 1], gallery).standing(targets)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert torch.equal(standing.closer, reference.closer)
+    assert torch.equal(standing.equal, reference.equal)
+
+
+def test_a_query_that_is_not_a_number_ranks_no_target_first():
+    gallery = EmbeddedGallery(spread(torch.Generator().manual_seed(2)))
+    queries = gallery.embeddings[:3].clone()
+    queries[1] = torch.nan
+    for found in (QueryRanking(queries, gallery), ScoreRanking(torch.full((3, IMAGES), torch.nan))):
+        assert found.standing(torch.arange(3)).rank()[1] == (IMAGES - 1) / 2
+
+
+def test_enormous_features_are_ranked_without_overflow():
+    images = spread(torch.Generator().manual_seed(3)) * 1e19
+    gallery = EmbeddedGallery(images)
+    assert QueryRanking(images[:5], gallery).standing(torch.arange(5)).closer.tolist() == [0] * 5
