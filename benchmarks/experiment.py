@@ -125,6 +125,7 @@ class Experiment:
             split=self.setting.test_split,
             gallery=self.test.fingerprint,
             training_gallery=self.train.fingerprint,
+            user=self.setting.simulator,
             simulator=user.id,
             evaluation_seed=self.setting.evaluation_seed,
             turns=self.setting.turns,

@@ -111,7 +111,7 @@ def plot(results: Sequence[Result], path: Path) -> None:
         )
     axes.set(xlabel="turn", ylabel="ranking percentile of the target", xticks=turns)
     axes.set_xticks(turns, ["start", *map(str, turns[1:])])
-    axes.set_title(f"{results[0].run.catalog}, user: {results[0].run.simulator.split(':')[0]}", fontsize=11)
+    axes.set_title(f"{results[0].run.catalog}, user: {results[0].run.user}", fontsize=11)
     axes.grid(alpha=0.3)
     axes.legend(title="agent: percentile at the last turn", loc="lower right", frameon=False)
     with replacing(path) as temporary:

@@ -27,7 +27,8 @@ class Run:
         seed: of training.
         catalog, split, gallery: name, split and fingerprint of the evaluation gallery.
         training_gallery: fingerprint of the gallery it learned on.
-        simulator: id of the user.
+        user: the user simulator as it was asked for.
+        simulator: its id.
         evaluation_seed: draws the first candidates.
         turns: T.
         configuration: settings of the agent.
@@ -39,6 +40,7 @@ class Run:
     split: str
     gallery: str
     training_gallery: str
+    user: str
     simulator: str
     evaluation_seed: int
     turns: int
@@ -47,7 +49,8 @@ class Run:
     @property
     def name(self) -> str:
         """Readable, and different for different agents, seeds and galleries."""
-        parts = (Path(self.catalog).stem, self.simulator.split(":")[0], self.agent, f"seed{self.seed}")
+        user = "-".join(Path(part).name for part in self.user.split(":"))
+        parts = (Path(self.catalog).stem, user, self.agent, f"seed{self.seed}")
         return "_".join("".join(letter if letter.isalnum() or letter in "-." else "-" for letter in p) for p in parts)
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def made_up_result(agent="random", seed=0, shift=0, dialogs=60):
         equal=np.ones_like(closer),
         images=100,
     )
-    run = Run(agent, seed, "drawn", "test", "aa", "bb", "toy-1", 0, 5, {})
+    run = Run(agent, seed, "drawn", "test", "aa", "bb", "toy", "toy-1", 0, 5, {})
     return Result(run, record, {"command": "none"}, {})
 
 
@@ -130,3 +131,10 @@ def test_a_result_that_is_there_is_not_made_again_and_never_overwritten(tiny_fil
     with pytest.raises(ValueError, match="holds a result of other settings"):
         Experiment(Setting(str(tiny_file), toy_user, tmp_path, turns=3)).run("random", 0)
     assert path.stat().st_mtime_ns == written
+
+
+def test_runs_with_different_users_or_agents_have_different_names():
+    base = made_up_result().run
+    others = [replace(base, user="attributes:3"), replace(base, user="attributes:10"), replace(base, agent="a:b=1")]
+    assert len({run.name for run in [base, *others]}) == 4
+    assert "/" not in replace(base, user="captioner:some/folder/x", catalog="some/place.h5").name
