@@ -106,6 +106,11 @@ class Dialog:
         self._state: State | None = None
 
     @cached_property
+    def embedded(self) -> EmbeddedGallery:
+        """The gallery's pooled features, ready to be searched."""
+        return EmbeddedGallery(self.features)
+
+    @cached_property
     def feature_bound(self) -> float:
         """1 where all pooled features lie in [-1, 1], as in catalogues built here, else the largest absolute one."""
         return max(1.0, float(self.features.max()), -float(self.features.min()))

@@ -102,7 +102,10 @@ class Vocabulary:
                 f"token {wrong} is outside 0..{len(self.words)}; "
                 "decode with the vocabulary that the tokens were made with"
             )
-        spoken = np.cumprod(rows != 0, axis=1).sum(axis=1)
-        return [
-            " ".join(self.words[token - 1] for token in row[:count]) for row, count in zip(rows, spoken, strict=True)
-        ]
+        spoken = np.logical_and.accumulate(rows != 0, axis=1)
+        words = self._by_token[np.where(spoken, rows, 0)]  # (B, L)
+        return [" ".join(filter(None, sentence)) for sentence in words.tolist()]
+
+    @cached_property
+    def _by_token(self) -> NDArray[Any]:
+        return np.array(["", *self.words], dtype=object)

@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from dialog_env.dialog import Dialog, embedded
+from dialog_env.dialog import Dialog
 from dialog_env.ranking import QueryRanking, Ranking, ScoreRanking
 
 
@@ -33,7 +33,7 @@ class CandidateAction:
     def __init__(self, world: Dialog) -> None:
         self.images = len(world.gallery)
         self.space = spaces.Discrete(self.images)
-        self.features = embedded(world.gallery, world.device)
+        self.features = world.embedded
 
     def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
         """Rankings around the chosen images, and those images."""
@@ -58,7 +58,7 @@ class QueryAction:
     """
 
     def __init__(self, world: Dialog) -> None:
-        self.features = embedded(world.gallery, world.device)
+        self.features = world.embedded
         self.scale = world.feature_bound
         self.space = spaces.Box(-1.0, 1.0, (world.gallery.dimensions,), np.float32)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dialog_env import catalogs
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import TURNS, Dialog, Observation, embedded
+from dialog_env.dialog import TURNS, Dialog, Observation
 from dialog_env.envs.actions import ACTIONS
 from dialog_env.envs.observations import OBSERVATIONS, observation_space
 from dialog_env.envs.rewards import REWARDS
@@ -70,6 +70,7 @@ class Core:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.gallery = open_gallery(settings.catalog, settings.split)
+        self.images = len(self.gallery)
         self.simulator = open_simulator(settings, self.gallery)
         self.world = Dialog(
             self.gallery,
@@ -83,16 +84,16 @@ class Core:
         self.reward = REWARDS[settings.reward]()
         self.observation_space = observation_space(self.image, len(self.simulator.vocabulary), settings.turns)
         self.keeps_standing = self.reward.needs_last or settings.reveal_target
-        self.features = embedded(self.gallery, self.world.device)
+        self.features = self.world.embedded
         self.last: Standing | None = None
 
     def draw(self, generator: np.random.Generator) -> tuple[int, int]:
         """A target and a first candidate, uniform and different; ValueError in a gallery of one image."""
-        images = len(self.gallery)
-        if images < 2:
+        others = self.images - 1
+        if not others:
             raise ValueError("the gallery has one image only; a dialog needs at least two")
-        target = int(generator.integers(images))
-        return target, (target + int(generator.integers(1, images))) % images
+        target, away = divmod(int(generator.integers(self.images * others)), others)
+        return target, (target + 1 + away) % self.images
 
     def begin(self, targets: Tensor, candidates: Tensor, where: Tensor | None = None) -> Observation:
         """Begins the dialogs `where` (B,), or all."""

@@ -206,8 +206,8 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if self.output == "torch":
             return {"final_obs": whole, "_final_obs": self._ended, "final_info": self._inform(observation, rank, ended)}
         final = np.full(self.num_envs, None, dtype=object)
-        for row in ended.nonzero()[0]:
-            final[row] = {key: value[row].copy() for key, value in whole.items()}
+        rows = zip(*(value[ended] for value in whole.values()), strict=True)
+        final[ended] = np.fromiter((dict(zip(whole, row, strict=True)) for row in rows), dtype=object)
         info = self._inform(observation, rank, ended)
         return {"final_obs": final, "_final_obs": ended.copy(), "final_info": info, "_final_info": ended.copy()}
 
