@@ -1,0 +1,182 @@
+"""`python -m simulators`: train captioners, evaluate them, and look at what they say."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import tyro
+
+from dialog_env import catalogs
+from dialog_env.files import replacing, write_atomically
+from simulators.caption_data import WrittenPairs, open_captions
+from simulators.captioner import CaptioningUser
+from simulators.describer import Describer
+from simulators.report import evaluate, table
+from simulators.sheet import pair_sheet
+from simulators.training import CAPTIONER_FILE, CaptionTraining, Recipe
+
+
+def device_of(name: str) -> str:
+    """The device that a name means."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+@dataclass
+class Train:
+    """Train a captioner; a training that lies in the output folder goes on."""
+
+    output: Path
+    """Folder of the captioner, checkpoints and logs."""
+    catalog: str = "synthetic"
+    """Name or file of the catalogue."""
+    captions: str = "describer"
+    """describer, or a folder with captions in the format of Shoes."""
+    split: str = "train"
+    """Split to learn from."""
+    validation_split: str = "validation"
+    """Split to choose the best epoch by."""
+    pairs: int = 10000
+    """Pairs that the describer speaks of in an epoch."""
+    validation_pairs: int = 1000
+    """Pairs that it speaks of for validation."""
+    skip_unusable: bool = False
+    """Leave out captions of unknown images, of an image with itself or without words, instead of refusing them."""
+    device: str = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
+
+    def __call__(self) -> None:
+        """Trains and says how it went."""
+        catalog = catalogs.load(self.catalog)
+        source, validation = (
+            open_captions(
+                self.captions,
+                catalog.split(split),
+                pairs=pairs,
+                seed=self.recipe.seed,
+                skip_unusable=self.skip_unusable,
+            )
+            for split, pairs in ((self.split, self.pairs), (self.validation_split, self.validation_pairs))
+        )
+        if isinstance(source, WrittenPairs) and source.left_out:
+            print(f"{len(source.left_out)} captions are left out:", *source.left_out, sep="\n  ")
+        learner = CaptionTraining(self.recipe, source, validation, self.output, device=device_of(self.device))
+        saved = learner.run(facts={"command": shlex.join(["python", "-m", "simulators", *sys.argv[1:]])})
+        print(
+            f"{self.output / CAPTIONER_FILE}: {len(saved.vocabulary)} words, best of {learner.progress.epoch} epochs "
+            f"was {saved.provenance['epoch']}, validation loss {saved.provenance['validation loss']:.3f} nats per word"
+        )
+
+
+@dataclass
+class Evaluate:
+    """Score a captioner on held-out pairs, and measure by how much its sentences move the target's rank."""
+
+    captioner: Path | None = None
+    """Folder of a trained captioner; the one shipped for drawn shoes if left out."""
+    catalog: str = "synthetic"
+    """Name or file of the catalogue."""
+    captions: str = "describer"
+    """describer, or a folder with captions in the format of Shoes: the references."""
+    split: str = "test"
+    """Split of the held-out pairs; the captioner must not have seen an image of it."""
+    listener_split: str = "train"
+    """Split that the listener, which measures utility, learns from."""
+    pairs: int = 2500
+    """Held-out pairs that the describer speaks of."""
+    references: int = 5
+    """Describers that give references, each with a seed of its own."""
+    listener_pairs: int = 20000
+    """Pairs that the listener learns from."""
+    seed: int = 0
+    """Of pairs and resamples."""
+    skip_unusable: bool = False
+    """Leave out captions of unknown images, of an image with itself or without words, instead of refusing them."""
+    device: str = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
+    output: Path | None = None
+    """JSON file for the numbers."""
+
+    def __call__(self) -> None:
+        """Prints a table, and writes the numbers where asked to."""
+        catalog = catalogs.load(self.catalog)
+        gallery, school = catalog.split(self.split), catalog.split(self.listener_split)
+        user = CaptioningUser(gallery, argument=self.captioner, device=device_of(self.device))
+        held_out = open_captions(
+            self.captions,
+            gallery,
+            pairs=self.pairs,
+            seed=self.seed,
+            describers=self.references,
+            skip_unusable=self.skip_unusable,
+        )
+        lessons = open_captions(
+            self.captions, school, pairs=self.listener_pairs, seed=self.seed, skip_unusable=self.skip_unusable
+        )
+        report = evaluate(user, held_out, lessons, np.random.default_rng(self.seed))
+        print(table(report))
+        if self.output is not None:
+            report["command"] = shlex.join(["python", "-m", "simulators", *sys.argv[1:]])
+            write_atomically(self.output, (json.dumps(report, indent=1) + "\n").encode())
+            print(f"written to {self.output}")
+
+
+@dataclass
+class Sheet:
+    """Draw a sheet of random pairs with what the captioner and the describer say of them."""
+
+    output: Path
+    """PNG file."""
+    captioner: Path | None = None
+    """Folder of a trained captioner; the one shipped for drawn shoes if left out."""
+    catalog: str = "synthetic"
+    """Name or file of the catalogue."""
+    split: str = "test"
+    """Split of the pairs."""
+    pairs: int = 6
+    """How many."""
+    seed: int = 0
+    """Of the pairs."""
+
+    def __call__(self) -> None:
+        """Writes the sheet."""
+        gallery = catalogs.load(self.catalog).split(self.split)
+        user = CaptioningUser(gallery, argument=self.captioner)
+        generator = np.random.default_rng(self.seed)
+        drawn = [generator.choice(len(gallery), 2, replace=False) for _ in range(self.pairs)]
+        targets, candidates = torch.from_numpy(np.array(drawn).T)
+        said = [("captioner", user.sentences(targets, candidates))]
+        if gallery.attributes is not None:
+            said.append(("describer, from the attributes", Describer(gallery).sentences(targets, candidates)))
+        with replacing(self.output) as temporary:
+            pair_sheet(gallery, targets.tolist(), candidates.tolist(), said).save(temporary, "PNG")
+        print(f"written to {self.output}")
+
+
+Command = (
+    Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Sheet, tyro.conf.subcommand("sheet")]
+)
+
+
+def main() -> None:
+    """Runs the command line; bad input ends in one sentence."""
+    command: Any = tyro.cli(Command, prog="python -m simulators", config=(tyro.conf.OmitArgPrefixes,))
+    try:
+        command()
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; a training goes on from its last whole epoch with the same command")
+
+
+if __name__ == "__main__":
+    main()

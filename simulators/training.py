@@ -1,0 +1,389 @@
+"""The trainer of captioners: teacher forcing, early stopping, and a checkpoint after every epoch.
+
+TensorBoard, in `<folder>/tensorboard`, over the number of updates made:
+
+    losses/train                nats per word of the update's sentences, dropout at work
+    losses/validation           nats per word of the validation sentences
+    charts/learning_rate        of the update
+    charts/pairs_per_second     speed of the epoch
+
+`<folder>/checkpoint.safetensors` is written after every epoch and holds everything that the next epoch depends on. A
+training that was killed goes on from it to the same weights (on the same machine and number of threads).
+`<folder>/captioner.safetensors` holds the weights that were best on validation, rounded to float16. Both are replaced
+as a whole, the captioner first: a kill between the two repeats an epoch that ends in the same two files.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from dialog_env import checkpoints
+from dialog_env.catalog import Catalog
+from dialog_env.vocabulary import Vocabulary
+from simulators.caption_data import CaptionSource, Examples, batches, image_digests
+from simulators.captioners import (
+    ARCHITECTURES,
+    Captioner,
+    SavedCaptioner,
+    Sizes,
+    load_captioner,
+    make_captioner,
+    masked_loss,
+    pair_features,
+    save_captioner,
+)
+
+CAPTIONER_FILE = "captioner.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+VALIDATION_SEED = 0
+VALIDATION_BATCH = 256
+REPORT_EVERY = 10
+KEPT_BYTES = 2 << 30
+"""Region features of a split that take more than this are read from the catalogue batch by batch."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a training."""
+
+    architecture: str = "show_attend_tell"
+    """One of the seven captioners."""
+    epochs: int = 20
+    """Draws of pairs from the captions; the learning rate falls to 0 over them along half a cosine."""
+    patience: int = 3
+    """Epochs without a better validation loss after which training stops."""
+    batch: int = 64
+    """Pairs in an update."""
+    learning_rate: float = 1e-3
+    """Of Adam, at the start."""
+    clip: float = 0.1
+    """Largest absolute value of an element of the gradient."""
+    threshold: int = 5
+    """Words that occur no more than so often become UNK."""
+    hidden: int = 256
+    """Size of the recurrent state."""
+    embedding: int = 256
+    """Size of a word."""
+    attention: int = 128
+    """Size of the space in which regions and state are compared."""
+    dropout: float = 0.5
+    """Share of activations dropped."""
+    seed: int = 0
+    """Of all that is drawn."""
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"no captioner architecture {self.architecture!r}; known are {', '.join(ARCHITECTURES)}")
+        for name in ("epochs", "patience", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
+        for name in ("learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give a number above 0")
+
+
+class ImageFeatures:
+    """The features of a gallery that a captioner looks at, as input for pairs.
+
+    Args:
+        gallery: the images.
+        network: says what it looks at.
+        device: where the input is wanted.
+
+    Raises:
+        ValueError: a network that looks at regions, and a catalogue that has none.
+    """
+
+    def __init__(self, gallery: Catalog, network: Captioner, device: torch.device) -> None:
+        self.gallery, self.device = gallery, device
+        self.pooled = torch.from_numpy(np.asarray(gallery.features)).to(device) if network.needs_pooled else None
+        self.needs_regions, self.regions = network.needs_regions, None
+        if network.needs_regions:
+            shape = check_regions(gallery, network.architecture)
+            if 4 * len(gallery) * shape[0] * shape[1] <= KEPT_BYTES:
+                self.regions = torch.from_numpy(gallery.read_regions()).to(device)
+
+    def pairs(self, targets: Tensor, candidates: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Pooled (B, 2D) and region (B, R, 2C) features of pairs, None where they are not looked at."""
+        pooled = None
+        if self.pooled is not None:
+            pooled = pair_features(self.pooled[targets.to(self.device)], self.pooled[candidates.to(self.device)])
+        return pooled, pair_features(self._regions(targets), self._regions(candidates)) if self.needs_regions else None
+
+    def _regions(self, images: Tensor) -> Tensor:
+        if self.regions is not None:
+            return self.regions[images.to(self.device)]
+        return torch.from_numpy(self.gallery.read_regions(images.cpu().numpy())).to(self.device)
+
+
+def check_regions(gallery: Catalog, architecture: str) -> tuple[int, int]:
+    """(R, C) of a gallery; ValueError where it has no region features."""
+    if gallery.region_shape is None:
+        raise ValueError(
+            f"{architecture} looks at region features and catalogue {gallery.name!r} has none; build it with a "
+            "backbone that gives a feature map, or use show_tell or fc"
+        )
+    return gallery.region_shape
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Args:
+        epoch: epochs done.
+        best: lowest validation loss, of epoch `best_epoch`.
+        history: one row of numbers for each epoch.
+    """
+
+    epoch: int = 0
+    best: float = math.inf
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class CaptionTraining:
+    """A captioner that learns in a folder.
+
+    Args:
+        recipe: the settings.
+        source: the sentences to learn.
+        validation: the sentences to choose the best epoch by.
+        folder: of checkpoints, logs and the captioner; a training that lies there goes on.
+        device: where it learns.
+
+    Raises:
+        ValueError: a recipe that does not fit the catalogue, galleries that share images, a vocabulary without words,
+            or a checkpoint of another training.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        source: CaptionSource,
+        validation: CaptionSource,
+        folder: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.recipe, self.source, self.validation = recipe, source, validation
+        self.folder, self.device = Path(folder), torch.device(device)
+        shared = set(source.gallery.ids) & set(validation.gallery.ids)
+        if shared:
+            raise ValueError(
+                f"{len(shared)} images are in both splits, say {min(shared)!r}; give splits that share none"
+            )
+        self.vocabulary = Vocabulary.from_sentences(source.sentences(), recipe.threshold)
+        self.draws = torch.Generator().manual_seed(recipe.seed)
+        self.network = make_captioner(recipe.architecture, self._sizes(), self.draws).to(self.device)
+        self.drops = torch.Generator(self.device).manual_seed(recipe.seed)
+        self.network.draw_from(self.drops)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate)
+        self.images = ImageFeatures(source.gallery, self.network, self.device)
+        self.validation_images = ImageFeatures(validation.gallery, self.network, self.device)
+        self.progress = Progress()
+        self._resume()
+
+    def _sizes(self) -> Sizes:
+        gallery, recipe, kind = self.source.gallery, self.recipe, ARCHITECTURES[self.recipe.architecture]
+        return Sizes(
+            words=len(self.vocabulary),
+            pooled=gallery.dimensions,
+            regions=check_regions(gallery, recipe.architecture)[1] if kind.needs_regions else 0,
+            hidden=recipe.hidden,
+            embedding=recipe.embedding,
+            attention=recipe.attention,
+            dropout=recipe.dropout,
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two trainings the same: all that their weights depend on, but for the machine."""
+        return {
+            "recipe": asdict(self.recipe),
+            "captions": self.source.id,
+            "validation captions": self.validation.id,
+            "vocabulary": self.vocabulary.fingerprint,
+        }
+
+    @property
+    def stopped(self) -> bool:
+        """Whether validation has not improved for as long as patience lasts, or all epochs are done."""
+        done = self.progress
+        return done.epoch >= self.recipe.epochs or done.epoch - done.best_epoch >= self.recipe.patience
+
+    def run(self, *, progress: bool = True, facts: dict[str, Any] | None = None) -> SavedCaptioner:
+        """Trains to the end and gives the captioner that was best on validation.
+
+        Args:
+            progress: shows a progress bar.
+            facts: JSON data that goes into the provenance of the captioner.
+
+        Raises:
+            ValueError: a loss that is no longer finite; the last checkpoint stays.
+        """
+        updates = len(self._batches(torch.Generator()))
+        done = self.progress
+        writer = SummaryWriter(self.folder / "tensorboard", purge_step=done.epoch * updates + 1)
+        bar = tqdm(
+            total=self.recipe.epochs * updates,
+            initial=done.epoch * updates,
+            desc=self.recipe.architecture,
+            unit="updates",
+            disable=not progress,
+        )
+        with writer, bar:
+            while not self.stopped:
+                row = self._epoch(writer, bar, updates)
+                row["validation"] = self.validation_loss()
+                writer.add_scalar("losses/validation", row["validation"], (done.epoch + 1) * updates)
+                writer.add_scalar("charts/pairs_per_second", row["pairs_per_second"], (done.epoch + 1) * updates)
+                bar.set_postfix(train=f"{row['train']:.3f}", validation=f"{row['validation']:.3f}")
+                self._finish_epoch(row, facts or {})
+        return load_captioner(self.folder / CAPTIONER_FILE)
+
+    def _batches(self, generator: torch.Generator) -> list[Examples]:
+        return batches(self.source.draw(self.vocabulary, generator), self.recipe.batch, generator)
+
+    def _epoch(self, writer: SummaryWriter, bar: Iterable[Any], updates: int) -> dict[str, float]:
+        """One draw of pairs; gives the epoch's mean numbers."""
+        assert isinstance(bar, tqdm)
+        started, pairs, losses = time.perf_counter(), 0, []
+        self.network.train()
+        first = self.progress.epoch * updates
+        for number, examples in enumerate(self._batches(self.draws), 1):
+            rate = self._learning_rate(first + number - 1, self.recipe.epochs * updates)
+            losses.append(self._update(examples, rate))
+            pairs += len(examples.targets)
+            bar.update()
+            if number % REPORT_EVERY == 0 or number == updates:
+                value = float(losses[-1])
+                self._refuse_non_finite(value)
+                writer.add_scalar("losses/train", value, first + number)
+                writer.add_scalar("charts/learning_rate", rate, first + number)
+                bar.set_postfix(train=f"{value:.3f}")
+        seconds = time.perf_counter() - started
+        return {"train": float(torch.stack(losses).mean()), "pairs_per_second": pairs / seconds}
+
+    def _learning_rate(self, update: int, updates: int) -> float:
+        return self.recipe.learning_rate * (1 + math.cos(math.pi * update / updates)) / 2
+
+    def _update(self, examples: Examples, rate: float) -> Tensor:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        tokens = examples.tokens.to(self.device)
+        loss = masked_loss(self.network(*self.images.pairs(examples.targets, examples.candidates), tokens), tokens)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_value_(self.network.parameters(), self.recipe.clip)
+        self.optimiser.step()
+        return loss.detach()
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """Nats per word of the validation sentences, the same ones at every epoch."""
+        self.network.eval()
+        examples = self.validation.draw(self.vocabulary, torch.Generator().manual_seed(VALIDATION_SEED))
+        total, words = 0.0, 0
+        for some in batches(examples, VALIDATION_BATCH, torch.Generator().manual_seed(VALIDATION_SEED)):
+            tokens = some.tokens.to(self.device)
+            inputs = self.validation_images.pairs(some.targets, some.candidates)
+            count = int((tokens != 0).sum()) + len(tokens)  # the words, and one end each
+            total += float(masked_loss(self.network(*inputs, tokens), tokens)) * count
+            words += count
+        return total / words
+
+    def _refuse_non_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the loss is {loss} in epoch {self.progress.epoch + 1}; what {self.folder} holds is from before that, "
+                "train with a lower learning rate"
+            )
+
+    def _finish_epoch(self, row: dict[str, float], facts: dict[str, Any]) -> None:
+        self._refuse_non_finite(row["train"] + row["validation"])
+        done = self.progress
+        done.epoch += 1
+        done.history.append(row)
+        if row["validation"] < done.best:
+            done.best, done.best_epoch = row["validation"], done.epoch
+            save_captioner(
+                self.folder / CAPTIONER_FILE,
+                self.network,
+                self.vocabulary,
+                {**facts, **self.provenance()},
+                dtype=torch.float16,
+            )
+        self._save()
+
+    def provenance(self) -> dict[str, Any]:
+        """What a captioner's file says of its training."""
+        gallery = self.source.gallery
+        return {
+            **self.identity,
+            "catalog": {"name": gallery.name, "fingerprint": gallery.split("all").fingerprint},
+            "split": gallery.split_name,
+            "features": feature_origin(gallery),
+            "image digests": image_digests(gallery),
+            "epoch": self.progress.epoch,
+            "validation loss": self.progress.best,
+            "history": self.progress.history,
+        }
+
+    def _save(self) -> None:
+        tensors = {f"network.{name}": weight for name, weight in self.network.state_dict().items()}
+        state = self.optimiser.state_dict()
+        for parameter, values in state["state"].items():
+            tensors |= {f"optimiser.{parameter}.{key}": torch.as_tensor(value) for key, value in values.items()}
+        tensors |= {"draws": self.draws.get_state(), "drops": self.drops.get_state()}
+        facts = {"identity": self.identity, "progress": asdict(self.progress), "groups": state["param_groups"]}
+        checkpoints.write(self.folder / CHECKPOINT_FILE, tensors, facts)
+
+    def _resume(self) -> None:
+        """Takes everything up from the checkpoint in the folder, if there is one."""
+        path = self.folder / CHECKPOINT_FILE
+        for leftover in self.folder.glob(".*.safetensors.*.part"):
+            leftover.unlink(missing_ok=True)
+        if not path.exists():
+            return
+        saved = checkpoints.read(path)
+        refuse_other(saved, self.identity)
+        self.network.load_state_dict(saved.below("network"))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in saved.below("optimiser").items():
+            parameter, _, key = name.partition(".")
+            state.setdefault(int(parameter), {})[key] = tensor
+        self.optimiser.load_state_dict({"state": state, "param_groups": saved.facts["groups"]})
+        self.draws.set_state(saved.tensors["draws"])
+        self.drops.set_state(saved.tensors["drops"])
+        self.progress = Progress(**saved.facts["progress"])
+
+
+def refuse_other(saved: checkpoints.Saved, identity: dict[str, Any]) -> None:
+    """ValueError where a checkpoint is not of the training with this identity."""
+    theirs = saved.facts.get("identity")
+    if theirs is None or "recipe" not in theirs:
+        raise ValueError(f"{saved.path} is not of the training of a captioner; give another folder")
+    old, new = ({**facts["recipe"], **facts} for facts in (theirs, identity))
+    for key, value in new.items():
+        if key != "recipe" and old.get(key) != value:
+            raise ValueError(
+                f"{saved.path} is of a training with {key} {old.get(key)!r} and this one has {value!r}; "
+                "give another folder, or the same as then"
+            )
+
+
+def feature_origin(gallery: Catalog) -> dict[str, Any]:
+    """What a catalogue says of the making of its features: a captioner understands features of the same making."""
+    return {name: gallery.provenance[name] for name in ("backbone", "reduction") if name in gallery.provenance}
