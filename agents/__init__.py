@@ -10,6 +10,7 @@ from agents import checkpoints
 from agents.agent import AGENT_FILE, Agent, Decision, Lesson, Memory
 from agents.network_agent import arguments
 from dialog_env.catalog import Catalog
+from dialog_env.devices import find_device
 from dialog_env.vocabulary import Vocabulary
 
 __all__ = ["AGENTS", "Agent", "Decision", "Lesson", "Memory", "agent_class", "create", "load"]
@@ -59,9 +60,10 @@ def create(
         **settings: fields of the agent's `Args`.
 
     Raises:
-        ValueError: an unknown name, configuration or setting, or sizes that the agent needs and did not get.
+        ValueError: an unknown name, configuration, setting or device, or sizes that the agent needs and did not get.
     """
     kind = agent_class(name)
+    device = str(find_device(device))
     if configuration not in kind.configurations:
         raise ValueError(
             f"agent {name} has no configuration {configuration!r}; it has {', '.join(kind.configurations)}"
@@ -84,5 +86,6 @@ def load(folder: str | Path, device: str = "cpu", *, last: bool = False) -> Agen
         ValueError: a file that is truncated, of another kind, or with NaN weights.
     """
     folder = Path(folder)
+    device = str(find_device(device))
     saved = checkpoints.read(folder / ("checkpoint.safetensors" if last else AGENT_FILE))
     return agent_class(saved.facts.get("agent", "")).restore(saved, folder, device)

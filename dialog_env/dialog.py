@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
+from dialog_env.devices import find_device, require_memory, require_same
 from dialog_env.ranking import EmbeddedGallery, Ranking, Standing
 from dialog_env.user_simulator import UserSimulator
 from dialog_env.vocabulary import MAX_WORDS
@@ -78,7 +79,8 @@ class Dialog:
         device: where all tensors live.
 
     Raises:
-        ValueError: a simulator of another gallery, or fewer than one turn.
+        ValueError: a simulator of another gallery or on another device, fewer than one turn, a device that is not
+            there or has too little memory for the features.
     """
 
     def __init__(
@@ -101,8 +103,14 @@ class Dialog:
         self.simulator = simulator
         self.turns = turns
         self.stop_when_found = stop_when_found
-        self.device = torch.device(device)
-        self.features = torch.from_numpy(gallery.features).to(self.device)
+        self.device = find_device(device)
+        theirs = torch.device(getattr(simulator, "device", self.device))
+        if theirs.type != self.device.type or theirs.index not in (None, self.device.index):
+            raise ValueError(
+                f"simulator {simulator.id} is on {theirs} and the dialogs are to be held on {self.device}; "
+                "build both with the same device="
+            )
+        self.features = features_on(gallery, self.device)
         self._state: State | None = None
 
     @cached_property
@@ -196,7 +204,7 @@ class Dialog:
             candidates: (B,) int64, the images to show; the first of the ranking where None.
 
         Raises:
-            ValueError: a ranking of another batch or gallery, or candidates outside the gallery.
+            ValueError: a ranking of another batch, gallery or device, or candidates outside the gallery.
         """
         state = self.state
         if ranking.batch != len(state.target) or ranking.images != len(self.gallery):
@@ -204,9 +212,10 @@ class Dialog:
                 f"a ranking of {ranking.images} images for {ranking.batch} dialogs was given; this world has "
                 f"{len(self.gallery)} images and {len(state.target)} dialogs"
             )
+        require_same(self.device, rankings=ranking.device)
         running = ~self.over()
         standing = ranking.standing(state.target)
-        observation = self.show(ranking.top(1)[:, 0] if candidates is None else candidates)
+        observation = self._show(ranking.top(1)[:, 0]) if candidates is None else self.show(candidates)
         return observation, Outcome(standing, running & self.over(), self.state.found)
 
     def show(self, candidates: Tensor) -> Observation:
@@ -219,6 +228,9 @@ class Dialog:
             ValueError: candidates outside the gallery.
         """
         self._check_positions(candidates, "candidates")
+        return self._show(candidates)
+
+    def _show(self, candidates: Tensor) -> Observation:
         state = self.state
         running = ~self.over()
         self._state = replace(
@@ -246,6 +258,7 @@ class Dialog:
         self._state = replace(state, feedback=feedback)
 
     def _check_positions(self, positions: Tensor, what: str) -> None:
+        require_same(self.device, **{what: positions.device})
         if positions.ndim != 1 or positions.dtype != torch.int64:
             raise ValueError(f"{what} must be (B,) int64, not {tuple(positions.shape)} {positions.dtype}")
         if len(positions) and not bool(((positions >= 0) & (positions < len(self.gallery))).all()):
@@ -261,6 +274,14 @@ def first_candidates(targets: Tensor, images: int, generator: torch.Generator) -
     return (targets + away) % images
 
 
+def features_on(gallery: Catalog, device: torch.device) -> Tensor:
+    """The gallery's pooled features (N, D); on the CPU they stay memory-mapped. ValueError where they do not fit."""
+    if device.type != "cpu":
+        what = f"the features of {len(gallery)} images"
+        require_memory(4 * gallery.features.size, device, what, "take a smaller split, or keep them on the CPU")
+    return torch.from_numpy(gallery.features).to(device)
+
+
 def embedded(gallery: Catalog, device: str | torch.device = "cpu") -> EmbeddedGallery:
     """The gallery's pooled features, ready to be searched."""
-    return EmbeddedGallery(torch.from_numpy(gallery.features).to(device))
+    return EmbeddedGallery(features_on(gallery, find_device(device)))

@@ -87,6 +87,11 @@ class Ranking(ABC):
     def batch(self) -> int:
         """B, the number of dialogs."""
 
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where it is made."""
+
     @abstractmethod
     def chunks(self) -> Iterator[Chunk]:
         """Consecutive pieces of the gallery."""
@@ -235,6 +240,11 @@ class ScoreRanking(Ranking):
         """B, the number of dialogs."""
         return len(self.scores)
 
+    @property
+    def device(self) -> torch.device:
+        """That of the scores."""
+        return self.scores.device
+
     def chunks(self) -> Iterator[Chunk]:
         """All costs at once: they are there already."""
         yield Chunk(0, -self.scores)
@@ -288,9 +298,18 @@ class QueryRanking(Ranking):
     Args:
         queries: (B, D) float32.
         gallery: the embeddings to search.
+
+    Raises:
+        ValueError: queries of another width or device than the embeddings.
     """
 
     def __init__(self, queries: Tensor, gallery: EmbeddedGallery) -> None:
+        theirs = gallery.embeddings
+        if queries.device != theirs.device or queries.shape[1:] != theirs.shape[1:]:
+            raise ValueError(
+                f"queries {tuple(queries.shape)} on {queries.device} do not fit embeddings {tuple(theirs.shape)} on "
+                f"{theirs.device}; give queries of that width on that device"
+            )
         self.queries = queries.detach()
         self.gallery = gallery
         self.images = len(gallery)
@@ -300,6 +319,11 @@ class QueryRanking(Ranking):
     def batch(self) -> int:
         """B, the number of dialogs."""
         return len(self.queries)
+
+    @property
+    def device(self) -> torch.device:
+        """That of the queries."""
+        return self.queries.device
 
     @cached_property
     def _doubled(self) -> Tensor:

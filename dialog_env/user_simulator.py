@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from dialog_env.devices import find_device
 from dialog_env.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -69,9 +70,12 @@ def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulato
         **settings: keywords of the simulator (`device`, `seed`, …).
 
     Raises:
-        ValueError: an unknown name; the message lists the known ones. Or an argument for one that takes none.
+        ValueError: an unknown name; the message lists the known ones. Or a device that is not there, or an argument
+            for one that takes none.
     """
     name, _, argument = spec.partition(":")
+    if "device" in settings:
+        settings["device"] = find_device(settings["device"])
     if name not in SIMULATORS:
         raise ValueError(f"no user simulator {name!r}; known are {', '.join(sorted(SIMULATORS))}")
     module, _, attribute = SIMULATORS[name].partition(":")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dialog_env.devices import find_device, require_memory
 from dialog_env.vocabulary import MAX_WORDS
 from simulators.captioners.decoding import Start, greedy
 from simulators.captioners.network import Affine, Captioner, FirstLayers, pair_features
@@ -42,7 +43,12 @@ class PrecomputedCaptioner:
 
     Feedback on a pair does not depend on the batch around it or on the device. Sums in single precision are rounded
     differently for every shape of a batch, so wherever a word leads the second by little (`MARGIN`), the sentence is
-    decoded again in double precision, from the features themselves.
+    decoded again in double precision, from the features themselves. (On a GPU, leave TF32 off, as is the
+    default: it is not single precision.)
+
+    With `half=True` what is kept is rounded to half precision: half the memory, and answers that may differ from
+    those of the reference. They too depend on the pair alone: products are made in double precision before they are
+    rounded, and doubtful words are decided from the rounded products.
 
     Memory: an image takes `image_bytes` for both roles, the words `table_bytes`. If the whole gallery fits into
     `memory_limit`, every image is kept, otherwise half of what is left goes to each role, where the images asked
@@ -56,10 +62,11 @@ class PrecomputedCaptioner:
         memory_limit: bytes for what is kept.
         device: where it computes.
         dtype: float32 or float64.
+        half: keeps products in half precision.
 
     Raises:
-        ValueError: missing, unfit or non-finite features or weights, another dtype, a network in training mode, or a
-            limit that does not hold the words and one pair.
+        ValueError: missing, unfit or non-finite features or weights, another dtype, a network in training mode, a
+            limit that does not hold the words and one pair, or less free memory than is to be kept.
     """
 
     def __init__(
@@ -71,27 +78,28 @@ class PrecomputedCaptioner:
         memory_limit: int = DEFAULT_MEMORY_LIMIT,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        half: bool = False,
     ) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype is {dtype}; feedback is exact in torch.float32 or torch.float64 only")
         if network.training:
             raise ValueError("the captioner is in training mode; call eval() before it speaks")
         network.check_finite("the captioner")
-        self.device = torch.device(device)
+        self.device = find_device(device)
         self.dtype = dtype
+        self.half = half
         self.network = copy.deepcopy(network).to(self.device, dtype).requires_grad_(False)
         self._features = _Features(network, pooled, regions)
         self._exact: tuple[Captioner, FirstLayers] | None = None
         with torch.no_grad():
             self._table = self.network.word_gates(torch.arange(network.sizes.words + 1, device=self.device))
-        targets, candidates = self._split_layers()
-        self._plan(memory_limit, targets, candidates)
+        self._plan(memory_limit, *self._split_layers(torch.float64 if half else dtype))
 
     def _plan(self, memory_limit: int, targets: list[Affine | None], candidates: list[Affine | None]) -> None:
-        images, item = self._features.images, self._table.element_size()
+        images, kept = self._features.images, torch.float16 if self.half else self.dtype
         widths = [0 if layer is None else len(layer[0]) for layer in targets]
-        self.table_bytes = self._table.numel() * item
-        role_bytes = (widths[0] + widths[1] * self._features.regions_per_image) * item
+        self.table_bytes = self._table.numel() * self._table.element_size()
+        role_bytes = (widths[0] + widths[1] * self._features.regions_per_image) * kept.itemsize
         self.image_bytes = 2 * role_bytes
         capacity = min(images, max(0, memory_limit - self.table_bytes) // max(1, self.image_bytes))
         if capacity < 1:
@@ -99,13 +107,13 @@ class PrecomputedCaptioner:
                 f"memory_limit is {memory_limit} bytes; the words need {self.table_bytes} and one pair of images "
                 f"{self.image_bytes}"
             )
-        self._roles = [
-            _Role(self._features, layers, capacity, self.device, self.dtype) for layers in (targets, candidates)
-        ]
         self.capacity = capacity
         self.memory_bytes = self.table_bytes + capacity * self.image_bytes
+        what = f"what a {self.network.architecture} captioner keeps of {capacity} images"
+        require_memory(self.memory_bytes, self.device, what, "lower memory_limit, or give half=True")
+        self._roles = [_Role(self._features, layers, capacity, self.device, kept) for layers in (targets, candidates)]
 
-    def _split_layers(self) -> tuple[list[Affine | None], list[Affine | None]]:
+    def _split_layers(self, dtype: torch.dtype) -> tuple[list[Affine | None], list[Affine | None]]:
         """The first layers, as read by a target and by a candidate (pooled, regions)."""
         targets: list[Affine | None] = []
         candidates: list[Affine | None] = []
@@ -115,8 +123,8 @@ class PrecomputedCaptioner:
                 candidates.append(None)
                 continue
             direct, difference = layer[0].double().chunk(2, dim=1)
-            targets.append(((direct + difference).to(self.dtype), layer[1]))
-            candidates.append((difference.to(self.dtype).contiguous(), None))
+            targets.append(((direct + difference).to(dtype), None if layer[1] is None else layer[1].to(dtype)))
+            candidates.append((difference.to(dtype).contiguous(), None))
         return targets, candidates
 
     def __len__(self) -> int:
@@ -138,13 +146,16 @@ class PrecomputedCaptioner:
             targets: (B,) int64 positions.
             candidates: (B,) int64 positions.
         """
+        memory, state = self.network.begin_projected(*self._differences(targets, candidates, self.dtype))
+        return Start(self.network, memory, state, self._table)
+
+    def _differences(self, targets: Tensor, candidates: Tensor, dtype: torch.dtype) -> list[Tensor | None]:
+        """Outputs of the first layers for pairs, from what is kept."""
         target, candidate = (role.find(images) for role, images in zip(self._roles, (targets, candidates), strict=True))
-        read = [
-            None if left is None or right is None else left.sub_(right)
+        return [
+            None if left is None or right is None else left.to(dtype).sub_(right)
             for left, right in zip(target, candidate, strict=True)
         ]
-        memory, state = self.network.begin_projected(read[0], read[1])
-        return Start(self.network, memory, state, self._table)
 
     @torch.no_grad()
     def feedback(self, targets: Tensor, candidates: Tensor) -> Tensor:
@@ -188,11 +199,14 @@ class PrecomputedCaptioner:
         return targets.to(self.device), candidates.to(self.device)
 
     def _decide(self, targets: Tensor, candidates: Tensor) -> Tensor:
-        """Tokens (B, 16) in double precision, from the features."""
+        """Tokens (B, 16) in double precision, from the features, or from what is kept in half precision."""
         if self._exact is None:
             exact = copy.deepcopy(self.network).double()
             self._exact = exact, exact.first_layers()
         network, layers = self._exact
+        if self.half:
+            read = self._differences(targets, candidates, torch.float64)
+            return greedy(Start(network, *network.begin_projected(*read)), tie=TIE).tokens
         pairs = [
             None if target is None or candidate is None else pair_features(target, candidate)
             for target, candidate in zip(
@@ -320,7 +334,11 @@ class _Role:
 
     def _project(self, images: NDArray[np.int64], places: NDArray[np.int64]) -> None:
         where = torch.from_numpy(places).to(self.device)
-        parts = self.features.read(torch.from_numpy(images), self.device, self.dtype)
+        exactly = torch.float64 if self.dtype == torch.float16 else self.dtype
+        parts = self.features.read(torch.from_numpy(images), self.device, exactly)
         for kept, layer, part in zip(self.kept, self.layers, parts, strict=True):
             if kept is not None and layer is not None and part is not None:
-                kept[where] = F.linear(part, *layer)
+                products = F.linear(part, *layer).to(self.dtype)
+                if self.dtype == torch.float16 and not bool(products.isfinite().all()):
+                    raise ValueError("a product is too large for half precision; keep single precision")
+                kept[where] = products

@@ -1,0 +1,71 @@
+"""Where tensors live: naming a device, and asking whether what is wanted fits into its memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+GIB = 1 << 30
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """The device of a name, with its number where it is a graphics card.
+
+    Raises:
+        ValueError: no such device here.
+    """
+    try:
+        device = torch.device(name)
+        known = device.type in ("cpu", "cuda")
+    except RuntimeError:
+        known = False
+    if not known:
+        raise ValueError(f"device={str(name)!r} is not known; give 'cpu', 'cuda' or 'cuda:<number>'")
+    if device.type == "cpu":
+        return device
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = device.index if device.index is not None else torch.cuda.current_device() if cards else 0
+    if number >= cards:
+        there = "no CUDA device" if not cards else f"CUDA devices 0 to {cards - 1} only"
+        raise ValueError(f"device={str(name)!r} is not there, PyTorch sees {there}; give device='cpu' or one of those")
+    return torch.device("cuda", number)
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can still be had on a device; None where nobody says."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) + int(
+            torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        )
+    facts = Path("/proc/meminfo")
+    if device.type != "cpu" or not facts.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in facts.read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else None
+
+
+def require_memory(needed: int, device: torch.device, what: str, remedy: str) -> None:
+    """Refuses what does not fit.
+
+    Args:
+        needed: bytes.
+        device: where.
+        what: what needs them, as the subject of a sentence in the plural.
+        remedy: what to lower or give instead.
+
+    Raises:
+        ValueError: fewer bytes are free.
+    """
+    free = free_memory(device)
+    if free is not None and needed > free:
+        raise ValueError(f"{what} need {needed / GIB:.2f} GiB on {device} and {free / GIB:.2f} GiB are free; {remedy}")
+
+
+def require_same(device: torch.device, **found: torch.device) -> None:
+    """ValueError where something lies on another device."""
+    for name, other in found.items():
+        if other != device:
+            raise ValueError(
+                f"{name} are on {other} and the dialogs on {device}; move them there with .to({str(device)!r})"
+            )
