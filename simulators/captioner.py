@@ -34,6 +34,7 @@ class CaptioningUser:
         argument: folder of a trained captioner, or its file; the one shipped for drawn shoes where None.
         device: where it takes and gives tensors.
         memory_limit: bytes for what is kept of the images; see `PrecomputedCaptioner`.
+        half: keeps it in half precision; another user, whose answers may differ.
 
     Attributes:
         id: architecture, and a hash of weights, vocabulary and decoding.
@@ -50,6 +51,7 @@ class CaptioningUser:
         argument: str | Path | None = None,
         device: str | torch.device = "cpu",
         memory_limit: int = DEFAULT_MEMORY_LIMIT,
+        half: bool = False,
     ) -> None:
         saved = open_captioner(argument)
         check_features(saved, gallery, "shipped" if argument is None else str(argument))
@@ -57,7 +59,7 @@ class CaptioningUser:
         self.gallery_fingerprint = gallery.fingerprint
         self.vocabulary: Vocabulary = saved.vocabulary
         digest = hashlib.sha256(f"{VERSION}:{saved.fingerprint}".encode()).hexdigest()[:12]
-        self.id = f"captioner-{saved.network.architecture}:{digest}"
+        self.id = f"captioner-{saved.network.architecture}{'-half' if half else ''}:{digest}"
         self.provenance = saved.provenance
         self._captioner = PrecomputedCaptioner(
             saved.network,
@@ -65,6 +67,7 @@ class CaptioningUser:
             RegionReader(gallery) if saved.network.needs_regions else None,
             memory_limit=memory_limit,
             device=self.device,
+            half=half,
         )
 
     def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
