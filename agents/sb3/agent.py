@@ -1,0 +1,308 @@
+"""What the agents of Stable-Baselines3 share: acting, saving, loading, training."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor
+
+from agents import checkpoints
+from agents.agent import AGENT_FILE, Agent, Lesson, Memory
+from agents.checkpoints import Saved
+from agents.network_agent import arguments
+from agents.sb3.archive import read_weights
+from agents.sb3.directions import Directions
+from agents.sb3.extractor import DialogExtractor
+from agents.sb3.seeding import borrowed_generators
+from agents.sb3.training import dialogs_for, learn, spaces_for
+from dialog_env.catalog import Catalog
+from dialog_env.dialog import TURNS, Observation
+from dialog_env.files import replacing
+from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking
+from dialog_env.vocabulary import Vocabulary
+from dialog_env.wrappers import History
+
+MODEL_FILE = "model.zip"
+NO_GALLERY = 2
+"""Images of the stand-in for a gallery that is not known yet."""
+
+Self = TypeVar("Self", bound="SB3Agent")
+
+
+@dataclass(frozen=True)
+class SB3Args:
+    """Settings that every agent of Stable-Baselines3 has."""
+
+    steps: int = 400_000
+    """Turns to train for, counted over all dialogs."""
+    dialogs: int = 128
+    """Dialogs held at once."""
+    turns: int = TURNS
+    """Turns of a dialog while training."""
+    learning_rate: float = 1e-3
+    """Of Adam; it falls to a tenth by the end of the training."""
+    discount: float = 0.0
+    """What a turn's reward counts a turn earlier."""
+    reward: str = "percentile"
+    """Keyword `reward` of the environment."""
+    directions: int = 16
+    """Main directions of the gallery along which images are seen and queries move."""
+    hidden: int = 256
+    """Units of the one hidden layer of policies and critics."""
+    history: bool = False
+    """Whether the whole dialog so far is observed, rather than its latest turn."""
+    evaluations: int = 10
+    """How often validation chooses between the weights while training, evenly spread."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "dialogs", "turns", "directions", "hidden", "evaluations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if not self.learning_rate > 0 or not 0 <= self.discount <= 1:
+            raise ValueError(
+                f"learning_rate {self.learning_rate} and discount {self.discount} cannot be used; "
+                "give a learning_rate above 0 and a discount from 0 to 1"
+            )
+
+
+@dataclass(frozen=True)
+class Falling:
+    """A learning rate that falls linearly to a tenth."""
+
+    first: float
+
+    def __call__(self, remaining: float) -> float:
+        """The rate when a share of the training remains, from 1 to 0."""
+        return self.first * (0.1 + 0.9 * remaining)
+
+
+class SB3Agent(Agent):
+    """An algorithm of Stable-Baselines3 behind the common interface.
+
+    Its actions while training are steps along the main directions of the training gallery (`StepQueries`), or images
+    of it (`CandidateActorCritic`, `CandidateDQN`); what it has learned works in any gallery of the same features.
+
+    Args:
+        args: its settings.
+        dimensions: D of the galleries.
+        vocabulary: the words that it reads.
+        seed: of its weights and its training.
+        device: where it lives.
+        trained: how it came to be, for the records.
+
+    Attributes:
+        action: "query" or "candidate".
+    """
+
+    trainable: ClassVar[bool] = True
+    Args: ClassVar[type[SB3Args]] = SB3Args
+    action: ClassVar[str] = "query"
+    policy_class: ClassVar[type[BasePolicy]]
+
+    def __init__(
+        self,
+        args: SB3Args,
+        dimensions: int,
+        vocabulary: Vocabulary,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        trained: dict[str, Any] | None = None,
+    ) -> None:
+        self.args = args
+        self.dimensions = dimensions
+        self.vocabulary: Vocabulary = vocabulary
+        self.seed = seed
+        self.device = device
+        self.trained = trained or {}
+        self._gallery: EmbeddedGallery | None = None
+        self._coordinates = torch.empty(0)
+        self._bound = 1.0
+        with borrowed_generators(device):
+            self.model = self._untrained()
+
+    @classmethod
+    def create(
+        cls: type[Self],
+        args: Any,
+        *,
+        dimensions: int | None,
+        vocabulary: Vocabulary | None,
+        seed: int,
+        device: str,
+    ) -> Self:
+        """An agent with new weights; ValueError where the sizes of its network are not known."""
+        if dimensions is None or vocabulary is None:
+            raise ValueError(f"agent {cls.name} needs a gallery or its dimensions, and a vocabulary; give both")
+        return cls(args, dimensions, vocabulary, seed=seed, device=device)
+
+    @classmethod
+    def restore(cls: type[Self], saved: Saved, folder: Path, device: str) -> Self:
+        """The agent that was saved; its weights come from the Stable-Baselines3 file beside it."""
+        facts = saved.facts
+        words = Vocabulary(tuple(facts["vocabulary"]))
+        agent = cls(
+            arguments(cls.Args, facts["settings"]),
+            facts["dimensions"],
+            words,
+            seed=facts["seed"],
+            device=device,
+            trained=facts["trained"],
+        )
+        path = Path(folder, MODEL_FILE)
+        try:
+            agent.take(read_weights(path))
+        except RuntimeError as error:
+            raise ValueError(f"{path} does not hold the weights of agent {cls.name} ({error}); train again") from error
+        return agent
+
+    @property
+    def policy(self) -> BasePolicy:
+        """The networks."""
+        return self.model.policy
+
+    @abstractmethod
+    def algorithm(self, args: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
+        """The class of Stable-Baselines3, and its keywords; those that all share are added to them."""
+
+    def policy_settings(self, args: Any) -> dict[str, Any]:
+        """Keywords of the policy beside the features extractor."""
+        return {"net_arch": [args.hidden]}
+
+    def weights(self) -> dict[str, Tensor]:
+        """All that was learned, without the gallery that it was learned in."""
+        return {name: tensor for name, tensor in self.policy.state_dict().items() if not name.endswith(".gallery")}
+
+    def take(self, weights: dict[str, Tensor]) -> None:
+        """Takes weights of an agent like this; RuntimeError where they do not fit."""
+        galleries = {name: own for name, own in self.policy.state_dict().items() if name.endswith(".gallery")}
+        self.policy.load_state_dict({**weights, **galleries})
+
+    def bind(self, gallery: Catalog) -> None:
+        """Prepares the features of a gallery; ValueError where they have another width."""
+        self._check_width(gallery)
+        features = torch.from_numpy(gallery.features).to(self.device)
+        self._gallery = EmbeddedGallery(features)
+        self._coordinates = self.extractors()[0].directions.coordinates(features)
+        self._bound = max(1.0, float(features.abs().max()))
+
+    def begin(self, batch: int) -> Memory:
+        """No turns yet."""
+        return None
+
+    @torch.no_grad()
+    def rank(self, observation: Observation, memory: Memory) -> tuple[Ranking, Memory]:
+        """Images by distance to the query, or by the scores of the candidates."""
+        if self._gallery is None:
+            raise RuntimeError(f"agent {self.name} has no gallery; call bind first")
+        observed, memory = self.observe(observation, memory)
+        self.policy.set_training_mode(False)
+        if self.action == "candidate":
+            scores = self.policy.scores(observed, self._coordinates)  # type: ignore[operator]
+            return ScoreRanking(scores), memory
+        steps, memory = self.steps(observed, memory)
+        query = self.extractors()[0].directions.query(observation.features, steps.clamp(-1, 1))
+        return QueryRanking(query.clamp(-self._bound, self._bound), self._gallery), memory
+
+    def observe(self, observation: Observation, memory: Memory) -> tuple[dict[str, Tensor], Memory]:
+        """The observation as in training, and the memory with it; turns beyond those of training look like the last."""
+        turn = observation.turn.clamp(max=self.args.turns)
+        if not self.args.history:
+            return {"image": observation.features, "feedback": observation.feedback, "turn": turn}, None
+        history = memory or History.empty(observation.features, observation.feedback, self.args.turns + 1)
+        history = history.then(observation.features, observation.feedback, observation.turn)
+        return history.observation(turn), history
+
+    def steps(self, observed: dict[str, Tensor], memory: Memory) -> tuple[Tensor, Memory]:
+        """(B, K) the policy's best guess, without exploration."""
+        return self.policy._predict(observed, deterministic=True), memory
+
+    def facts(self) -> dict[str, Any]:
+        """What is saved beside the weights."""
+        return {
+            "agent": self.name,
+            "settings": asdict(self.args),
+            "seed": self.seed,
+            "dimensions": self.dimensions,
+            "vocabulary": list(self.vocabulary.words),
+            "trained": self.trained,
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Writes Stable-Baselines3's own file, and the settings and vocabulary beside it."""
+        with replacing(Path(folder, MODEL_FILE)) as temporary, temporary.open("wb") as file:
+            self.model.save(
+                file, exclude=["_last_obs", "_last_original_obs", "_last_episode_starts", "_last_lstm_states"]
+            )
+        checkpoints.write(Path(folder, AGENT_FILE), {}, self.facts())
+
+    def train(self, lesson: Lesson, folder: Path, *, progress: bool = True) -> dict[str, Any]:
+        """Learns; afterwards the agent has the weights that were best on validation.
+
+        A training that was finished in `folder` is not done again; one that was cut short begins anew.
+
+        Raises:
+            ValueError: a lesson that does not fit the agent, or another training in `folder`.
+        """
+        for gallery, user in (
+            (lesson.gallery, lesson.simulator),
+            (lesson.validation_gallery, lesson.validation_simulator),
+        ):
+            self._check_width(gallery)
+            self.check_user(user)
+        return learn(self, lesson, Path(folder), progress=progress)
+
+    def enrol(self, lesson: Lesson) -> None:
+        """Puts a model in place that learns from a lesson, with the present weights."""
+        features = torch.from_numpy(lesson.gallery.features).to(self.device)
+        directions = Directions.of(features, len(self.extractors()[0].directions.spread))
+        weights = self.weights()
+        self.model = self._model(dialogs_for(self, lesson, directions))
+        self.take(weights)
+        for extractor in self.extractors():
+            extractor.look_along(directions)
+        for module in self.policy.modules():
+            if hasattr(module, "gallery"):
+                module.gallery.copy_(directions.coordinates(features))
+
+    def extractors(self) -> list[DialogExtractor]:
+        """All features extractors of the policy."""
+        return [module for module in self.policy.modules() if isinstance(module, DialogExtractor)]
+
+    def _model(self, env: Any, **keywords: Any) -> BaseAlgorithm:
+        kind, settings = self.algorithm(self.args)
+        extractor = {"words": len(self.vocabulary), "directions": self.args.directions}
+        policy = {
+            "features_extractor_class": DialogExtractor,
+            "features_extractor_kwargs": extractor,
+            **self.policy_settings(self.args),
+        }
+        rate = Falling(self.args.learning_rate)
+        shared = {"learning_rate": rate, "gamma": self.args.discount, "policy_kwargs": policy}
+        return kind(self.policy_class, env, **shared, **settings, seed=self.seed, device=self.device, **keywords)
+
+    def _untrained(self) -> BaseAlgorithm:
+        """A model without an environment, made in the way in which Stable-Baselines3 loads one."""
+        model = self._model(None, _init_setup_model=False)
+        count = min(self.args.directions, self.dimensions)
+        model.observation_space = spaces_for(self.dimensions, len(self.vocabulary), self.args.turns, self.args.history)
+        model.action_space = (
+            spaces.Discrete(NO_GALLERY) if self.action == "candidate" else spaces.Box(-1.0, 1.0, (count,))
+        )
+        model.n_envs = self.args.dialogs
+        model._setup_model()
+        return model
+
+    def _check_width(self, gallery: Catalog) -> None:
+        if gallery.dimensions != self.dimensions:
+            raise ValueError(
+                f"agent {self.name} was made for features of {self.dimensions} dimensions and {gallery!r} "
+                f"has {gallery.dimensions}; create it for this catalogue"
+            )

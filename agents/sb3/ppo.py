@@ -1,0 +1,78 @@
+"""PPO on query actions (`sb3-ppo`) and on candidate actions (`sb3-ppo-candidate`)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+
+from agents.sb3.agent import SB3Agent, SB3Args
+from agents.sb3.candidate_policies import CandidateActorCritic
+
+
+@dataclass(frozen=True)
+class PPOArgs(SB3Args):
+    """Settings of PPO."""
+
+    rollout: int = 20
+    """Turns of each dialog between two rounds of learning."""
+    batch: int = 512
+    """Turns in a minibatch."""
+    passes: int = 6
+    """Times that each turn is learned from."""
+    entropy: float = 0.0
+    """Weight of the entropy."""
+
+
+@dataclass(frozen=True)
+class PPOQueryArgs(PPOArgs):
+    """Settings of PPO on query actions."""
+
+    exploration: float = 0.8
+    """First standard deviation of the steps, in units of their range."""
+
+
+@dataclass(frozen=True)
+class PPOCandidateArgs(PPOArgs):
+    """Settings of PPO on candidate actions."""
+
+    sharpness: float = 0.2
+    """First weight of a squared coordinate in the logits; the higher, the less is explored."""
+
+
+class StablePPO(SB3Agent):
+    """PPO that moves a query along the main directions of the gallery."""
+
+    name = "sb3-ppo"
+    Args = PPOQueryArgs
+    policy_class = MultiInputActorCriticPolicy
+
+    def algorithm(self, args: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
+        """PPO of Stable-Baselines3."""
+        return PPO, {
+            "n_steps": args.rollout,
+            "batch_size": args.batch,
+            "n_epochs": args.passes,
+            "ent_coef": args.entropy,
+        }
+
+    def policy_settings(self, args: Any) -> dict[str, Any]:
+        """One hidden layer for the policy and one for the critic, and the first exploration."""
+        return {"net_arch": [args.hidden], "log_std_init": math.log(args.exploration)}
+
+
+class StablePPOCandidate(StablePPO):
+    """PPO that chooses an image of the gallery."""
+
+    name = "sb3-ppo-candidate"
+    Args = PPOCandidateArgs
+    action = "candidate"
+    policy_class = CandidateActorCritic
+
+    def policy_settings(self, args: Any) -> dict[str, Any]:
+        """One hidden layer for the policy and one for the critic, and the first exploration."""
+        return {"net_arch": [args.hidden], "sharpness": args.sharpness}

@@ -1,0 +1,60 @@
+"""RecurrentPPO of sb3-contrib on query actions (`sb3-recurrent-ppo`): it has a memory of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from sb3_contrib import RecurrentPPO
+from sb3_contrib.ppo_recurrent.policies import MultiInputLstmPolicy
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor
+
+from agents.agent import Memory
+from agents.sb3.ppo import PPOQueryArgs, StablePPO
+from dialog_env.dialog import Observation
+
+
+@dataclass(frozen=True)
+class RecurrentPPOArgs(PPOQueryArgs):
+    """Settings of RecurrentPPO."""
+
+    memory_size: int = 128
+    """Units of the LSTM."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.history:
+            raise ValueError("history=True is of no use to an agent with a memory of its own; leave it out")
+
+
+class StableRecurrentPPO(StablePPO):
+    """PPO with an LSTM that moves a query along the main directions of the gallery."""
+
+    name = "sb3-recurrent-ppo"
+    Args = RecurrentPPOArgs
+    policy_class = MultiInputLstmPolicy
+
+    def algorithm(self, args: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
+        """RecurrentPPO of sb3-contrib, with the settings of PPO."""
+        return RecurrentPPO, super().algorithm(args)[1]
+
+    def policy_settings(self, args: Any) -> dict[str, Any]:
+        """Those of PPO, and the size of the memory."""
+        return {**super().policy_settings(args), "lstm_hidden_size": args.memory_size}
+
+    def begin(self, batch: int) -> Memory:
+        """Hidden and cell states of the LSTM (1, B, memory_size)."""
+        empty = torch.zeros(1, batch, self.args.memory_size, device=self.device)  # type: ignore[attr-defined]
+        return empty, empty
+
+    def observe(self, observation: Observation, memory: Memory) -> tuple[dict[str, Tensor], Memory]:
+        """The latest turn; the memory changes with the steps taken on it."""
+        return super().observe(observation, None)[0], memory
+
+    def steps(self, observed: dict[str, Tensor], memory: Memory) -> tuple[Tensor, Memory]:
+        """(B, K) the policy's best guess, without exploration, and the LSTM's states after it."""
+        begun = (observed["turn"] == 0).float()
+        actions, after = self.policy._predict(observed, memory, begun, deterministic=True)
+        return actions, after

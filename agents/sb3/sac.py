@@ -1,0 +1,34 @@
+"""SAC on query actions (`sb3-sac`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stable_baselines3 import SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.sac.policies import MultiInputPolicy
+
+from agents.sb3.agent import SB3Agent
+from agents.sb3.off_policy import OffPolicyArgs
+
+
+@dataclass(frozen=True)
+class SACArgs(OffPolicyArgs):
+    """Settings of SAC."""
+
+    entropy: float = 0.003
+    """Weight of the entropy."""
+
+
+class StableSAC(SB3Agent):
+    """SAC that moves a query along the main directions of the gallery."""
+
+    name = "sb3-sac"
+    Args = SACArgs
+    policy_class = MultiInputPolicy
+
+    def algorithm(self, args: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
+        """SAC of Stable-Baselines3."""
+        target = -float(min(args.directions, self.dimensions))
+        return SAC, {**args.keywords(), "ent_coef": args.entropy, "target_entropy": target}

@@ -1,0 +1,37 @@
+"""TD3 on query actions (`sb3-td3`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from stable_baselines3 import TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.td3.policies import MultiInputPolicy
+
+from agents.sb3.agent import SB3Agent
+from agents.sb3.off_policy import OffPolicyArgs
+
+
+@dataclass(frozen=True)
+class TD3Args(OffPolicyArgs):
+    """Settings of TD3."""
+
+    exploration: float = 0.5
+    """Standard deviation of the noise that is added to steps while training, in units of their range."""
+
+
+class StableTD3(SB3Agent):
+    """TD3 that moves a query along the main directions of the gallery."""
+
+    name = "sb3-td3"
+    Args = TD3Args
+    policy_class = MultiInputPolicy
+
+    def algorithm(self, args: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
+        """TD3 of Stable-Baselines3."""
+        count = min(args.directions, self.dimensions)
+        noise = NormalActionNoise(np.zeros(count), np.full(count, args.exploration))
+        return TD3, {**args.keywords(), "action_noise": noise}

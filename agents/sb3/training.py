@@ -1,0 +1,186 @@
+"""Training with Stable-Baselines3: dialogs to learn from, validation, and the numbers it logs.
+
+TensorBoard, in `<folder>/tensorboard`, over the number of turns taken in training: what Stable-Baselines3 logs
+(`train/*`, `rollout/ep_rew_mean`, `time/fps`), and
+
+    charts/validation           mean percentile over the turns of one dialog for every validation image
+    charts/validation_last      the same at the last turn
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from tqdm import tqdm
+
+import agents
+from agents.agent import Lesson
+from agents.sb3.directions import Directions, StepQueries
+from agents.sb3.seeding import borrowed_generators
+from agents.sb3.vec_env import DialogVecEnv
+from dialog_env import protocol
+from dialog_env.envs import DialogRetrievalVectorEnv
+from dialog_env.files import write_atomically
+from dialog_env.vocabulary import MAX_WORDS
+from dialog_env.wrappers import DialogHistoryVector, history_space
+
+if TYPE_CHECKING:
+    from agents.sb3.agent import SB3Agent
+
+TRAINING_FILE = "training.json"
+VALIDATION_SEED = 0
+
+
+def spaces_for(dimensions: int, words: int, turns: int, history: bool) -> spaces.Dict:
+    """The observations of an agent, in a gallery whose features lie in [-1, 1]."""
+    space = spaces.Dict(
+        {
+            "image": spaces.Box(-1.0, 1.0, (dimensions,), np.float32),
+            "feedback": spaces.Box(0, words, (MAX_WORDS,), np.int64),
+            "turn": spaces.Discrete(turns + 1),
+        }
+    )
+    return history_space(space) if history else space
+
+
+def dialogs_for(agent: SB3Agent, lesson: Lesson, directions: Directions) -> VecEnv:
+    """The dialogs that an agent learns from."""
+    native = DialogRetrievalVectorEnv(
+        agent.args.dialogs,
+        output="torch",
+        catalog=lesson.gallery,
+        split=lesson.gallery.split_name,
+        simulator=lesson.simulator,
+        action=agent.action,
+        reward=agent.args.reward,
+        turns=agent.args.turns,
+        device=agent.device,
+    )
+    env: gymnasium.vector.VectorEnv[Any, Any, Any] = native
+    if agent.action == "query":
+        env = StepQueries(env, directions, native.core.world.feature_bound)
+    if agent.args.history:
+        env = DialogHistoryVector(env)
+    return VecMonitor(DialogVecEnv(env))
+
+
+class Validation(BaseCallback):
+    """Holds a dialog for every validation image from time to time, and saves the agent where it is better than before.
+
+    Args:
+        agent: the one that is trained.
+        lesson: with the validation gallery.
+        folder: where the agent is saved.
+        progress: shows a progress bar.
+    """
+
+    def __init__(self, agent: SB3Agent, lesson: Lesson, folder: Path, progress: bool) -> None:
+        super().__init__()
+        self.agent, self.lesson, self.folder = agent, lesson, folder
+        self.history: list[dict[str, float]] = []
+        self.best = float("-inf")
+        self.bar = tqdm(total=agent.args.steps, desc=agent.name, unit="turns", disable=not progress)
+
+    def _on_step(self) -> bool:
+        self.bar.update(self.training_env.num_envs)
+        args = self.agent.args
+        if self.num_timesteps >= (len(self.history) + 1) * args.steps / args.evaluations:
+            self.validate()
+        return True
+
+    def validate(self) -> None:
+        """One dialog for every validation image."""
+        gallery = self.lesson.validation_gallery
+        record = protocol.run(
+            self.agent,
+            gallery,
+            self.lesson.validation_simulator,
+            seed=VALIDATION_SEED,
+            turns=self.agent.args.turns,
+            device=self.agent.device,
+        )
+        percentile = 100 * (1 - record.rank / record.images)
+        row = {
+            "step": self.num_timesteps,
+            "validation": float(percentile.mean()),
+            "validation_last": float(percentile[:, -1].mean()),
+        }
+        self.history.append(row)
+        for name in ("validation", "validation_last"):
+            self.logger.record(f"charts/{name}", row[name])
+        self.logger.dump(self.num_timesteps)
+        self.bar.set_postfix(validation=f"{row['validation']:.2f}")
+        if row["validation"] > self.best:
+            self.best = row["validation"]
+            self.agent.trained = {**self.agent.trained, "step": self.num_timesteps, "validation": self.best}
+            self.agent.save(self.folder)
+
+
+def learn(agent: SB3Agent, lesson: Lesson, folder: Path, *, progress: bool) -> dict[str, Any]:
+    """Trains an agent to the end; see `SB3Agent.train`."""
+    started = time.perf_counter()
+    facts = identity(agent, lesson)
+    done = _done(folder / TRAINING_FILE, facts)
+    if done is None:
+        agent.trained = facts
+        with borrowed_generators(agent.device):
+            agent.enrol(lesson)
+            agent.model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
+            validation = Validation(agent, lesson, folder, progress)
+            with validation.bar:
+                agent.model.learn(agent.args.steps, callback=validation)
+                if not validation.history or validation.history[-1]["step"] < agent.model.num_timesteps:
+                    validation.validate()
+            agent.model.logger.close()
+        done = {
+            "epochs": agent.args.evaluations,
+            "updates": int(getattr(agent.model, "_n_updates", 0)),
+            "steps": agent.model.num_timesteps,
+            "seconds": time.perf_counter() - started,
+            "best_validation_percentile": validation.best,
+            "history": validation.history,
+        }
+        content = json.dumps({"identity": facts, "summary": done}, indent=1)
+        write_atomically(folder / TRAINING_FILE, content.encode())
+    best = agents.load(folder, agent.device)
+    agent.model, agent.trained = best.model, best.trained  # type: ignore[attr-defined]
+    return done
+
+
+def identity(agent: SB3Agent, lesson: Lesson) -> dict[str, Any]:
+    """What makes two trainings the same."""
+    return {
+        "agent": agent.name,
+        "settings": asdict(agent.args),
+        "seed": agent.seed,
+        "vocabulary": agent.vocabulary.fingerprint,
+        "catalogue": lesson.gallery.fingerprint,
+        "simulator": lesson.simulator.id,
+        "validation catalogue": lesson.validation_gallery.fingerprint,
+        "validation simulator": lesson.validation_simulator.id,
+    }
+
+
+def _done(path: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """The summary of the same training, if it was finished; ValueError where it was another."""
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in json.loads(json.dumps(facts)).items():
+        if found["identity"].get(key) != value:
+            raise ValueError(
+                f"{path} is of a training with {key} {found['identity'].get(key)!r} and this one has {value!r}; "
+                "give another folder, or the same as then"
+            )
+    summary: dict[str, Any] = found["summary"]
+    return summary
