@@ -35,6 +35,8 @@ class NetworkArgs:
     """Turns of a dialog while training."""
     learning_rate: float = 1e-3
     """Of Adam."""
+    drop_after: int = 0
+    """Epochs after which the learning rate is a tenth; 0 never."""
     weight_decay: float = 1e-8
     """Of Adam."""
     fusion: str = "sum"
@@ -45,7 +47,7 @@ class NetworkArgs:
     """Folder of a saved agent with the same network, whose weights are the first ones; empty for none."""
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 0), ("batch", 1), ("turns", 1), ("statistics", 0)):
+        for name, least in (("epochs", 0), ("batch", 1), ("turns", 1), ("drop_after", 0), ("statistics", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; give {least} or more")
         if not self.learning_rate > 0 or not self.weight_decay >= 0:
@@ -185,7 +187,14 @@ class NetworkAgent(Agent):
         initial = Path(self.args.initial) if self.args.initial else self.pretrained(lesson, folder, progress=progress)
         if initial is not None:
             self.network.load_state_dict(self.fitting(initial))
-        schedule = Schedule(self.args.epochs, self.args.batch, self.args.turns, self.args.statistics, self.seed)
+        schedule = Schedule(
+            epochs=self.args.epochs,
+            drop_after=self.args.drop_after,
+            batch=self.args.batch,
+            turns=self.args.turns,
+            statistics=self.args.statistics,
+            seed=self.seed,
+        )
         self._gallery = None
         return train(self, self.learner(lesson), lesson, folder, schedule, progress=progress)
 

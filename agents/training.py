@@ -52,6 +52,7 @@ class Schedule:
 
     Args:
         epochs: passes over the targets.
+        drop_after: epochs after which the learning rate is a tenth; 0 never.
         batch: dialogs in an update.
         turns: turns in a dialog of validation.
         statistics: batches of dialogs from which the statistics of BatchNorm are taken after each epoch.
@@ -59,6 +60,7 @@ class Schedule:
     """
 
     epochs: int
+    drop_after: int
     batch: int
     turns: int
     statistics: int
@@ -167,156 +169,147 @@ def train(
         ValueError: a checkpoint of another training, or numbers that are no longer finite.
     """
     started = time.perf_counter()
-    facts = identity(agent, lesson)
-    generator = generator_for(schedule.seed, "training")
-    done = _resume(agent, learner, folder, facts, generator, schedule.epochs)
-    updates = -(-len(lesson.gallery) // schedule.batch)
-    writer = SummaryWriter(folder / "tensorboard", purge_step=done.epoch * updates + 1)
-    bar = tqdm(
-        total=schedule.epochs * updates,
-        initial=done.epoch * updates,
-        desc=agent.name,
-        unit="updates",
-        disable=not progress,
-    )
-    with writer, bar:
-        if done.epoch == 0:
-            _save(agent, learner, folder, facts, generator, done, better=True)
-        for epoch in range(done.epoch + 1, schedule.epochs + 1):
-            learner.begin_epoch(epoch)
-            row = _epoch(learner, schedule, generator, writer, bar, (epoch - 1) * updates)
-            take_statistics(agent.network, learner.world, generator, schedule.statistics, schedule.batch)
-            row |= _validate(agent, lesson, schedule)
-            for name in ("updates_per_second", "validation", "validation_last"):
-                writer.add_scalar(f"charts/{name}", row[name], epoch * updates)
-            bar.set_postfix(percentile=f"{row['percentile']:.2f}", validation=f"{row['validation']:.2f}")
-            done.epoch = epoch
-            done.history.append(row)
-            better = row["validation"] > done.best
-            done.best = max(done.best, row["validation"])
-            agent.trained = {**facts, "epoch": epoch, "validation": row["validation"]}
-            _save(agent, learner, folder, facts, generator, done, better=better)
+    training = Training(agent, learner, lesson, folder, schedule)
+    training.resume()
+    if training.done.epoch < schedule.epochs:
+        training.run(progress=progress)
     best = checkpoints.read(folder / AGENT_FILE)
     agent.network.load_state_dict(best.below("network"))
     agent.network.eval()
     agent.trained = best.facts["trained"]
+    done = training.done
     return {
         "epochs": done.epoch,
-        "updates": done.epoch * updates,
+        "updates": done.epoch * training.updates,
         "seconds": time.perf_counter() - started,
         "best_validation_percentile": done.best if done.history else None,
         "history": done.history,
     }
 
 
-def _epoch(
-    learner: Learner,
-    schedule: Schedule,
-    generator: torch.Generator,
-    writer: SummaryWriter,
-    bar: tqdm[Any],
-    before: int,
-) -> dict[str, float]:
-    """One pass over the targets in an order drawn from the generator; gives the epoch's mean numbers."""
-    started = time.perf_counter()
-    order = torch.randperm(len(learner.world.gallery), generator=generator)
-    batches = order.split(schedule.batch)
-    rows: list[Tensor] = []
-    for number, targets in enumerate(batches, 1):
-        report = learner.update(targets, generator)
-        percentiles = report.percentiles()
-        losses = {f"losses/{name}": values.mean() for name, values in report.losses.items()}
-        numbers = {**losses, "charts/percentile": percentiles.mean(), "charts/percentile_last": percentiles[-1]}
-        rows.append(torch.stack(list(numbers.values())))
-        bar.update()
-        if number % REPORT_EVERY == 0 or number == len(batches):
-            for name, value in numbers.items():
-                writer.add_scalar(name, value.item(), before + number)
-            bar.set_postfix(percentile=f"{numbers['charts/percentile'].item():.2f}")
-    means = torch.stack(rows).mean(dim=0).tolist()
-    row = {name.rpartition("/")[2]: value for name, value in zip(numbers, means, strict=True)}
-    return row | {"updates_per_second": len(batches) / (time.perf_counter() - started)}
+class Training:
+    """One training of one agent: where it stands, its epochs, and its files."""
 
+    def __init__(self, agent: NetworkAgent, learner: Learner, lesson: Lesson, folder: Path, schedule: Schedule) -> None:
+        self.agent, self.learner, self.lesson = agent, learner, lesson
+        self.folder, self.schedule = folder, schedule
+        self.identity = identity(agent, lesson)
+        self.generator = generator_for(schedule.seed, "training")
+        self.done = Progress()
+        self.updates = -(-len(lesson.gallery) // schedule.batch)
 
-def _validate(agent: NetworkAgent, lesson: Lesson, schedule: Schedule) -> dict[str, float]:
-    """Mean percentile over the turns, and at the last, of a dialog for every validation image."""
-    record = protocol.run(
-        agent,
-        lesson.validation_gallery,
-        lesson.validation_simulator,
-        seed=VALIDATION_SEED,
-        turns=schedule.turns,
-        device=agent.device,
-    )
-    percentile = 100 * (1 - record.rank / record.images)
-    return {"validation": float(percentile.mean()), "validation_last": float(percentile[:, -1].mean())}
+    def run(self, *, progress: bool) -> None:
+        """All epochs that are left, each ending with its checkpoint."""
+        total, before = self.schedule.epochs * self.updates, self.done.epoch * self.updates
+        writer = SummaryWriter(self.folder / "tensorboard", purge_step=before + 1)
+        bar = tqdm(total=total, initial=before, desc=self.agent.name, unit="updates", disable=not progress)
+        with writer, bar:
+            for epoch in range(self.done.epoch + 1, self.schedule.epochs + 1):
+                if epoch == self.schedule.drop_after + 1 > 1:
+                    for group in self.learner.optimiser.param_groups:
+                        group["lr"] /= 10
+                self.learner.begin_epoch(epoch)
+                row = self.learn(writer, bar, (epoch - 1) * self.updates)
+                row |= self.validate()
+                for name in ("updates_per_second", "validation", "validation_last"):
+                    writer.add_scalar(f"charts/{name}", row[name], epoch * self.updates)
+                bar.set_postfix(percentile=f"{row['percentile']:.2f}", validation=f"{row['validation']:.2f}")
+                better = row["validation"] > self.done.best
+                self.done.epoch, self.done.best = epoch, max(self.done.best, row["validation"])
+                self.done.history.append(row)
+                self.agent.trained = {**self.identity, "epoch": epoch, "validation": row["validation"]}
+                self.save(better=better)
 
+    def learn(self, writer: SummaryWriter, bar: tqdm[Any], before: int) -> dict[str, float]:
+        """One pass over the targets in an order drawn from the generator; gives the epoch's mean numbers."""
+        started = time.perf_counter()
+        order = torch.randperm(len(self.lesson.gallery), generator=self.generator)
+        rows: list[Tensor] = []
+        for number, targets in enumerate(order.split(self.schedule.batch), 1):
+            report = self.learner.update(targets, self.generator)
+            percentiles = report.percentiles()
+            numbers = {f"losses/{name}": values.mean() for name, values in report.losses.items()}
+            numbers |= {"charts/percentile": percentiles.mean(), "charts/percentile_last": percentiles[-1]}
+            rows.append(torch.stack(list(numbers.values())))
+            bar.update()
+            if number % REPORT_EVERY == 0 or number == self.updates:
+                for name, value in numbers.items():
+                    writer.add_scalar(name, value.item(), before + number)
+                bar.set_postfix(percentile=f"{numbers['charts/percentile'].item():.2f}")
+        means = torch.stack(rows).mean(dim=0).tolist()
+        row = {name.rpartition("/")[2]: value for name, value in zip(numbers, means, strict=True)}
+        return row | {"updates_per_second": self.updates / (time.perf_counter() - started)}
 
-def _save(
-    agent: NetworkAgent,
-    learner: Learner,
-    folder: Path,
-    facts: dict[str, Any],
-    generator: torch.Generator,
-    done: Progress,
-    *,
-    better: bool,
-) -> None:
-    """Writes the agent, where it is better than before, then the checkpoint; refuses weights that are not finite."""
-    tensors = {
-        f"{name}.{key}": tensor
-        for name, module in learner.modules.items()
-        for key, tensor in module.state_dict().items()
-    }
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ValueError(
-                f"weight {name!r} became NaN or infinite in epoch {done.epoch}; the checkpoint in {folder} is from "
-                "before that, train with a lower learning rate"
-            )
-    state = learner.optimiser.state_dict()
-    for parameter, values in state["state"].items():
-        tensors |= {f"optimiser.{parameter}.{key}": torch.as_tensor(value) for key, value in values.items()}
-    tensors["generator"] = generator.get_state()
-    if better:
-        agent.save(folder)
-    progress = {"epoch": done.epoch, "best": done.best if done.history else None, "history": done.history}
-    written = {**agent.facts(), "identity": facts, "progress": progress, "groups": state["param_groups"]}
-    checkpoints.write(folder / CHECKPOINT_FILE, tensors, written)
-
-
-def _resume(
-    agent: NetworkAgent,
-    learner: Learner,
-    folder: Path,
-    facts: dict[str, Any],
-    generator: torch.Generator,
-    epochs: int,
-) -> Progress:
-    """Takes everything up from the checkpoint in `folder`, if there is one."""
-    for leftover in folder.glob(".*.safetensors.*.part"):
-        leftover.unlink(missing_ok=True)
-    path = folder / CHECKPOINT_FILE
-    if not path.exists():
-        return Progress()
-    saved = checkpoints.read(path)
-    _refuse_other(saved, facts)
-    progress = saved.facts["progress"]
-    if progress["epoch"] > epochs:
-        raise ValueError(
-            f"{path} is from epoch {progress['epoch']} and {epochs} were asked for; give more epochs or another folder"
+    def validate(self) -> dict[str, float]:
+        """Mean percentile over the turns, and at the last, of a dialog for every validation image."""
+        agent, schedule = self.agent, self.schedule
+        take_statistics(agent.network, self.learner.world, self.generator, schedule.statistics, schedule.batch)
+        record = protocol.run(
+            agent,
+            self.lesson.validation_gallery,
+            self.lesson.validation_simulator,
+            seed=VALIDATION_SEED,
+            turns=schedule.turns,
+            device=agent.device,
         )
-    for name, module in learner.modules.items():
-        module.load_state_dict(saved.below(name))
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in saved.below("optimiser").items():
-        parameter, _, key = name.partition(".")
-        state.setdefault(int(parameter), {})[key] = tensor
-    learner.optimiser.load_state_dict({"state": state, "param_groups": saved.facts["groups"]})
-    generator.set_state(saved.tensors["generator"])
-    agent.trained = saved.facts["trained"]
-    best = float("-inf") if progress["best"] is None else progress["best"]
-    return Progress(progress["epoch"], best, progress["history"])
+        percentile = 100 * (1 - record.rank / record.images)
+        return {"validation": float(percentile.mean()), "validation_last": float(percentile[:, -1].mean())}
+
+    def save(self, *, better: bool) -> None:
+        """Writes the agent where it is better than before, then the checkpoint; refuses weights that are not finite."""
+        tensors = {
+            f"{name}.{key}": tensor
+            for name, module in self.learner.modules.items()
+            for key, tensor in module.state_dict().items()
+        }
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise ValueError(
+                    f"weight {name!r} became NaN or infinite in epoch {self.done.epoch}; the checkpoint in "
+                    f"{self.folder} is from before that, train with a lower learning rate"
+                )
+        state = self.learner.optimiser.state_dict()
+        for parameter, values in state["state"].items():
+            tensors |= {f"optimiser.{parameter}.{key}": torch.as_tensor(value) for key, value in values.items()}
+        tensors["generator"] = self.generator.get_state()
+        if better:
+            self.agent.save(self.folder)
+        done = self.done
+        progress = {"epoch": done.epoch, "best": done.best if done.history else None, "history": done.history}
+        facts = {**self.agent.facts(), "identity": self.identity, "progress": progress, "groups": state["param_groups"]}
+        checkpoints.write(self.folder / CHECKPOINT_FILE, tensors, facts)
+
+    def resume(self) -> None:
+        """Takes everything up from the checkpoint in the folder, or writes a first one.
+
+        Raises:
+            ValueError: a checkpoint of another training, or of a later epoch than asked for.
+        """
+        for leftover in self.folder.glob(".*.safetensors.*.part"):
+            leftover.unlink(missing_ok=True)
+        path = self.folder / CHECKPOINT_FILE
+        if not path.exists():
+            self.save(better=True)
+            return
+        saved = checkpoints.read(path)
+        _refuse_other(saved, self.identity)
+        progress = saved.facts["progress"]
+        if progress["epoch"] > self.schedule.epochs:
+            raise ValueError(
+                f"{path} is from epoch {progress['epoch']} and {self.schedule.epochs} were asked for; "
+                "give more epochs or another folder"
+            )
+        for name, module in self.learner.modules.items():
+            module.load_state_dict(saved.below(name))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in saved.below("optimiser").items():
+            parameter, _, key = name.partition(".")
+            state.setdefault(int(parameter), {})[key] = tensor
+        self.learner.optimiser.load_state_dict({"state": state, "param_groups": saved.facts["groups"]})
+        self.generator.set_state(saved.tensors["generator"])
+        self.agent.trained = saved.facts["trained"]
+        best = float("-inf") if progress["best"] is None else progress["best"]
+        self.done = Progress(progress["epoch"], best, progress["history"])
 
 
 def _refuse_other(saved: checkpoints.Saved, facts: dict[str, Any]) -> None:

@@ -27,6 +27,9 @@ class UserSimulator(Protocol):
         vocabulary: the words of its tokens.
         gallery_fingerprint: fingerprint of the gallery whose positions it understands.
         device: where it takes and gives tensors.
+        uses_previous: may be left out; False says that `previous` plays no part, so that who looks ahead can use an
+            answer again whatever was shown before.
+        deterministic: may be left out; False says that the same question may be answered in two ways.
     """
 
     id: str

@@ -32,6 +32,8 @@ Integers = NDArray[np.int64]
 class _FormUser:
     """What the two have in common: a word for every statement, of which the best n are told in the table's order."""
 
+    uses_previous = False
+
     def __init__(
         self, kind: str, gallery: Catalog, argument: str, words: list[list[str]], device: str | torch.device
     ) -> None:

@@ -44,6 +44,8 @@ class CaptioningUser:
         ValueError: a file that is no captioner or damaged, or a catalogue whose features it was not trained on.
     """
 
+    uses_previous = False
+
     def __init__(
         self,
         gallery: Catalog,

@@ -54,6 +54,8 @@ class Describer:
         ValueError: a catalogue without attributes.
     """
 
+    uses_previous = False
+
     def __init__(self, gallery: Catalog, *, seed: int = 0, device: str | torch.device = "cpu") -> None:
         table, whole = gallery.attributes, gallery.split("all").attributes
         if table is None or whole is None:
