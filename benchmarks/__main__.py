@@ -12,6 +12,8 @@ import tyro
 import agents
 from benchmarks import film, report, results
 from benchmarks.experiment import Experiment, Setting
+from benchmarks.throughput import FULL, SMALL
+from benchmarks.throughput.run import run as run_throughput
 from dialog_env import catalogs
 from dialog_env.envs.core import DEFAULT_SIMULATOR
 from dialog_env.user_simulator import make_simulator
@@ -124,10 +126,28 @@ class FilmCommand:
             print(f"Written: {path}")
 
 
+@dataclass
+class ThroughputCommand:
+    """Measure how fast everything is, and how much faster than done literally."""
+
+    device: str = "cpu"
+    """cpu or cuda."""
+    output: Path = Path("runs/throughput")
+    """Folder of the table, the JSON and the plot."""
+    small: bool = False
+    """Seconds instead of minutes, to see that it works; the numbers say nothing then."""
+
+    def __call__(self) -> None:
+        """Measures, writes and prints."""
+        print(run_throughput(SMALL if self.small else FULL, self.device, self.output))
+        print(f"Written: {self.output / 'table.md'}, {self.output / 'throughput.json'}, {self.output / 'cost.png'}")
+
+
 Command = (
     Annotated[RunCommand, tyro.conf.subcommand("run")]
     | Annotated[TableCommand, tyro.conf.subcommand("table")]
     | Annotated[FilmCommand, tyro.conf.subcommand("film")]
+    | Annotated[ThroughputCommand, tyro.conf.subcommand("throughput")]
 )
 
 

@@ -1,0 +1,65 @@
+"""What one large graphics card does: thousands of dialogs with the captioner, against the CPU in the same code."""
+
+from __future__ import annotations
+
+import gymnasium
+import torch
+
+from benchmarks.throughput.clock import PeakMemory, fastest
+from benchmarks.throughput.dialogs import ENVIRONMENT
+from benchmarks.throughput.rows import Figure, Findings, Row
+from benchmarks.throughput.workload import Material
+from dialog_env.dialog import TURNS
+
+TURNS_A_SECOND, TIMES_THE_CPU = 100_000, 200
+
+
+def measure(material: Material) -> Findings:
+    """Turns a second with the captioner, on the device and, where that is a graphics card, on the CPU too."""
+    load, device = material.workload, material.device
+    names = (
+        f"turns/s on one large GPU, captioner {load.hidden}, {load.gpu_dialogs:,} dialogs",
+        "the same against the CPU in the same code",
+    )
+    asked = (f"{TURNS_A_SECOND:,}", f"{TIMES_THE_CPU}x")
+    if torch.device(device).type != "cuda":
+        why = "not measured: no graphics card was given (--device cuda)"
+        return Findings([], [Figure(name, goal, why, None) for name, goal in zip(names, asked, strict=True)], {}, {})
+    with PeakMemory(device) as used:
+        fast = _turns_a_second(material, load.gpu_dialogs)
+    slow = _turns_a_second(Material(load, "cpu"), load.dialogs)
+    rows = [
+        Row("native vector environment in tensors, captioner", dialogs, TURNS * dialogs / rate, rate, "turns/s", where)
+        for dialogs, rate, where in ((load.gpu_dialogs, fast, device), (load.dialogs, slow, "cpu"))
+    ]
+    figures = [
+        Figure(names[0], asked[0], f"{fast:,.0f}", fast >= TURNS_A_SECOND),
+        Figure(names[1], asked[1], f"{fast / slow:.0f}x", fast >= TIMES_THE_CPU * slow),
+    ]
+    return Findings(rows, figures, {}, {f"{load.gpu_dialogs:,} dialogs with the captioner": used.peak})
+
+
+def _turns_a_second(material: Material, dialogs: int) -> float:
+    env = gymnasium.make_vec(
+        ENVIRONMENT,
+        dialogs,
+        catalog=material.gallery,
+        split="all",
+        simulator=material.user,
+        output="torch",
+        device=material.device,
+    )
+    generator = torch.Generator(device=material.device).manual_seed(material.workload.seed)
+    shape = (TURNS, dialogs)
+    actions = torch.randint(material.workload.images, shape, generator=generator, device=material.device)
+    everyone = torch.arange(material.workload.images, device=material.device)
+    for some in everyone.split(material.workload.batch):
+        material.user.feedback(some, some, some)
+
+    def play() -> None:
+        for action in actions:
+            env.step(action)
+
+    env.reset(seed=0)
+    play()
+    return TURNS * dialogs / fastest(play, 2, material.device)

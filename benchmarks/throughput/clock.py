@@ -1,0 +1,119 @@
+"""Measuring: the fastest of some repeats, the peak of memory, and which part of the work takes how long."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def wait_for(device: str) -> None:
+    """Until a graphics card has done all it was told."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def fastest(work: Callable[[], object], repeats: int, device: str = "cpu") -> float:
+    """Seconds of the fastest of some repeats: other load on the machine only ever adds to it."""
+    taken = []
+    for _ in range(repeats):
+        wait_for(device)
+        started = time.perf_counter()
+        work()
+        wait_for(device)
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+class PeakMemory:
+    """Peak of memory within a `with` block, in bytes.
+
+    Attributes:
+        before: in use at its beginning.
+        peak: the most in use within it, on the device that was named.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+        self.before = self.peak = 0
+
+    def __enter__(self) -> PeakMemory:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self.before = torch.cuda.memory_allocated(self.device)
+            return self
+        if CLEAR.exists():
+            CLEAR.write_text("5")
+        self.before = _resident("VmRSS")
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        on_card = self.device.type == "cuda"
+        self.peak = torch.cuda.max_memory_allocated(self.device) if on_card else _resident("VmHWM")
+
+
+def _resident(which: str) -> int:
+    if not STATUS.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return int(lines[which].split()[0]) * 1024
+
+
+class Shares:
+    """Which part of some work takes how long; time within a part that another one calls counts for the inner one.
+
+    Args:
+        parts: (owner, name of its function, name of the part).
+        rest: name of all that is left.
+        device: where the work is done.
+    """
+
+    def __init__(self, parts: list[tuple[Any, str, str]], rest: str, device: str) -> None:
+        self.parts, self.rest, self.device = parts, rest, device
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._within: list[str] = []
+        self._since = 0.0
+
+    def of(self, work: Callable[[], object]) -> dict[str, float]:
+        """Share of every part in one execution; the shares add up to 1."""
+        self._seconds.clear()
+        with ExitStack() as stack:
+            for owner, name, part in self.parts:
+                stack.enter_context(mock.patch.object(owner, name, self._timed(getattr(owner, name), part)))
+            with self._in(self.rest):
+                work()
+        total = sum(self._seconds.values())
+        return {part: seconds / total for part, seconds in sorted(self._seconds.items())}
+
+    def _timed(self, function: Callable[..., Any], part: str) -> Callable[..., Any]:
+        def timed(*args: Any, **keywords: Any) -> Any:
+            with self._in(part):
+                return function(*args, **keywords)
+
+        return timed
+
+    @contextmanager
+    def _in(self, part: str) -> Iterator[None]:
+        self._turn_page()
+        self._within.append(part)
+        try:
+            yield
+        finally:
+            self._turn_page()
+            self._within.pop()
+
+    def _turn_page(self) -> None:
+        wait_for(self.device)
+        now = time.perf_counter()
+        if self._within:
+            self._seconds[self._within[-1]] += now - self._since
+        self._since = now

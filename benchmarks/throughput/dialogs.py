@@ -1,0 +1,205 @@
+"""Answers and turns a second: the captioner alone, and single, synchronous and native environments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import torch
+from gymnasium.vector import AutoresetMode
+from torch import Tensor
+
+from benchmarks.throughput.clock import PeakMemory, Shares, fastest
+from benchmarks.throughput.rows import Figure, Findings, Row
+from benchmarks.throughput.workload import Material, literal
+from dialog_env import ranking
+from dialog_env.catalog import Catalog
+from dialog_env.dialog import TURNS
+from dialog_env.envs.core import DEFAULT_SIMULATOR
+from dialog_env.user_simulator import UserSimulator
+
+ENVIRONMENT = "DialogRetrieval-v0"
+RANKING = [(ranking.Ranking, "standing", "ranking"), (ranking.Ranking, "top", "ranking")]
+
+
+def measure_feedback(material: Material) -> Findings:
+    """Answers a second in batches of several sizes, and by a literal forward pass."""
+    load, device = material.workload, material.device
+    generator = torch.Generator().manual_seed(load.seed)
+    _ = material.user
+    with PeakMemory(device) as used:
+        seconds = fastest(lambda: _ask_about_all(material), 1, device)
+    rows = [Row("reading all images once", load.images, seconds, load.images / seconds, "images/s")]
+    for pairs in load.feedback:
+        targets, candidates = torch.randint(load.images, (2, pairs), generator=generator).to(device)
+        seconds = fastest(lambda: material.user.feedback(targets, candidates, targets), load.repeats, device)  # noqa: B023
+        rows.append(Row("feedback of the captioner", pairs, seconds, pairs / seconds, "pairs/s"))
+    seconds = literal_call(material)
+    rows.append(Row("the same by a literal forward pass", load.batch, seconds, load.batch / seconds, "pairs/s"))
+    return Findings(rows, [], {}, {"captioner with all images kept, in all": used.peak})
+
+
+def literal_call(material: Material) -> float:
+    """Seconds for `batch` pairs by the literal captioner, from the features."""
+    load, device = material.workload, material.device
+    captioner = literal("captioner").LiteralCaptioner(
+        {name: weight.to(device) for name, weight in material.weights.items()}, "show_attend_tell"
+    )
+    generator = torch.Generator().manual_seed(load.seed)
+    targets, candidates = torch.randint(load.images, (2, load.batch), generator=generator).numpy()
+    pooled = [torch.from_numpy(material.gallery.features[each]).to(device) for each in (targets, candidates)]
+    regions = [torch.from_numpy(material.gallery.read_regions(each)).to(device) for each in (targets, candidates)]
+
+    def call() -> Tensor:
+        pairs = [torch.cat([target, target - candidate], dim=-1) for target, candidate in (pooled, regions)]
+        said: Tensor = captioner.greedy(*pairs)
+        return said
+
+    return fastest(call, load.literal_calls, device)
+
+
+def _ask_about_all(material: Material) -> None:
+    for some in material.everyone().split(material.workload.batch):
+        material.user.feedback(some, some, some)
+
+
+def measure_turns(material: Material) -> Findings:
+    """Turns a second with the default catalogue and user, single, synchronous and native."""
+    load, device = material.workload, material.device
+    rows = []
+    single = _Player(gymnasium.make(ENVIRONMENT, device=device), None)
+    seconds = fastest(single.play, load.repeats, device)
+    rows.append(Row(f"single environment, {DEFAULT_SIMULATOR}", 1, seconds, TURNS / seconds, "turns/s"))
+    same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    sync = _Player(
+        _vector(load.dialogs, device=device, vectorization_mode="sync", vector_kwargs=same_step), load.dialogs
+    )
+    native = {
+        dialogs: _Player(_vector(dialogs, device=device), dialogs)
+        for dialogs in sorted({1, 16, load.dialogs, load.many_dialogs})
+    }
+    slow = fast = float("inf")
+    for _ in range(load.repeats):  # in turn, so that other load on the machine meets both
+        slow = min(slow, fastest(sync.play, 1, device))
+        fast = min(fast, fastest(native[load.dialogs].play, 3, device))
+    turns = TURNS * load.dialogs
+    rows.append(Row(f"SyncVectorEnv, {DEFAULT_SIMULATOR}", load.dialogs, slow, turns / slow, "turns/s"))
+    for dialogs, player in native.items():
+        seconds = fast if dialogs == load.dialogs else fastest(player.play, load.repeats, device)
+        rate = TURNS * dialogs / seconds
+        rows.append(Row(f"native vector environment, {DEFAULT_SIMULATOR}", dialogs, seconds, rate, "turns/s"))
+    work = f"turns/s, native vector environment of {load.dialogs} against SyncVectorEnv of the same"
+    figure = Figure(work, "20x", f"{slow / fast:.1f}x", slow >= 20 * fast)
+    return Findings(rows, [figure], {}, {})
+
+
+def measure_bookkeeping(material: Material) -> Findings:
+    """What world and adapter take of a turn: the same turns with a user and a ranking that cost nothing."""
+    load, device = material.workload, material.device
+    rows, figures, shares = [], [], {}
+    users: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("the captioner", {"catalog": material.gallery, "split": "all", "simulator": material.user}),
+        (f"the {DEFAULT_SIMULATOR}", {}),
+    )
+    for name, keywords in users:
+        env = _vector(load.many_dialogs, device=device, **keywords)
+        player = _Player(env, load.many_dialogs)
+        repeats = 1 if keywords else load.repeats
+        whole = fastest(player.play, repeats, device)
+        work = f"native vector environment, {name}"
+        shares[f"{work}, {load.many_dialogs} dialogs"] = turn_shares(env.unwrapped, player.play, device)
+        free = _for_nothing(env.unwrapped, player, load.repeats, device)
+        turns = TURNS * load.many_dialogs
+        if keywords:
+            rows.append(Row(work, load.many_dialogs, whole, turns / whole, "turns/s"))
+        rows.append(Row(f"{work}: bookkeeping alone", load.many_dialogs, free, turns / free, "turns/s"))
+        asked = f"world and adapter bookkeeping at {load.many_dialogs:,} dialogs, {name} as the user"
+        figures.append(Figure(asked, "under 10% of a turn", f"{100 * free / whole:.1f}%", free < 0.1 * whole))
+    return Findings(rows, figures, shares, {})
+
+
+def turn_shares(env: Any, play: Callable[[], None], device: str) -> dict[str, float]:
+    """Share of simulator, ranking and bookkeeping in the turns of an environment."""
+    parts = [*RANKING, (env.simulator, "feedback", "simulator")]
+    return Shares(parts, "bookkeeping", device).of(play)
+
+
+class _Free(ranking.Ranking):
+    """A ranking in which every target is first, at no cost."""
+
+    def __init__(self, images: int, top: Tensor) -> None:
+        self.images, self._top = images, top
+        self._standing = ranking.Standing(torch.zeros_like(top), torch.ones_like(top), images)
+
+    @property
+    def batch(self) -> int:
+        return len(self._top)
+
+    @property
+    def device(self) -> torch.device:
+        return self._top.device
+
+    def chunks(self) -> Any:
+        raise NotImplementedError
+
+    def exact(self, rows: Tensor, positions: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def standing(self, targets: Tensor) -> ranking.Standing:
+        return self._standing
+
+    def top(self, count: int, excluded: Tensor | None = None) -> Tensor:
+        return self._top[:, None]
+
+
+class _Silent:
+    """A user whose answers were prepared."""
+
+    def __init__(self, user: UserSimulator, gallery: Catalog, answers: Tensor) -> None:
+        self.id, self.vocabulary = user.id, user.vocabulary
+        self.gallery_fingerprint, self.answers = gallery.fingerprint, answers
+
+    def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
+        return self.answers[: len(targets)]
+
+
+def _for_nothing(env: Any, player: _Player, repeats: int, device: str) -> float:
+    """Seconds of the same turns when user and ranking cost nothing; the actions are checked as ever."""
+    core = env.core
+    decide, user = core.action.decide, core.world.simulator
+    answers = core.world.state.feedback.clone()
+    free = _Free(core.images, core.world.state.candidate)
+
+    def decide_for_nothing(actions: Any) -> tuple[ranking.Ranking, Tensor | None]:
+        return free, decide(actions)[1]
+
+    core.action.decide = decide_for_nothing
+    core.world.simulator = _Silent(user, core.gallery, answers)
+    try:
+        return fastest(player.play, repeats, device)
+    finally:
+        core.action.decide, core.world.simulator = decide, user
+
+
+def _vector(dialogs: int, **keywords: Any) -> Any:
+    return gymnasium.make_vec(ENVIRONMENT, dialogs, **keywords)
+
+
+class _Player:
+    """Shows random candidates in B dialogs, or in one of a single environment where `dialogs` is None."""
+
+    def __init__(self, env: Any, dialogs: int | None) -> None:
+        self.env, self.dialogs = env, dialogs
+        space = env.action_space
+        space.seed(0)
+        self.actions = [space.sample() for _ in range(TURNS)]
+        env.reset(seed=0)
+        self.play()
+
+    def play(self) -> None:
+        """T turns of every dialog, and the beginning of the next, which a single environment has to be told."""
+        for action in self.actions:
+            self.env.step(action)
+        if self.dialogs is None:
+            self.env.reset()

@@ -1,0 +1,68 @@
+"""Queries a second over ten thousand to a million images."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.throughput.clock import PeakMemory, fastest
+from benchmarks.throughput.rows import Figure, Findings, Row
+from benchmarks.throughput.workload import GIB, Workload, literal
+from dialog_env.ranking import EmbeddedGallery, QueryRanking
+
+NEAREST = 4
+
+
+def measure(load: Workload, device: str) -> Findings:
+    """Rank, nearest and 4 nearest of a batch of queries, over every size of gallery."""
+    generator = torch.Generator().manual_seed(load.seed)
+    rows, memory, seconds = [], {}, {}
+    figures = []
+    for images in load.galleries:
+        embeddings = torch.randn(images, load.dimensions, generator=generator)
+        targets = torch.randint(images, (load.batch,), generator=generator)
+        queries = embeddings[targets] + torch.randn(load.batch, load.dimensions, generator=generator)
+        embeddings, targets, queries = (part.to(device) for part in (embeddings, targets, queries))
+        gallery = EmbeddedGallery(embeddings)
+
+        def ours(
+            gallery: EmbeddedGallery = gallery, queries: torch.Tensor = queries, targets: torch.Tensor = targets
+        ) -> None:
+            ranking = QueryRanking(queries, gallery)
+            ranking.standing(targets)
+            ranking.top(1)
+            ranking.top(NEAREST)
+
+        ours()
+        with PeakMemory(device) as used:
+            seconds[images] = fastest(ours, load.repeats, device)
+        memory[f"ranking {load.batch} queries over {images:,} images, extra"] = used.peak - used.before
+        rate = load.batch / seconds[images]
+        rows.append(Row("ranking: rank, nearest, 4 nearest", images, seconds[images], rate, "queries/s"))
+        if images == load.galleries[0]:
+            loop = literal("ranking").literal_ranking
+            slow = fastest(lambda: loop(queries, embeddings, targets, NEAREST), load.repeats, device)  # noqa: B023
+            rows.append(Row("the same by a loop over queries", images, slow, load.batch / slow, "queries/s"))
+            figures.append(_against_loop(load, slow / seconds[images], images))
+    figures.append(_growth(load, seconds))
+    extra = memory[f"ranking {load.batch} queries over {load.galleries[-1]:,} images, extra"]
+    figures.append(
+        Figure(
+            f"extra memory of ranking {load.batch} queries over {load.galleries[-1]:,} images",
+            "below 1 GiB",
+            f"{extra / GIB:.2f} GiB",
+            extra < GIB,
+        )
+    )
+    return Findings(rows, figures, {}, memory)
+
+
+def _against_loop(load: Workload, ratio: float, images: int) -> Figure:
+    work = f"ranking (rank, nearest, 4 nearest) of {load.batch} queries over {images:,} images against a loop"
+    return Figure(work, "10x", f"{ratio:.1f}x", ratio >= 10)
+
+
+def _growth(load: Workload, seconds: dict[int, float]) -> Figure:
+    small, large = load.galleries[0], load.galleries[-1]
+    cost, size = seconds[large] / seconds[small], large / small
+    work = f"growth of the ranking cost from {small:,} to {large:,} images"
+    return Figure(work, "linear or better", f"{cost:.0f} times the cost for {size:.0f} times the images", cost <= size)

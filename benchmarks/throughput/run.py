@@ -1,0 +1,45 @@
+"""All parts of the benchmark, one after the other."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from benchmarks.provenance import provenance
+from benchmarks.throughput import cards, dialogs, ranking, report, updates
+from benchmarks.throughput.rows import Findings
+from benchmarks.throughput.workload import Material, Workload, literal
+from dialog_env.devices import find_device
+
+
+def run(load: Workload, device: str, output: Path) -> str:
+    """Measures everything, writes the results into a folder and returns the table.
+
+    Raises:
+        ValueError: a device that is not there or has too little memory, or no literal implementation at hand.
+    """
+    device = str(find_device(device))
+    for name in ("captioner", "ranking"):
+        literal(name)
+    material = Material(load, device)
+    parts: dict[str, Callable[[], Findings]] = {
+        "ranking": partial(ranking.measure, load, device),
+        "turns": partial(dialogs.measure_turns, material),
+        "feedback": partial(dialogs.measure_feedback, material),
+        "updates": partial(updates.measure, material),
+        "bookkeeping": partial(dialogs.measure_bookkeeping, material),
+        "graphics card": partial(cards.measure, material),
+    }
+    found = []
+    for name, part in parts.items():
+        print(f"measuring {name} …", file=sys.stderr, flush=True)
+        found.append(part())
+    together = Findings(
+        [row for each in found for row in each.rows],
+        [figure for each in found for figure in each.figures],
+        {work: share for each in found for work, share in each.shares.items()},
+        {work: size for each in found for work, size in each.memory.items()},
+    )
+    return report.write(together, load, provenance(device), output)

@@ -1,0 +1,130 @@
+"""Updates a second of supervised training and of policy improvement, and what a literal one would take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+import agents
+from agents import Lesson
+from agents.network_agent import NetworkAgent
+from agents.networks import DialogNetwork
+from agents.training import Learner
+from benchmarks.throughput.clock import PeakMemory, Shares, fastest
+from benchmarks.throughput.dialogs import RANKING, literal_call
+from benchmarks.throughput.rows import Figure, Findings, Row
+from benchmarks.throughput.workload import Material, Workload, literal
+from dialog_env.dialog import TURNS
+
+NEAREST = 4
+LITERAL_CALLS = TURNS + NEAREST * sum(range(1, TURNS + 1))
+"""Questions, each for the whole batch, that a literal update asks: one a turn, and for each of the K images as many
+as there are turns to go."""
+WARM_UP = 8
+"""Supervised updates before anything is measured, so that dialogs go apart as in training."""
+
+
+def measure(material: Material) -> Findings:
+    """Supervised updates, then policy improvement from the weights that they lead to."""
+    load, device = material.workload, material.device
+    generator = torch.Generator().manual_seed(load.seed)
+    lesson = Lesson(material.gallery, material.user, material.gallery, material.user)
+    rows, shares, memory = [], {}, {}
+    taught, update = _learner("supervised", material, lesson, generator)
+    for _ in range(WARM_UP):
+        update()
+    seconds = fastest(update, load.repeats, device)
+    rows.append(Row("supervised update", load.batch, seconds, 1 / seconds, "updates/s"))
+    shares[f"supervised update, batch {load.batch}"] = _shares(taught, material, update)
+
+    improving, update = _learner("policy_improvement", material, lesson, generator, taught.network)
+    with PeakMemory(device) as used:
+        seconds = fastest(update, load.repeats, device)
+    shares[f"policy-improvement update, batch {load.batch}"] = _shares(improving, material, update)
+    memory["policy-improvement update, in all"] = used.peak
+    asked = _count_questions(material, update)
+    slow, how = _literal_update(material)
+    everything = LITERAL_CALLS * load.batch
+    rows.append(
+        Row("policy-improvement update", load.batch, seconds, 1 / seconds, "updates/s",
+            f"asks about {asked:,} different pairs of {everything:,}")
+    )  # fmt: skip
+    rows.append(Row("the same done literally", load.batch, slow, 1 / slow, "updates/s", how))
+    return Findings(rows, [_figure(load, slow / seconds)], shares, memory)
+
+
+def _figure(load: Workload, ratio: float) -> Figure:
+    side = round(load.regions**0.5)
+    work = (
+        f"policy-improvement update, batch {load.batch}, {TURNS} turns, K={NEAREST}, {load.images:,} images, "
+        f"{side}x{side}x{load.channels} regions, show_attend_tell {load.hidden} against the literal implementation "
+        f"({LITERAL_CALLS} calls of {load.batch} pairs)"
+    )
+    return Figure(work, "40x", f"{ratio:.1f}x", ratio >= 40)
+
+
+def _learner(
+    name: str,
+    material: Material,
+    lesson: Lesson,
+    generator: torch.Generator,
+    network: DialogNetwork | None = None,
+) -> tuple[Any, Callable[[], object]]:
+    """A learner of an agent, with the weights of a network if one is given, and its update of random targets."""
+    load = material.workload
+    agent = agents.create(
+        name, gallery=material.gallery, vocabulary=material.vocabulary, device=material.device, batch=load.batch
+    )
+    assert isinstance(agent, NetworkAgent)
+    if network is not None:
+        agent.network.load_state_dict(network.state_dict())
+    learner: Learner = agent.learner(lesson)
+
+    def update() -> object:
+        return learner.update(torch.randint(load.images, (load.batch,), generator=generator), generator)
+
+    return learner, update
+
+
+def _shares(learner: Any, material: Material, update: Callable[[], object]) -> dict[str, float]:
+    parts: list[tuple[Any, str, str]] = [*RANKING, (material.user, "feedback", "simulator")]
+    parts += [(DialogNetwork, "forward", "network"), (torch.nn.Linear, "forward", "network")]
+    parts += [(type(learner), "descend", "network")]
+    return Shares(parts, "bookkeeping", material.device).of(update)
+
+
+def _count_questions(material: Material, update: Callable[[], object]) -> int:
+    """Pairs that an update asks the user about."""
+    user: Any = material.user
+    answer, asked = user.feedback, []
+
+    def counted(targets: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        asked.append(len(targets))
+        said: torch.Tensor = answer(targets, *others)
+        return said
+
+    user.feedback = counted
+    try:
+        update()
+    finally:
+        del user.feedback
+    return sum(asked)
+
+
+def _literal_update(material: Material) -> tuple[float, str]:
+    """Seconds of a literal update, reckoned from a few of its calls, and how; its small networks are left out."""
+    load, device = material.workload, material.device
+    speaking = literal_call(material)
+    generator = torch.Generator().manual_seed(load.seed)
+    embeddings = torch.randn(load.images, load.dimensions, generator=generator).to(device)
+    targets = torch.randint(load.images, (load.batch,), generator=generator).to(device)
+    loop = partial(literal("ranking").literal_ranking, embeddings[targets], embeddings, targets, NEAREST)
+    ranking = fastest(loop, load.literal_calls, device)
+    how = (
+        f"reckoned: {LITERAL_CALLS} times one call of {load.batch} pairs ({speaking:.2f} s) and one loop over "
+        f"{load.batch} queries ({ranking:.2f} s), each the fastest of {load.literal_calls}"
+    )
+    return LITERAL_CALLS * (speaking + ranking), how
