@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import agents
 from agents import checkpoints
+from agents.__main__ import main
 from agents.agent import AGENT_FILE, Lesson
 from agents.network_agent import NetworkAgent
 from agents.training import CHECKPOINT_FILE, Learner, Report
@@ -189,6 +190,39 @@ def test_every_documented_number_is_logged(tmp_path: Path) -> None:
     charts = {"percentile", "percentile_last", "updates_per_second", "validation", "validation_last"}
     assert set(events.Tags()["scalars"]) == {"losses/triplet", *(f"charts/{name}" for name in charts)}
     assert [event.step for event in events.Scalars("charts/validation")] == [4, 8]
+
+
+def test_the_learning_rate_drops_when_it_should_and_stays_low_after_an_interruption(tmp_path: Path) -> None:
+    data = lesson()
+    rates = []
+    for epochs in (1, 2, 3):
+        make("supervised", data, epochs=epochs, drop_after=1).train(data, tmp_path, progress=False)
+        rates.append(checkpoints.read(tmp_path / CHECKPOINT_FILE).facts["groups"][0]["lr"])
+    assert rates == pytest.approx([1e-3, 1e-4, 1e-4])
+
+
+def test_the_command_line_trains_an_agent_on_a_catalogue_file(tiny_file: Path, tmp_path: Path) -> None:
+    common = ["--catalog", str(tiny_file), "--batch", "8", "--statistics", "1", "--device", "cpu", "--seed", "4"]
+    main(["train", "supervised", *common, "--output", str(tmp_path / "first"), "--epochs", "1"])
+    assert agents.load(tmp_path / "first").seed == 4  # type: ignore[attr-defined]
+    paper = ["--configuration", "paper", "--nearest", "3", "--epochs", "1", "--pretraining.epochs", "1"]
+    main(["train", "policy_improvement", *common, *paper, "--output", str(tmp_path / "second")])
+    second = agents.load(tmp_path / "second")
+    assert isinstance(second, NetworkAgent)
+    assert (second.name, second.network.fusion_name, second.args.nearest) == ("policy_improvement", "concatenation", 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["train", "supervised", "--output", "x", "--catalog", "absent.h5"], "no catalogue at absent.h5"),
+        (["train", "supervised", "--output", "x", "--configuration", "best"], "no configuration 'best'"),
+        (["evaluate"], "usage: python -m agents train"),
+    ],
+)
+def test_the_command_line_says_what_is_wrong_in_a_sentence(words: list[str], complaint: str) -> None:
+    with pytest.raises(SystemExit, match=complaint):
+        main(words)
 
 
 def test_learners_are_what_the_trainer_expects() -> None:
