@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -53,6 +53,10 @@ class Standing:
     def percentile(self, ties: str = "half") -> Tensor:
         """(B,) float32 ranking percentile in (0, 1]: 1 - rank / N (DESIGN 2)."""
         return 1 - self.rank(ties) / self.images
+
+
+PROPOSED = 8
+"""Images that an index has to propose for each one that is wanted, since its own order is not exact."""
 
 
 class Chunk(NamedTuple):
@@ -254,15 +258,26 @@ class ScoreRanking(Ranking):
         return -self.scores[rows, positions]
 
 
+class CandidateIndex(Protocol):
+    """Proposes images that may be near."""
+
+    def search(self, queries: Tensor, count: int) -> Tensor:
+        """(B, K) different positions for queries (B, D), -1 where it proposes none."""
+        ...
+
+
 class EmbeddedGallery:
     """The image embeddings of a gallery, ready to be searched.
 
     Args:
         embeddings: (N, D) float32 on the device where it is searched; a memory-mapped tensor is read in pieces.
+        index: proposes the images among which the nearest are looked for (`dialog_env.faiss_index`), for galleries
+            of millions; all images are looked at where None.
     """
 
-    def __init__(self, embeddings: Tensor) -> None:
+    def __init__(self, embeddings: Tensor, index: CandidateIndex | None = None) -> None:
         self.embeddings = embeddings.detach()
+        self.index = index
         self.elements = CHUNK_ELEMENTS if embeddings.device.type == "cpu" else GPU_CHUNK_ELEMENTS
         self.rows = max(1, self.elements // max(embeddings.shape[1], 1))
 
@@ -370,6 +385,20 @@ class QueryRanking(Ranking):
     def _exact_costs(self, start: int, stop: int) -> Tensor:
         norms = self.gallery.norms[start:stop]
         return torch.addmm(norms, self._doubled, self.gallery.doubled(start, stop).T).float()
+
+    def top(self, count: int, excluded: Tensor | None = None) -> Tensor:
+        """(B, K) positions of the best images, as in `Ranking`; of those that the index proposes where there is one."""
+        if self.gallery.index is not None and 1 <= count <= self.images:
+            wanted = PROPOSED * count + (0 if excluded is None else excluded.shape[1])
+            proposed = self.gallery.index.search(self.queries, min(wanted, self.images)).sort(dim=1).values
+            left_out = proposed < 0
+            if excluded is not None:
+                left_out |= (proposed[:, :, None] == excluded[:, None]).any(dim=2)
+            if bool(((~left_out).sum(dim=1) >= count).all()):
+                rows = torch.arange(self.batch).repeat_interleave(proposed.shape[1])
+                costs = self.exact(rows, proposed.clamp(min=0).flatten()).view_as(proposed)
+                return proposed.gather(1, _first(costs.masked_fill(left_out, torch.inf), count))
+        return super().top(count, excluded)
 
     def exact_chunk(self, chunk: Chunk) -> Chunk:
         """The same piece by products in float64, in parts that are as small as those of `chunks`."""
