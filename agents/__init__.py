@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,20 @@ AGENTS: dict[str, str] = {
     "policy_improvement": "agents.policy_improvement:PolicyImprovement",
     "random": "agents.random:Random",
     "rocchio": "agents.rocchio:Rocchio",
+    "sb3-a2c": "agents.sb3.a2c:StableA2C",
+    "sb3-dqn": "agents.sb3.dqn:StableDQN",
+    "sb3-ppo": "agents.sb3.ppo:StablePPO",
+    "sb3-ppo-candidate": "agents.sb3.ppo:StablePPOCandidate",
+    "sb3-sac": "agents.sb3.sac:StableSAC",
+    "sb3-td3": "agents.sb3.td3:StableTD3",
     "scst": "agents.scst:Scst",
     "supervised": "agents.supervised:Supervised",
     "unseen": "agents.unseen:Unseen",
 }
 """Name to `module:class`; a new agent is one file and one line here."""
+
+if find_spec("sb3_contrib") is not None:
+    AGENTS["sb3-recurrent-ppo"] = "agents.sb3.recurrent_ppo:StableRecurrentPPO"
 
 
 def agent_class(name: str) -> type[Agent]:

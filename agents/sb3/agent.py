@@ -270,7 +270,7 @@ class SB3Agent(Agent):
             extractor.look_along(directions)
         for module in self.policy.modules():
             if hasattr(module, "gallery"):
-                module.gallery.copy_(directions.coordinates(features))
+                module.get_buffer("gallery").copy_(directions.coordinates(features))
 
     def extractors(self) -> list[DialogExtractor]:
         """All features extractors of the policy."""
@@ -285,7 +285,7 @@ class SB3Agent(Agent):
             **self.policy_settings(self.args),
         }
         rate = Falling(self.args.learning_rate)
-        shared = {"learning_rate": rate, "gamma": self.args.discount, "policy_kwargs": policy}
+        shared: dict[str, Any] = {"learning_rate": rate, "gamma": self.args.discount, "policy_kwargs": policy}
         return kind(self.policy_class, env, **shared, **settings, seed=self.seed, device=self.device, **keywords)
 
     def _untrained(self) -> BaseAlgorithm:

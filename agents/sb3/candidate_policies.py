@@ -129,7 +129,7 @@ class PassingLayers(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, N) action values of the bound gallery."""
-        return self.head(self.latent(features))  # type: ignore[no-any-return]
+        return self.head(self.latent(features))
 
 
 class CandidateQNetwork(QNetwork):

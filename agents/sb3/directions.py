@@ -99,4 +99,4 @@ class StepQueries(gymnasium.vector.VectorWrapper):
         query = self.directions.query(self._candidate, actions.to(self._candidate).clamp(-1, 1))
         observation, *rest = self.env.step(query.div(self.bound).clamp(-1, 1))
         self._candidate = observation["image"].clone()
-        return observation, *rest  # type: ignore[return-value]
+        return observation, *rest

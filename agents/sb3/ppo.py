@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
 
 from agents.sb3.agent import SB3Agent, SB3Args
 from agents.sb3.candidate_policies import CandidateActorCritic
@@ -48,8 +48,8 @@ class StablePPO(SB3Agent):
     """PPO that moves a query along the main directions of the gallery."""
 
     name = "sb3-ppo"
-    Args = PPOQueryArgs
-    policy_class = MultiInputActorCriticPolicy
+    Args: ClassVar[type[PPOArgs]] = PPOQueryArgs
+    policy_class: ClassVar[type[BasePolicy]] = MultiInputActorCriticPolicy
 
     def algorithm(self, args: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
         """PPO of Stable-Baselines3."""

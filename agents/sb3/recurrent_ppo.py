@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from sb3_contrib import RecurrentPPO
@@ -56,5 +56,5 @@ class StableRecurrentPPO(StablePPO):
     def steps(self, observed: dict[str, Tensor], memory: Memory) -> tuple[Tensor, Memory]:
         """(B, K) the policy's best guess, without exploration, and the LSTM's states after it."""
         begun = (observed["turn"] == 0).float()
-        actions, after = self.policy._predict(observed, memory, begun, deterministic=True)
-        return actions, after
+        policy = cast(MultiInputLstmPolicy, self.policy)
+        return policy._predict(cast(Any, observed), memory, begun, deterministic=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -41,7 +41,7 @@ class DialogVecEnv(VecEnv):
     def reset(self) -> VecEnvObs:
         """Begins all dialogs, with the seeds given to `seed`, if any."""
         seeded = any(seed is not None for seed in self._seeds)
-        observation, info = self.env.reset(seed=self._seeds if seeded else None)
+        observation, info = self.env.reset(seed=cast(Any, self._seeds if seeded else None))
         self._reset_seeds()
         self._reset_options()
         self.reset_infos = self._infos(info)

@@ -159,7 +159,9 @@ class DialogHistoryVector(gymnasium.vector.VectorWrapper):
         self.observation_space = batch_space(self.single_observation_space, env.num_envs)
         self._history: History | None = None
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def reset(
+        self, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begins dialogs, as the wrapped environment does."""
         observation, info = self.env.reset(seed=seed, options=options)
         return self._remember(observation), info
@@ -188,8 +190,8 @@ class DialogHistoryVector(gymnasium.vector.VectorWrapper):
         rows = np.flatnonzero(ended)
         finished = History(*(part[rows] for part in (self._history.image, self._history.feedback, self._history.mask)))
         image, feedback, turn = (np.stack([last[row][name] for row in rows]) for name in (*REMEMBERED, "turn"))
-        whole = finished.then(image, feedback, turn).observation(turn, flat=self.flat)
+        parts = finished.then(image, feedback, turn).observation(turn, flat=self.flat)
         final = np.full(len(last), None, dtype=object)
         for position, row in enumerate(rows):
-            final[row] = {name: part[position] for name, part in whole.items()}
+            final[row] = {name: part[position] for name, part in parts.items()}
         return final
