@@ -4,11 +4,11 @@
 in spreads so that it means the same on every catalogue, keeps to the target by the loss of supervised training, and
 shows images sampled among the nearest; its supervised weights come from 15 epochs at 1e-3 and 10 at 1e-4.
 
-What is known of the settings of `paper`, on 5,227 photographs and 670 to validate, the describer as user, one seed, fusion
-by sum, from supervised weights with a mean validation percentile of 95.68: 20 updates with K = 4, tau = 1, a horizon of 2 gave
-95.55, and 40 supervised ones at the same learning rate 95.43, too close to tell apart. The best of the 4 was worth
-0.87 percentile points a turn more than the nearest. The choice loss was 1.2 and the triplet loss 0.005, so a weight of
-1 hardly holds the state. Nothing else has been measured: these settings are not yet tuned.
+What is known of the settings of `paper`, on 5,227 photographs and 670 to validate, the describer as user, one seed,
+fusion by sum, from supervised weights with a mean validation percentile of 95.68: 20 updates with K = 4, tau = 1 and a
+horizon of 2 gave 95.55, and 40 supervised ones at the same learning rate 95.43, too close to tell apart. The best of
+the 4 was worth 0.87 percentile points a turn more than the nearest. The choice loss was 1.2 and the triplet loss 0.005,
+so a weight of 1 hardly holds the state. Nothing else has been measured: these settings are not yet tuned.
 """
 
 from __future__ import annotations
