@@ -1,0 +1,182 @@
+"""Dialog logs: what was shown and said, as JSON Lines with one dialog a line.
+
+    {"dialog": 0, "target": "shoe-12", "shown": ["shoe-7", …], "feedback": ["is red", …], "rank": [31.0, …],
+     "agent": "supervised", "simulator": "describer:1", "seed": 0, "gallery": "<fingerprint>", "images": 1000}
+
+`shown` has T + 1 ids, the first candidate and the image shown at each turn; `feedback` T sentences, on all of them but
+the last, on which nobody is asked; `rank` T + 1 0-based ranks of the target, the first of them before any feedback.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dialog_env.catalog import Catalog
+from dialog_env.files import replacing
+from dialog_env.protocol import Record
+from dialog_env.user_simulator import UserSimulator
+
+SHARED = ("agent", "simulator", "seed", "gallery", "images")
+"""What is the same in all lines of a log."""
+
+
+@dataclass(frozen=True)
+class DialogLog:
+    """M dialogs of T turns.
+
+    Args:
+        target: (M,) ids.
+        shown: (M, T + 1) ids.
+        feedback: (M, T) sentences.
+        rank: (M, T + 1) 0-based ranks of the target.
+        agent: who showed.
+        simulator: id of the user.
+        seed: of the first candidates.
+        gallery: fingerprint of the gallery.
+        images: N, its size.
+    """
+
+    target: NDArray[Any]
+    shown: NDArray[Any]
+    feedback: NDArray[Any]
+    rank: NDArray[np.float64]
+    agent: str
+    simulator: str
+    seed: int
+    gallery: str
+    images: int
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    @property
+    def percentile(self) -> NDArray[np.float64]:
+        """(M, T + 1) ranking percentiles of the target, 0 to 1."""
+        return 1 - self.rank / self.images
+
+    def positions(self, gallery: Catalog) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Gallery positions of the targets (M,) and of the images shown (M, T + 1).
+
+        Raises:
+            ValueError: a gallery of another fingerprint.
+        """
+        if gallery.fingerprint != self.gallery:
+            raise ValueError(
+                f"the log is of gallery {self.gallery} and {gallery!r} is {gallery.fingerprint}; "
+                "give the gallery that the dialogs were held in"
+            )
+        where = {name: position for position, name in enumerate(gallery.ids)}
+        found = np.array([where[name] for name in np.column_stack([self.target, self.shown]).ravel()])
+        found = found.reshape(len(self), -1)
+        return found[:, 0], found[:, 1:]
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Each dialog as it is written."""
+        shared = {name: getattr(self, name) for name in SHARED}
+        for number in range(len(self)):
+            yield {
+                "dialog": number,
+                "target": str(self.target[number]),
+                "shown": [str(name) for name in self.shown[number]],
+                "feedback": [str(sentence) for sentence in self.feedback[number]],
+                "rank": self.rank[number].tolist(),
+                **shared,
+            }
+
+    def write(self, path: str | Path) -> None:
+        """Writes the file, atomically."""
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in self.lines())
+
+
+def log_of(
+    record: Record, gallery: Catalog, simulator: UserSimulator, *, agent: str, seed: int, batch: int = 4096
+) -> DialogLog:
+    """The dialogs of a record, with what was said in them: the user, who answers alike, is asked once more.
+
+    Args:
+        record: of `protocol.run`.
+        gallery: that the dialogs were held in.
+        simulator: the user of those dialogs.
+        agent: its name.
+        seed: given to `protocol.run`.
+        batch: questions at once.
+
+    Raises:
+        ValueError: a user of another gallery, or a gallery of another size.
+    """
+    if simulator.gallery_fingerprint != gallery.fingerprint or record.images != len(gallery):
+        raise ValueError(
+            f"the record has {record.images} images, {gallery!r} is {gallery.fingerprint} and user {simulator.id} "
+            f"belongs to {simulator.gallery_fingerprint}; give the gallery and the user of the dialogs"
+        )
+    targets = np.repeat(record.target, record.turns)
+    candidates = record.shown[:, :-1].ravel()
+    previous = np.column_stack([np.full(len(record.target), -1), record.shown[:, :-2]]).ravel()
+    device = getattr(simulator, "device", "cpu")
+    sentences: list[str] = []
+    with torch.inference_mode():
+        for start in range(0, len(targets), batch):
+            asked = (torch.from_numpy(part[start : start + batch]) for part in (targets, candidates, previous))
+            answer = simulator.feedback(*(part.to(device) for part in asked))
+            sentences += simulator.vocabulary.decode(answer.cpu().numpy())
+    return DialogLog(
+        target=gallery.ids[record.target],
+        shown=gallery.ids[record.shown],
+        feedback=np.array(sentences, dtype=object).reshape(-1, record.turns),
+        rank=np.column_stack([record.initial_rank, record.rank]),
+        agent=agent,
+        simulator=simulator.id,
+        seed=seed,
+        gallery=gallery.fingerprint,
+        images=record.images,
+    )
+
+
+def read_log(path: str | Path) -> DialogLog:
+    """Reads what `DialogLog.write` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a line that is no dialog, of another length, or of another agent, user, seed or gallery than the
+            first.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no dialog log at {path}; write one with log_of(…).write(path)")
+    rows = []
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            row = _parse(line, f"{path}, line {number}")
+            if rows and any(row[name] != rows[0][name] for name in SHARED):
+                raise ValueError(f"{path}, line {number} is of another run than line 1; keep each run in its own file")
+            if rows and len(row["shown"]) != len(rows[0]["shown"]):
+                raise ValueError(f"{path}, line {number} has another number of turns than line 1; write it again")
+            rows.append(row)
+    if not rows:
+        raise ValueError(f"{path} is empty; write it again")
+    texts = {name: np.array([row[name] for row in rows], dtype=object) for name in ("target", "shown", "feedback")}
+    rank = np.array([row["rank"] for row in rows], dtype=np.float64)
+    return DialogLog(**texts, rank=rank, **{name: rows[0][name] for name in SHARED})
+
+
+def _parse(line: str, where: str) -> dict[str, Any]:
+    """A line, checked; ValueError where it is no dialog."""
+    try:
+        row: dict[str, Any] = json.loads(line)
+        turns = len(row["feedback"])
+        fits = len(row["shown"]) == len(row["rank"]) == turns + 1 and isinstance(row["target"], str)
+        missing = [name for name in SHARED if name not in row]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{where} is no dialog ({error!r}); the file was cut or is of another kind") from error
+    if not fits or missing:
+        raise ValueError(f"{where} is no dialog: it lacks {missing or 'turns'}; the file was cut or is of another kind")
+    return row
