@@ -17,17 +17,23 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 2_097_152
+from dialog_env.costs import count_marks, generous_limit, lowest, marked, padded, without
+from dialog_env.group_minima import GroupMinima
+
+CHUNK_ELEMENTS = 524_288
 """A chunk holds at most this many costs, and at most this many feature values in float64: few enough for the cache."""
 
-GPU_CHUNK_ELEMENTS = 33_554_432
-"""The same on a graphics card: enough to keep it busy."""
+KEPT_ELEMENTS = 4_194_304
+"""So many costs are kept between questions about the same queries; of more, an eighth is, which answers `top` alone."""
 
-KEPT_ELEMENTS = 134_217_728
-"""So many costs, 512 MiB, are kept between questions about the same queries; where there are more, none are."""
+GPU_CHUNK_ELEMENTS, GPU_KEPT_ELEMENTS = 33_554_432, 134_217_728
+"""The same on a graphics card: enough to keep it busy, and at most 512 MiB."""
 
 CLOSE_SHARE = 1 / 32
 """A chunk of which more than this share has to be looked at in float64 is computed anew as a whole."""
+
+PROPOSED = 8
+"""Images that an index has to propose for each one that is wanted, since its own order is not exact."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,6 @@ class Standing:
     def percentile(self, ties: str = "half") -> Tensor:
         """(B,) float32 ranking percentile in (0, 1]: 1 - rank / N (DESIGN 2)."""
         return 1 - self.rank(ties) / self.images
-
-
-PROPOSED = 8
-"""Images that an index has to propose for each one that is wanted, since its own order is not exact."""
 
 
 class Chunk(NamedTuple):
@@ -116,16 +118,16 @@ class Ranking(ABC):
         equal = torch.zeros_like(targets)
         for chunk in self.chunks():
             if chunk.error is not None:
-                rows, columns = _marked((chunk.costs - reference).abs_() <= chunk.error)
+                rows, columns = marked((chunk.costs - reference).abs_() <= chunk.error)
                 if len(rows) <= max(CLOSE_SHARE * chunk.costs.numel(), self.batch):
                     exact, limit = self.exact(rows, columns + chunk.start), reference[rows, 0]
-                    closer += _count(chunk.costs < reference - chunk.error)
+                    closer += count_marks(chunk.costs < reference - chunk.error)
                     closer.index_add_(0, rows, (exact < limit).long())
                     equal.index_add_(0, rows, (exact == limit).long())
                     continue
                 chunk = self.exact_chunk(chunk)
-            closer += _count(chunk.costs < reference)
-            equal += _count(chunk.costs == reference)
+            closer += count_marks(chunk.costs < reference)
+            equal += count_marks(chunk.costs == reference)
         return Standing(closer, torch.where(equal == 0, self.images, equal), self.images)
 
     def top(self, count: int, excluded: Tensor | None = None) -> Tensor:
@@ -148,7 +150,7 @@ class Ranking(ABC):
             cost, positions = self._top_of(chunk, count, excluded)
             if best is not None and best_cost is not None:
                 cost, positions = torch.cat([best_cost, cost], dim=1), torch.cat([best, positions], dim=1)
-                kept = _first(cost, min(count, cost.shape[1]))
+                kept = lowest(cost, min(count, cost.shape[1]))
                 cost, positions = cost.gather(1, kept), positions.gather(1, kept)
             best_cost, best = cost, positions
         assert best is not None
@@ -158,74 +160,18 @@ class Ranking(ABC):
         """Exact costs and positions (B, K) of the best images of a piece, fewer where it has fewer."""
         count = min(count, chunk.costs.shape[1])
         if chunk.error is not None:
-            costs = chunk.costs if excluded is None else _without(chunk.costs, excluded - chunk.start)
-            limit = _limit(costs, count)
-            rows, columns = _marked(costs <= limit + 2 * chunk.error)
+            costs = chunk.costs if excluded is None else without(chunk.costs, excluded - chunk.start)
+            limit = generous_limit(costs, count)
+            rows, columns = marked(costs <= limit + 2 * chunk.error)
             few = len(rows) <= max(CLOSE_SHARE * costs.numel(), count * self.batch)
             if few and bool(limit.isfinite().all()):
-                cost, places = _padded(rows, self.exact(rows, columns + chunk.start), columns, self.batch)
-                kept = _first(cost, count)
+                cost, places = padded(rows, self.exact(rows, columns + chunk.start), columns, self.batch)
+                kept = lowest(cost, count)
                 return cost.gather(1, kept), places.gather(1, kept) + chunk.start
             chunk = self.exact_chunk(chunk)
-        costs = chunk.costs if excluded is None else _without(chunk.costs, excluded - chunk.start)
-        kept = _first(costs, count)
+        costs = chunk.costs if excluded is None else without(chunk.costs, excluded - chunk.start)
+        kept = lowest(costs, count)
         return costs.gather(1, kept), kept + chunk.start
-
-
-def _count(marks: Tensor) -> Tensor:
-    """(B,) how many of (B, n) are True; in int32, which a CPU adds up twice as fast."""
-    return marks.sum(dim=1, dtype=torch.int32)
-
-
-def _marked(marks: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns (P,) where (B, n) is True, row by row; looks at eight marks at a time where few are True."""
-    if marks.shape[1] % 8:
-        rows, columns = marks.nonzero().unbind(1)
-        return rows, columns
-    rows, words = marks.view(torch.int64).nonzero().unbind(1)
-    which, places = marks.view(len(marks), -1, 8)[rows, words].nonzero().unbind(1)
-    return rows[which], words[which] * 8 + places
-
-
-def _limit(costs: Tensor, count: int) -> Tensor:
-    """(B, 1) a cost that at least K images of each dialog do not exceed, and few more than K."""
-    if count == 1:
-        return costs.amin(dim=1, keepdim=True)
-    if costs.shape[1] % 8 == 0 and costs.shape[1] // 8 >= count:
-        costs = costs.view(len(costs), 8, -1).amin(dim=1)
-    return costs.topk(count, dim=1, largest=False).values[:, -1:]
-
-
-def _padded(rows: Tensor, costs: Tensor, columns: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-    """Costs and columns (P,), in order of their dialogs `rows` (P,), as (B, M) with infinite costs after the last."""
-    counts = torch.bincount(rows, minlength=batch)
-    first = counts.cumsum(0) - counts
-    place = torch.arange(len(rows), device=rows.device) - first[rows]
-    shape = (batch, int(counts.max()))
-    padded = costs.new_full(shape, torch.inf).index_put_((rows, place), costs)
-    return padded, columns.new_zeros(shape).index_put_((rows, place), columns)
-
-
-def _without(cost: Tensor, excluded: Tensor) -> Tensor:
-    """`cost` (B, n) with infinity at columns `excluded` (B, E) that lie within it."""
-    inside = (excluded >= 0) & (excluded < cost.shape[1])
-    column = excluded.clamp(0, cost.shape[1] - 1)
-    current = cost.gather(1, column)
-    return cost.scatter_reduce(1, column, current.masked_fill(inside, torch.inf), "amax")
-
-
-def _first(cost: Tensor, count: int) -> Tensor:
-    """Columns (B, K) of the lowest costs, lowest first; the lower column wins a tie, which `topk` does not promise."""
-    if count == 1:
-        return cost.argmin(dim=1, keepdim=True)
-    if count == cost.shape[1]:
-        return cost.argsort(dim=1, stable=True)
-    limit = cost.topk(count, dim=1, largest=False).values[:, -1:]
-    settled = (cost < limit).sum(dim=1, keepdim=True)
-    level = cost == limit
-    chosen = (cost < limit) | (level & (level.cumsum(dim=1) <= count - settled))
-    columns = chosen.nonzero()[:, 1].view(len(cost), count)
-    return columns.gather(1, cost.gather(1, columns).argsort(dim=1, stable=True))
 
 
 class ScoreRanking(Ranking):
@@ -278,7 +224,9 @@ class EmbeddedGallery:
     def __init__(self, embeddings: Tensor, index: CandidateIndex | None = None) -> None:
         self.embeddings = embeddings.detach()
         self.index = index
-        self.elements = CHUNK_ELEMENTS if embeddings.device.type == "cpu" else GPU_CHUNK_ELEMENTS
+        on_cpu = embeddings.device.type == "cpu"
+        self.elements = CHUNK_ELEMENTS if on_cpu else GPU_CHUNK_ELEMENTS
+        self.kept = KEPT_ELEMENTS if on_cpu else GPU_KEPT_ELEMENTS
         self.rows = max(1, self.elements // max(embeddings.shape[1], 1))
 
     def __len__(self) -> int:
@@ -329,6 +277,7 @@ class QueryRanking(Ranking):
         self.gallery = gallery
         self.images = len(gallery)
         self._kept: list[Chunk] | None = None
+        self._minima: GroupMinima | None = None
 
     @property
     def batch(self) -> int:
@@ -360,27 +309,36 @@ class QueryRanking(Ranking):
         return bound if bool(bound.isfinite().all()) else None
 
     def chunks(self) -> Iterator[Chunk]:
-        """Costs by matrix product, piece by piece; kept for the next question where they take little memory."""
+        """Costs by matrix product, piece by piece, each valid until the next unless they are few."""
         if self._kept is not None:
             yield from self._kept
             return
-        rows = self.gallery.elements // max(self.batch, 1)
+        keep = self.batch * self.images <= self.gallery.kept
+        rows = self.images if keep else self.gallery.elements // max(self.batch, 1)
         if self._error is None and self.gallery.resident is None:
             rows = min(rows, self.gallery.rows)
         rows = max(8, rows - rows % 8)
-        kept = []
+        kept, minima = [], GroupMinima()
+        scratch = None if keep else self.queries.new_empty(self.batch * min(rows, self.images))
         for start in range(0, self.images, rows):
-            chunk = self._product(start, min(start + rows, self.images))
-            if self.batch * self.images <= KEPT_ELEMENTS:
+            chunk = self._product(start, min(start + rows, self.images), scratch)
+            if keep:
                 kept.append(chunk)
+            elif self._error is not None and self._minima is None:
+                minima.add(chunk.costs)
             yield chunk
-        self._kept = kept or None
+        if keep:
+            self._kept = kept
+        elif self._error is not None and self._minima is None:
+            self._minima = minima
 
-    def _product(self, start: int, stop: int) -> Chunk:
+    def _product(self, start: int, stop: int, scratch: Tensor | None) -> Chunk:
         if self._error is None:
             return Chunk(start, self._exact_costs(start, stop))
         norms, embeddings = self.gallery.rounded_norms[0][start:stop], self.gallery.embeddings[start:stop]
-        return Chunk(start, torch.addmm(norms, self.queries, embeddings.T, alpha=-2), self._error)
+        shape = (self.batch, stop - start)
+        out = None if scratch is None else scratch[: shape[0] * shape[1]].view(shape)
+        return Chunk(start, torch.addmm(norms, self.queries, embeddings.T, alpha=-2, out=out), self._error)
 
     def _exact_costs(self, start: int, stop: int) -> Tensor:
         norms = self.gallery.norms[start:stop]
@@ -388,17 +346,42 @@ class QueryRanking(Ranking):
 
     def top(self, count: int, excluded: Tensor | None = None) -> Tensor:
         """(B, K) positions of the best images, as in `Ranking`; of those that the index proposes where there is one."""
-        if self.gallery.index is not None and 1 <= count <= self.images:
-            wanted = PROPOSED * count + (0 if excluded is None else excluded.shape[1])
-            proposed = self.gallery.index.search(self.queries, min(wanted, self.images)).sort(dim=1).values
-            left_out = proposed < 0
-            if excluded is not None:
-                left_out |= (proposed[:, :, None] == excluded[:, None]).any(dim=2)
-            if bool(((~left_out).sum(dim=1) >= count).all()):
-                rows = torch.arange(self.batch).repeat_interleave(proposed.shape[1])
-                costs = self.exact(rows, proposed.clamp(min=0).flatten()).view_as(proposed)
-                return proposed.gather(1, _first(costs.masked_fill(left_out, torch.inf), count))
+        if 1 <= count <= self.images:
+            wanted = count + (0 if excluded is None else excluded.shape[1])
+            listed = self._proposed(wanted) if self.gallery.index is not None else self._shortlist(wanted)
+            found = None if listed is None else self._top_among(*listed, count, excluded)
+            if found is not None:
+                return found
         return super().top(count, excluded)
+
+    def _proposed(self, wanted: int) -> tuple[Tensor, Tensor]:
+        """Rows and positions (P,) of images that the index proposes."""
+        assert self.gallery.index is not None
+        proposed = self.gallery.index.search(self.queries, min(PROPOSED * wanted, self.images))
+        rows = torch.arange(self.batch)[:, None].expand_as(proposed)
+        return rows[proposed >= 0], proposed[proposed >= 0]
+
+    def _shortlist(self, wanted: int) -> tuple[Tensor, Tensor] | None:
+        """Rows and positions (P,) of images among which the nearest are, where costs are not kept and these are few."""
+        if self._error is None or self.batch * self.images <= self.gallery.kept:
+            return None
+        if self._minima is None:
+            for _ in self.chunks():
+                pass
+        assert self._minima is not None
+        return self._minima.shortlist(wanted, 2 * self._error, CLOSE_SHARE * self.batch * self.images)
+
+    def _top_among(self, rows: Tensor, positions: Tensor, count: int, excluded: Tensor | None) -> Tensor | None:
+        """(B, K) the best of the images at `positions` (P,) for dialogs `rows` (P,); None where they are too few."""
+        if excluded is not None:
+            kept = (positions[:, None] != excluded[rows]).all(dim=1)
+            rows, positions = rows[kept], positions[kept]
+        if int(torch.bincount(rows, minlength=self.batch).min()) < count:
+            return None
+        order = (rows * self.images + positions).argsort()
+        rows, positions = rows[order], positions[order]
+        cost, places = padded(rows, self.exact(rows, positions), positions, self.batch)
+        return places.gather(1, lowest(cost, count))
 
     def exact_chunk(self, chunk: Chunk) -> Chunk:
         """The same piece by products in float64, in parts that are as small as those of `chunks`."""

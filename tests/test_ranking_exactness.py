@@ -40,8 +40,11 @@ def mixed(generator):
 @pytest.mark.parametrize("images", [spread, crowded, copied, mixed])
 @pytest.mark.parametrize("elements", [300, 5_000, 10**7])
 @pytest.mark.parametrize("odd", [0, 3])
-def test_ranks_and_nearest_images_are_those_of_all_exact_costs(monkeypatch, images, elements, odd):
+@pytest.mark.parametrize("kept", [0, 10**7])
+@pytest.mark.parametrize("top_first", [False, True])
+def test_ranks_and_nearest_images_are_those_of_all_exact_costs(monkeypatch, images, elements, odd, kept, top_first):
     monkeypatch.setattr(ranking, "CHUNK_ELEMENTS", elements)
+    monkeypatch.setattr(ranking, "KEPT_ELEMENTS", kept)
     generator = torch.Generator().manual_seed(elements)
     gallery = EmbeddedGallery(images(generator)[odd:])
     queries = gallery.embeddings[torch.randint(len(gallery), (BATCH,), generator=generator)] + 1e-4 * torch.randn(
@@ -51,6 +54,8 @@ def test_ranks_and_nearest_images_are_those_of_all_exact_costs(monkeypatch, imag
     costs = exhaustive(queries, gallery)
     reference = costs.gather(1, targets[:, None])
     found = QueryRanking(queries, gallery)
+    if top_first:
+        assert torch.equal(found.top(2), costs.argsort(dim=1, stable=True)[:, :2])
     for _ in range(2):
         standing = found.standing(targets)
         assert torch.equal(standing.closer, (costs < reference).sum(dim=1))

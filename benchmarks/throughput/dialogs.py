@@ -29,8 +29,8 @@ def measure_feedback(material: Material) -> Findings:
     generator = torch.Generator().manual_seed(load.seed)
     _ = material.user
     with PeakMemory(device) as used:
-        seconds = fastest(lambda: _ask_about_all(material), 1, device)
-    rows = [Row("reading all images once", load.images, seconds, load.images / seconds, "images/s")]
+        seconds = fastest(material.user.precompute, 1, device)  # type: ignore[attr-defined]
+    rows = [Row("reading the features of all images once", load.images, seconds, load.images / seconds, "images/s")]
     for pairs in load.feedback:
         targets, candidates = torch.randint(load.images, (2, pairs), generator=generator).to(device)
         seconds = fastest(lambda: material.user.feedback(targets, candidates, targets), load.repeats, device)  # noqa: B023
@@ -57,11 +57,6 @@ def literal_call(material: Material) -> float:
         return said
 
     return fastest(call, load.literal_calls, device)
-
-
-def _ask_about_all(material: Material) -> None:
-    for some in material.everyone().split(material.workload.batch):
-        material.user.feedback(some, some, some)
 
 
 def measure_turns(material: Material) -> Findings:
@@ -108,7 +103,7 @@ def measure_bookkeeping(material: Material) -> Findings:
         repeats = 1 if keywords else load.repeats
         whole = fastest(player.play, repeats, device)
         work = f"native vector environment, {name}"
-        shares[f"{work}, {load.many_dialogs} dialogs"] = turn_shares(env.unwrapped, player.play, device)
+        shares[f"{work}, {load.many_dialogs} dialogs"] = turn_shares(env.unwrapped, player.play, repeats, device)
         free = _for_nothing(env.unwrapped, player, load.repeats, device)
         turns = TURNS * load.many_dialogs
         if keywords:
@@ -119,10 +114,10 @@ def measure_bookkeeping(material: Material) -> Findings:
     return Findings(rows, figures, shares, {})
 
 
-def turn_shares(env: Any, play: Callable[[], None], device: str) -> dict[str, float]:
+def turn_shares(env: Any, play: Callable[[], None], repeats: int, device: str) -> dict[str, float]:
     """Share of simulator, ranking and bookkeeping in the turns of an environment."""
     parts = [*RANKING, (env.simulator, "feedback", "simulator")]
-    return Shares(parts, "bookkeeping", device).of(play)
+    return Shares(parts, "bookkeeping", device).of(play, repeats)
 
 
 class _Free(ranking.Ranking):

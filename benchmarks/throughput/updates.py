@@ -23,7 +23,7 @@ NEAREST = 4
 LITERAL_CALLS = TURNS + NEAREST * sum(range(1, TURNS + 1))
 """Questions, each for the whole batch, that a literal update asks: one a turn, and for each of the K images as many
 as there are turns to go."""
-WARM_UP = 8
+WARM_UP = 16
 """Supervised updates before anything is measured, so that dialogs go apart as in training."""
 
 

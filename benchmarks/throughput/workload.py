@@ -131,10 +131,6 @@ class Material:
             captioners.save_captioner(path, network, self.vocabulary)
             return make_simulator(f"captioner:{path}", self.gallery, device=self.device, memory_limit=kept)
 
-    def everyone(self) -> torch.Tensor:
-        """(N,) all positions."""
-        return torch.arange(self.workload.images, device=self.device)
-
 
 def literal(name: str) -> ModuleType:
     """The literal implementation in `tests/literal_<name>.py`; ValueError where the tests are not at hand."""
