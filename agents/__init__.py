@@ -9,7 +9,7 @@ from typing import Any
 
 from agents import checkpoints
 from agents.agent import AGENT_FILE, Agent, Decision, Lesson, Memory
-from agents.network_agent import arguments
+from agents.settings import arguments
 from dialog_env.catalog import Catalog
 from dialog_env.devices import find_device
 from dialog_env.vocabulary import Vocabulary
@@ -38,11 +38,17 @@ if find_spec("sb3_contrib") is not None:
 
 
 def agent_class(name: str) -> type[Agent]:
-    """The class of a registered name; ValueError, listing the known ones, for another."""
-    if name not in AGENTS:
-        raise ValueError(f"no agent {name!r}; known are {', '.join(sorted(AGENTS))}")
-    module, _, attribute = AGENTS[name].partition(":")
-    found: type[Agent] = getattr(import_module(module), attribute)
+    """The class of a registered name, or of `module.Class`; ValueError, listing the known names, for another."""
+    if name in AGENTS:
+        module, _, attribute = AGENTS[name].partition(":")
+    else:
+        module, _, attribute = name.rpartition(".")
+    try:
+        found: type[Agent] = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"no agent {name!r} ({error}); known are {', '.join(sorted(AGENTS))}, and module.Class for your own"
+        ) from error
     return found
 
 

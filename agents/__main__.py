@@ -12,8 +12,9 @@ import torch
 import tyro
 
 from agents import AGENTS, Lesson, agent_class
-from agents.network_agent import arguments
+from agents.settings import arguments
 from dialog_env import catalogs
+from dialog_env.envs.core import DEFAULT_SIMULATOR
 from dialog_env.user_simulator import make_simulator
 
 CONFIGURATION = "--configuration"
@@ -27,7 +28,7 @@ class Run:
     """Folder of checkpoints, logs and the trained agent; a training that lies there goes on."""
     catalog: str = "synthetic"
     """Name or path of the catalogue."""
-    simulator: str = "describer"
+    simulator: str = DEFAULT_SIMULATOR
     """The user, by name or name:argument."""
     split: str = "train"
     """Split to learn from."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from agents import checkpoints
 from agents.checkpoints import Saved
+from agents.settings import arguments
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Observation
 from dialog_env.ranking import Ranking
@@ -66,12 +68,12 @@ class Agent(ABC):
     """From an observation to scores over the gallery, batched (DESIGN 3).
 
     Use: `bind` a gallery, `begin` a batch of dialogs, then `act` once a turn with the memory of the turn before.
-    Nothing of the target reaches an agent outside `train`.
+    Nothing of the target reaches an agent outside `train`. A new agent needs `bind` and `rank`; one that learns also
+    `train`, and `learned`, so that it can be saved.
 
     Attributes:
-        name: as in `agents.AGENTS`.
+        name: as in `agents.AGENTS`, or as it shall be called.
         trainable: whether `train` does anything.
-        vocabulary: the words that it reads, None where it reads none.
         Args: the dataclass of its settings.
         configurations: name to the settings that differ from the defaults; the defaults are "released".
     """
@@ -80,27 +82,61 @@ class Agent(ABC):
     trainable: ClassVar[bool] = False
     Args: ClassVar[type[Any]] = NoArgs
     configurations: ClassVar[dict[str, dict[str, Any]]] = {"released": {}}
-    vocabulary: Vocabulary | None = None
 
-    @classmethod
-    @abstractmethod
-    def create(
-        cls, args: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
-    ) -> Agent:
-        """A new agent; `agents.create` is the comfortable way.
+    def __init__(
+        self,
+        args: Any = None,
+        *,
+        dimensions: int | None = None,
+        vocabulary: Vocabulary | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        """Keeps what the agent was made with.
 
         Args:
-            args: an instance of `Args`.
+            args: an instance of `Args`; its defaults where None.
             dimensions: D of the galleries, where the agent needs to know it.
             vocabulary: of the user simulator, where the agent reads feedback.
             seed: of all that it draws.
             device: where it lives.
         """
+        self.args = self.Args() if args is None else args
+        self.dimensions = dimensions
+        self.vocabulary = vocabulary
+        self.seed = seed
+        self.device = device
 
     @classmethod
-    @abstractmethod
+    def create(
+        cls, args: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
+    ) -> Agent:
+        """A new agent; `agents.create` is the comfortable way."""
+        return cls(args, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
+
+    @classmethod
     def restore(cls, saved: Saved, folder: Path, device: str) -> Agent:
         """The agent that `save` wrote into `folder`; `agents.load` is the comfortable way."""
+        facts = saved.facts
+        words = facts.get("vocabulary")
+        agent = cls.create(
+            arguments(cls.Args, facts.get("settings", {})),
+            dimensions=facts.get("dimensions"),
+            vocabulary=None if words is None else Vocabulary(tuple(words)),
+            seed=facts.get("seed", 0),
+            device=device,
+        )
+        agent.relearn({name: tensor.to(device) for name, tensor in saved.below("learned").items()})
+        return agent
+
+    def learned(self) -> dict[str, Tensor]:
+        """What training has changed, by name; nothing for an agent that does not learn."""
+        return {}
+
+    def relearn(self, learned: dict[str, Tensor]) -> None:
+        """Takes up what `learned` gave; each becomes the attribute of its name."""
+        for name, tensor in learned.items():
+            setattr(self, name, tensor)
 
     @abstractmethod
     def bind(self, gallery: Catalog) -> None:
@@ -123,9 +159,20 @@ class Agent(ABC):
         """Learns, with checkpoints in `folder`, going on from one that lies there; gives a summary for the records."""
         return {}
 
-    @abstractmethod
     def save(self, folder: str | Path) -> None:
-        """Writes what `agents.load` needs, atomically."""
+        """Writes what `agents.load` needs, atomically: what was learned, and what the agent was made with."""
+        kind = type(self)
+        tensors = {f"learned.{name}": tensor for name, tensor in self.learned().items()}
+        facts = {
+            "agent": self.name
+            if kind.__module__.partition(".")[0] == "agents"
+            else f"{kind.__module__}.{kind.__name__}",
+            "settings": asdict(self.args),
+            "seed": self.seed,
+            "dimensions": self.dimensions,
+            "vocabulary": None if self.vocabulary is None else list(self.vocabulary.words),
+        }
+        checkpoints.write(Path(folder, AGENT_FILE), tensors, facts)
 
     def check_user(self, simulator: UserSimulator) -> None:
         """Refuses, with a ValueError, a user whose words the agent does not know."""

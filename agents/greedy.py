@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import torch
 
-from agents import checkpoints
-from agents.agent import AGENT_FILE, Agent, Decision, Memory
-from agents.checkpoints import Saved
+from agents.agent import Agent, Decision, Memory
 from agents.choices import first_unseen
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Observation
 from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking
-from dialog_env.vocabulary import Vocabulary
 
 
 class Greedy(Agent):
@@ -26,21 +20,7 @@ class Greedy(Agent):
 
     name = "greedy"
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
-        self._gallery: EmbeddedGallery | None = None
-
-    @classmethod
-    def create(
-        cls, args: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
-    ) -> Greedy:
-        """There is nothing to set."""
-        return cls(device)
-
-    @classmethod
-    def restore(cls, saved: Saved, folder: Path, device: str) -> Greedy:
-        """There is nothing to read."""
-        return cls(device)
+    _gallery: EmbeddedGallery | None = None
 
     def bind(self, gallery: Catalog) -> None:
         """Takes the pooled features of a gallery."""
@@ -61,7 +41,3 @@ class Greedy(Agent):
         """Shows the nearest image not shown yet; once all have been, the candidate again."""
         ranking, shown = self.rank(observation, memory)
         return Decision(ranking, first_unseen(ranking, shown), shown)
-
-    def save(self, folder: str | Path) -> None:
-        """Writes its name."""
-        checkpoints.write(Path(folder, AGENT_FILE), {}, {"agent": self.name})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -14,6 +14,7 @@ from agents import checkpoints
 from agents.agent import AGENT_FILE, Agent, Lesson, generator_for
 from agents.checkpoints import Saved
 from agents.networks import DialogNetwork, empty_network, new_network
+from agents.settings import arguments
 from agents.training import Learner, Schedule, train
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS, Observation
@@ -90,11 +91,9 @@ class NetworkAgent(Agent):
                 f"the network knows {network.words} words and the vocabulary has {len(vocabulary)}; "
                 "give the vocabulary that it was made for"
             )
-        self.network = network.to(device).eval()
+        super().__init__(args, dimensions=network.dimensions, vocabulary=vocabulary, seed=seed, device=device)
         self.vocabulary: Vocabulary = vocabulary
-        self.args = args
-        self.seed = seed
-        self.device = device
+        self.network = network.to(device).eval()
         self.trained = trained or {}
         self._gallery: EmbeddedGallery | None = None
 
@@ -234,16 +233,3 @@ def network_from(saved: Saved) -> DialogNetwork:
             f"{saved.path} does not hold the weights of a dialog network ({error}); train again"
         ) from error
     return network
-
-
-def arguments(kind: type[Any], settings: dict[str, Any]) -> Any:
-    """An instance of dataclass `kind`; a dictionary stands for a dataclass within. ValueError for unknown names."""
-    known = {each.name: each for each in fields(kind)}
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise ValueError(f"no setting {unknown[0]!r}; known are {', '.join(known) or 'none'}")
-    given = {}
-    for name, value in settings.items():
-        inner = known[name].default_factory
-        given[name] = arguments(inner, value) if isinstance(value, dict) and is_dataclass(inner) else value
-    return kind(**given)

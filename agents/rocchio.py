@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from agents import checkpoints
-from agents.agent import AGENT_FILE, Agent, Decision, Memory
-from agents.checkpoints import Saved
+from agents.agent import Agent, Decision, Memory
 from agents.choices import first_unseen
-from agents.network_agent import arguments
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Observation
 from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking
-from dialog_env.vocabulary import Vocabulary
 
 CLOSER, FARTHER = "closer", "farther"
 
@@ -62,44 +57,24 @@ class Rocchio(Agent):
     target counts as relevant and the other as not:
     q <- (keep q + toward x_closer - away x_farther) / (keep + toward - away).
 
-    Args:
-        vocabulary: of a user who says "closer" and "farther".
-        args: the weights.
-        device: where it lives.
-
     Raises:
-        ValueError: a vocabulary without these words.
+        ValueError: a vocabulary without "closer" and "farther".
     """
 
     name = "rocchio"
     Args = RocchioArgs
 
-    def __init__(self, vocabulary: Vocabulary, args: RocchioArgs, device: str = "cpu") -> None:
+    def __init__(self, args: Any = None, **made_with: Any) -> None:
+        super().__init__(args, **made_with)
+        words = {} if self.vocabulary is None else self.vocabulary.tokens
         for word in (CLOSER, FARTHER):
-            if word not in vocabulary.tokens:
+            if word not in words:
                 raise ValueError(
                     f"agent rocchio needs a user who says {CLOSER!r} and {FARTHER!r}, and {word!r} is not among the "
-                    f"{len(vocabulary)} words of this one; use the user simulator `relevance`"
+                    f"{len(words)} words of this one; use the user simulator `relevance`"
                 )
-        self.vocabulary: Vocabulary = vocabulary
-        self.args = args
-        self.device = device
+        self._words = [words[CLOSER], words[FARTHER]]
         self._gallery: EmbeddedGallery | None = None
-
-    @classmethod
-    def create(
-        cls, args: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
-    ) -> Rocchio:
-        """ValueError where no vocabulary is given."""
-        if vocabulary is None:
-            raise ValueError("agent rocchio needs the vocabulary of its user; give it")
-        return cls(vocabulary, args, device)
-
-    @classmethod
-    def restore(cls, saved: Saved, folder: Path, device: str) -> Rocchio:
-        """The agent that was saved."""
-        words = Vocabulary(tuple(saved.facts["vocabulary"]))
-        return cls(words, arguments(RocchioArgs, saved.facts["settings"]), device)
 
     def bind(self, gallery: Catalog) -> None:
         """Takes the pooled features of a gallery."""
@@ -121,7 +96,7 @@ class Rocchio(Agent):
         assert memory.query is not None
         assert memory.features is not None
         word = observation.feedback[:, :1]
-        closer, farther = (word == self.vocabulary.tokens[name] for name in (CLOSER, FARTHER))
+        closer, farther = (word == token for token in self._words)
         good = torch.where(closer, observation.features, memory.features)
         bad = torch.where(closer, memory.features, observation.features)
         args = self.args
@@ -134,8 +109,3 @@ class Rocchio(Agent):
         """Shows the nearest image not shown yet; once all have been, simply the nearest."""
         ranking, memory = self.rank(observation, memory)
         return Decision(ranking, first_unseen(ranking, memory.shown), memory)
-
-    def save(self, folder: str | Path) -> None:
-        """Writes its weights and vocabulary."""
-        facts = {"agent": self.name, "settings": asdict(self.args), "vocabulary": list(self.vocabulary.words)}
-        checkpoints.write(Path(folder, AGENT_FILE), {}, facts)

@@ -47,9 +47,8 @@ class Unseen(Agent):
     Args = UnseenArgs
 
     def __init__(self, inner: Agent, args: UnseenArgs | None = None) -> None:
+        super().__init__(args or UnseenArgs(inner=inner.name), vocabulary=inner.vocabulary)
         self.inner = inner
-        self.args = args or UnseenArgs(inner=inner.name)
-        self.vocabulary = inner.vocabulary
         self.trainable = inner.trainable  # type: ignore[misc]
 
     @classmethod

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import agents
-from agents import checkpoints
+from agents import Lesson, checkpoints
 from agents.agent import AGENT_FILE, Agent
 from agents.networks import DialogNetwork, new_network
 from agents.released import network_from_released, read_released, to_released
@@ -18,6 +18,7 @@ from agents.unseen import Unseen
 from dialog_env import metrics, protocol
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Observation
+from dialog_env.ranking import ScoreRanking
 from dialog_env.user_simulator import UserSimulator, make_simulator
 from dialog_env.vocabulary import Vocabulary
 from tests.conftest import tiny_contents
@@ -203,7 +204,7 @@ def test_released_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_made_is_refused(gallery: Catalog, user: ToyUser) -> None:
-    with pytest.raises(ValueError, match="no agent 'clever'; known are"):
+    with pytest.raises(ValueError, match=r"no agent 'clever'.*known are"):
         make("clever", gallery, user)
     with pytest.raises(ValueError, match="no setting 'depth'; known are"):
         make("supervised", gallery, user, depth=3)
@@ -252,3 +253,37 @@ def test_damaged_checkpoints_are_refused(gallery: Catalog, user: ToyUser, tmp_pa
     save_file(tensors, path, metadata={"format": checkpoints.FORMAT, "version": "99", "facts": "{}"})
     with pytest.raises(ValueError, match="version 99"):
         agents.load(tmp_path)
+
+
+class Mean(agents.Agent):
+    """An agent of somebody else: ranks by distance to what it learned, the mean image."""
+
+    name = "mean image"
+    trainable = True
+
+    def train(self, lesson, folder, *, progress=True):
+        self.mean = torch.from_numpy(lesson.gallery.features).mean(dim=0)
+        return {}
+
+    def learned(self):
+        return {"mean": self.mean}
+
+    def bind(self, gallery):
+        self.features = torch.from_numpy(gallery.features)
+
+    def rank(self, observation, memory):
+        distance = (self.features - self.mean).square().sum(dim=1)
+        return ScoreRanking(-distance.expand(len(observation), -1)), None
+
+
+def test_an_agent_of_ones_own_needs_two_methods_and_is_made_and_loaded_by_module_and_class(tiny_catalog, tmp_path):
+    user = ToyUser(tiny_catalog)
+    made = agents.create("tests.test_agents.Mean", gallery=tiny_catalog, vocabulary=user.vocabulary, seed=4)
+    made.train(Lesson(tiny_catalog, user, tiny_catalog, user), tmp_path)
+    made.save(tmp_path)
+    loaded = agents.load(tmp_path)
+    assert (loaded.seed, loaded.dimensions, loaded.vocabulary) == (4, 8, user.vocabulary)
+    records = [protocol.run(agent, tiny_catalog, user, seed=0) for agent in (made, loaded)]
+    assert (records[0].shown == records[1].shown).all()
+    with pytest.raises(ValueError, match=r"no agent 'tests.nowhere.Agent'.*module\.Class"):
+        agents.create("tests.nowhere.Agent")

@@ -16,12 +16,12 @@ from torch import Tensor
 from agents import checkpoints
 from agents.agent import AGENT_FILE, Agent, Lesson, Memory
 from agents.checkpoints import Saved
-from agents.network_agent import arguments
 from agents.sb3.archive import read_weights
 from agents.sb3.directions import Directions
 from agents.sb3.extractor import DialogExtractor
 from agents.sb3.seeding import borrowed_generators
 from agents.sb3.training import dialogs_for, learn, spaces_for
+from agents.settings import arguments
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS, Observation
 from dialog_env.files import replacing
@@ -116,11 +116,9 @@ class SB3Agent(Agent):
         device: str = "cpu",
         trained: dict[str, Any] | None = None,
     ) -> None:
-        self.args = args
-        self.dimensions = dimensions
+        super().__init__(args, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
+        self.dimensions: int = dimensions
         self.vocabulary: Vocabulary = vocabulary
-        self.seed = seed
-        self.device = device
         self.trained = trained or {}
         self._gallery: EmbeddedGallery | None = None
         self._coordinates = torch.empty(0)
