@@ -72,6 +72,10 @@ class CaptioningUser:
             half=half,
         )
 
+    def precompute(self) -> None:
+        """Reads the features of all images (as many as are kept) now instead of when they are first asked about."""
+        self._captioner.precompute()
+
     def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
         """Tokens (B, 16) int64 of how targets (B,) differ from candidates (B,); `previous` plays no part."""
         return self._captioner.feedback(targets, candidates)
