@@ -1,0 +1,1 @@
+"""The users: neural captioners, the describer, attributes and relevance."""

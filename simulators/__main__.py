@@ -16,11 +16,11 @@ import tyro
 from dialog_env import catalogs
 from dialog_env.files import replacing, write_atomically
 from simulators.caption_data import WrittenPairs, open_captions
-from simulators.captioner import CaptioningUser
+from simulators.captioner import CAPTIONER_FILE, CaptioningUser
 from simulators.describer import Describer
 from simulators.report import evaluate, table
 from simulators.sheet import pair_sheet
-from simulators.training import CAPTIONER_FILE, CaptionTraining, Recipe
+from simulators.training import CaptionTraining, Recipe
 
 
 def device_of(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,12 @@ from torch import Tensor
 from dialog_env.catalog import Catalog
 from dialog_env.vocabulary import Vocabulary
 from simulators.captioners import DEFAULT_MEMORY_LIMIT, PrecomputedCaptioner, SavedCaptioner, load_captioner
-from simulators.training import CAPTIONER_FILE, check_regions, feature_origin
 
 VERSION = 1
 """Of the decoding: greedy, at most 16 words."""
+
+CAPTIONER_FILE = "captioner.safetensors"
+"""In the folder of a training."""
 
 SHIPPED = Path(__file__).parent / "weights" / "synthetic"
 READ_AT_ONCE = 512 << 20
@@ -132,5 +135,21 @@ def check_features(saved: SavedCaptioner, gallery: Catalog, name: str) -> None:
         raise ValueError(
             f"the captioner {name!r} was trained on features of {different} {trained_on.get(different)}, and catalogue "
             f"{gallery.name!r} has {found.get(different)}; train one with "
-            "`python -m simulators train --catalog … --output FOLDER` and use the simulator 'captioner:FOLDER'"
+            "`python -m simulators train --catalog … --output FOLDER` and use the simulator 'captioner:FOLDER', or "
+            "use 'describer'"
         )
+
+
+def check_regions(gallery: Catalog, architecture: str) -> tuple[int, int]:
+    """(R, C) of a gallery; ValueError where it has no region features."""
+    if gallery.region_shape is None:
+        raise ValueError(
+            f"{architecture} looks at region features and catalogue {gallery.name!r} has none; build it with a "
+            "backbone that gives a feature map, or use show_tell or fc"
+        )
+    return gallery.region_shape
+
+
+def feature_origin(gallery: Catalog) -> dict[str, Any]:
+    """What a catalogue says of the making of its features: a captioner understands features of the same making."""
+    return {name: gallery.provenance[name] for name in ("backbone", "reduction") if name in gallery.provenance}

@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 from dialog_env.catalog import Catalog
 from dialog_env.rendering import FAINT, GREEN, INK, MARGIN, PAPER, wrap
 
-TILE = 168
+TILE = 150
 BETWEEN_PAIRS = 40
-COLUMNS = 2
+COLUMNS = 3
 FONT_SIZE = 17
 TITLE_SIZE = 14
 LINES = 2

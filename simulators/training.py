@@ -32,6 +32,7 @@ from dialog_env import checkpoints
 from dialog_env.catalog import Catalog
 from dialog_env.vocabulary import Vocabulary
 from simulators.caption_data import CaptionSource, Examples, batches, image_digests
+from simulators.captioner import CAPTIONER_FILE, check_regions, feature_origin
 from simulators.captioners import (
     ARCHITECTURES,
     Captioner,
@@ -44,7 +45,6 @@ from simulators.captioners import (
     save_captioner,
 )
 
-CAPTIONER_FILE = "captioner.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 VALIDATION_SEED = 0
 VALIDATION_BATCH = 256
@@ -125,16 +125,6 @@ class ImageFeatures:
         if self.regions is not None:
             return self.regions[images.to(self.device)]
         return torch.from_numpy(self.gallery.read_regions(images.cpu().numpy())).to(self.device)
-
-
-def check_regions(gallery: Catalog, architecture: str) -> tuple[int, int]:
-    """(R, C) of a gallery; ValueError where it has no region features."""
-    if gallery.region_shape is None:
-        raise ValueError(
-            f"{architecture} looks at region features and catalogue {gallery.name!r} has none; build it with a "
-            "backbone that gives a feature map, or use show_tell or fc"
-        )
-    return gallery.region_shape
 
 
 @dataclass
@@ -382,8 +372,3 @@ def refuse_other(saved: checkpoints.Saved, identity: dict[str, Any]) -> None:
                 f"{saved.path} is of a training with {key} {old.get(key)!r} and this one has {value!r}; "
                 "give another folder, or the same as then"
             )
-
-
-def feature_origin(gallery: Catalog) -> dict[str, Any]:
-    """What a catalogue says of the making of its features: a captioner understands features of the same making."""
-    return {name: gallery.provenance[name] for name in ("backbone", "reduction") if name in gallery.provenance}

@@ -19,9 +19,9 @@ from dialog_env.catalog import Catalog, Contents
 from dialog_env.catalogs.captions import Captions, ImageCaption, RelativeCaption, load_captions
 from dialog_env.vocabulary import Vocabulary, split_words
 from simulators.caption_data import DescribedPairs, Examples, WrittenPairs, batches
-from simulators.captioner import CaptioningUser
+from simulators.captioner import CAPTIONER_FILE, CaptioningUser
 from simulators.captioners import save_captioner
-from simulators.training import CAPTIONER_FILE, CHECKPOINT_FILE, CaptionTraining, Recipe
+from simulators.training import CHECKPOINT_FILE, CaptionTraining, Recipe
 from tests.conftest import shared_path, tiny_contents
 
 SMALL = Recipe(epochs=4, batch=8, hidden=16, embedding=16, attention=16, threshold=0, learning_rate=0.01)
@@ -293,7 +293,8 @@ def test_a_captioner_learns_from_written_captions(tmp_path: Path) -> None:
     )
     sources = [WrittenPairs(catalog.split(name), captions) for name in ("train", "validation")]
     recipe = replace(SMALL, architecture="show_tell", epochs=12, dropout=0.1)
-    CaptionTraining(recipe, *sources, tmp_path).run(progress=False)
+    saved = CaptionTraining(recipe, *sources, tmp_path).run(progress=False)
+    assert saved.vocabulary.words == ("blue", "has", "is", "laces", "red", "UNK")
     test = catalog.split("test")
     user = CaptioningUser(test, argument=tmp_path)
     targets, candidates = torch.triu_indices(len(test), len(test), 1)

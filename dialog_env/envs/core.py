@@ -22,7 +22,7 @@ from dialog_env.ranking import QueryRanking, Standing
 from dialog_env.user_simulator import UserSimulator, make_simulator
 
 DEFAULT_CATALOG = "synthetic"
-DEFAULT_SIMULATOR = "describer"
+DEFAULT_SIMULATOR = "captioner"
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     |---|---|---|
     | `catalog` | `"synthetic"` | a catalogue's name or file, or a `Catalog` |
     | `split` | `"train"` | the split that is the gallery; `"all"` for every image |
-    | `simulator` | `"describer"` | the user: a registered name, `name:argument`, or a `UserSimulator` |
+    | `simulator` | `"captioner"` | the user: a registered name, `name:argument`, or a `UserSimulator` |
     | `simulator_settings` | `None` | keywords for a simulator given by name |
     | `action`, `observation`, `reward` | `"candidate"`, `"features"`, `"percentile"` | see above |
     | `turns` | `5` | T |

@@ -25,12 +25,16 @@ def find_architecture(name: str) -> type[Captioner]:
     return ARCHITECTURES[name]
 
 
+def weightless_captioner(architecture: str, sizes: Sizes) -> Captioner:
+    """A captioner in evaluation mode without memory for weights; ValueError for an unknown architecture."""
+    # The usual way would draw weights from the global generator.
+    with torch.device("meta"):
+        return find_architecture(architecture)(sizes).eval()
+
+
 def empty_captioner(architecture: str, sizes: Sizes) -> Captioner:
     """A captioner in evaluation mode whose weights are yet to be written; ValueError for an unknown architecture."""
-    # Made without memory, then given some: the usual way would draw weights from the global generator.
-    with torch.device("meta"):
-        network = find_architecture(architecture)(sizes)
-    return network.to_empty(device="cpu").eval()
+    return weightless_captioner(architecture, sizes).to_empty(device="cpu")
 
 
 def make_captioner(architecture: str, sizes: Sizes, generator: torch.Generator) -> Captioner:

@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from dialog_env.files import write_atomically
 from dialog_env.vocabulary import Vocabulary
-from simulators.captioners.architectures import empty_captioner
+from simulators.captioners.architectures import weightless_captioner
 from simulators.captioners.network import Captioner, Sizes
 
 FORMAT = 1
@@ -117,9 +117,9 @@ def load_captioner(
             f"({vocabulary.fingerprint}); use the vocabulary that it was trained with"
         )
     _check_words(path, sizes, words)
-    network = empty_captioner(found, sizes)
+    network = weightless_captioner(found, sizes)
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict({name: weight.float() for name, weight in weights.items()}, assign=True)
     except RuntimeError as error:
         raise ValueError(f"the weights in {path} do not fit a {found} captioner ({error})") from error
     network.check_finite(str(path))

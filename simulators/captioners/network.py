@@ -135,7 +135,8 @@ class Captioner(nn.Module, ABC):
         if self.needs_regions and not sizes.regions:
             raise ValueError(f"{self.architecture} looks at region features; give their channels")
         self.sizes = sizes
-        self.embedding = nn.Embedding(sizes.words + 1, sizes.embedding)
+        # Given its weights, it draws none: drawing them without memory would load all of the compiler first.
+        self.embedding = nn.Embedding.from_pretrained(torch.empty(sizes.words + 1, sizes.embedding), freeze=False)
         self.words = nn.Linear(sizes.embedding, self.gates * sizes.hidden, bias=word_bias)
         self.logit = nn.Linear(sizes.hidden, sizes.words + 1)
         self.dropout = Dropout(sizes.dropout)
