@@ -11,6 +11,7 @@ from benchmarks.throughput.rows import Figure, Findings, Row
 from benchmarks.throughput.workload import Material
 from dialog_env.dialog import TURNS
 
+WORK = "native vector environment in tensors, the captioner of the updates"
 TURNS_A_SECOND, TIMES_THE_CPU = 100_000, 200
 
 
@@ -22,16 +23,14 @@ def measure(material: Material) -> Findings:
         "the same against the CPU in the same code",
     )
     asked = (f"{TURNS_A_SECOND:,}", f"{TIMES_THE_CPU}x")
+    slow = _turns_a_second(material if device == "cpu" else Material(load, "cpu"), load.dialogs)
+    rows = [Row(WORK, load.dialogs, TURNS * load.dialogs / slow, slow, "turns/s", "on the CPU")]
     if torch.device(device).type != "cuda":
         why = "not measured: no graphics card was given (--device cuda)"
-        return Findings([], [Figure(name, goal, why, None) for name, goal in zip(names, asked, strict=True)], {}, {})
+        return Findings(rows, [Figure(name, goal, why, None) for name, goal in zip(names, asked, strict=True)], {}, {})
     with PeakMemory(device) as used:
         fast = _turns_a_second(material, load.gpu_dialogs)
-    slow = _turns_a_second(Material(load, "cpu"), load.dialogs)
-    rows = [
-        Row("native vector environment in tensors, captioner", dialogs, TURNS * dialogs / rate, rate, "turns/s", where)
-        for dialogs, rate, where in ((load.gpu_dialogs, fast, device), (load.dialogs, slow, "cpu"))
-    ]
+    rows.append(Row(WORK, load.gpu_dialogs, TURNS * load.gpu_dialogs / fast, fast, "turns/s", f"on {device}"))
     figures = [
         Figure(names[0], asked[0], f"{fast:,.0f}", fast >= TURNS_A_SECOND),
         Figure(names[1], asked[1], f"{fast / slow:.0f}x", fast >= TIMES_THE_CPU * slow),

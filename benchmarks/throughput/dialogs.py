@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -12,14 +11,14 @@ from torch import Tensor
 
 from benchmarks.throughput.clock import PeakMemory, Shares, fastest
 from benchmarks.throughput.rows import Figure, Findings, Row
-from benchmarks.throughput.workload import Material, literal
+from benchmarks.throughput.workload import Material, Workload, literal
 from dialog_env import ranking
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS
-from dialog_env.envs.core import DEFAULT_SIMULATOR
 from dialog_env.user_simulator import UserSimulator
 
 ENVIRONMENT = "DialogRetrieval-v0"
+USERS = ("describer", "captioner")
 RANKING = [(ranking.Ranking, "standing", "ranking"), (ranking.Ranking, "top", "ranking")]
 
 
@@ -59,65 +58,62 @@ def literal_call(material: Material) -> float:
     return fastest(call, load.literal_calls, device)
 
 
-def measure_turns(material: Material) -> Findings:
-    """Turns a second with the default catalogue and user, single, synchronous and native."""
-    load, device = material.workload, material.device
-    rows = []
-    single = _Player(gymnasium.make(ENVIRONMENT, device=device), None)
+def measure_turns(load: Workload, device: str) -> Findings:
+    """Turns a second over the default catalogue: single, synchronous and native, with users dear and cheap."""
+    found = [_turns_with(user, load, device) for user in USERS]
+    return Findings(
+        [row for each in found for row in each.rows],
+        [each.figures[0] for each in found] + [each.figures[1] for each in found],
+        {work: share for each in found for work, share in each.shares.items()},
+        {},
+    )
+
+
+def _turns_with(user: str, load: Workload, device: str) -> Findings:
+    keywords: dict[str, Any] = {"simulator": user, "device": device}
+    single = _Player(gymnasium.make(ENVIRONMENT, **keywords), None)
+    _read_all(single.env)
     seconds = fastest(single.play, load.repeats, device)
-    rows.append(Row(f"single environment, {DEFAULT_SIMULATOR}", 1, seconds, TURNS / seconds, "turns/s"))
+    rows = [Row(f"single environment, {user}", 1, seconds, TURNS / seconds, "turns/s")]
     same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
     sync = _Player(
-        _vector(load.dialogs, device=device, vectorization_mode="sync", vector_kwargs=same_step), load.dialogs
+        gymnasium.make_vec(ENVIRONMENT, load.dialogs, vectorization_mode="sync", vector_kwargs=same_step, **keywords),
+        load.dialogs,
     )
     native = {
-        dialogs: _Player(_vector(dialogs, device=device), dialogs)
+        dialogs: _Player(gymnasium.make_vec(ENVIRONMENT, dialogs, **keywords), dialogs)
         for dialogs in sorted({1, 16, load.dialogs, load.many_dialogs})
     }
     slow = fast = float("inf")
     for _ in range(load.repeats):  # in turn, so that other load on the machine meets both
         slow = min(slow, fastest(sync.play, 1, device))
         fast = min(fast, fastest(native[load.dialogs].play, 3, device))
-    turns = TURNS * load.dialogs
-    rows.append(Row(f"SyncVectorEnv, {DEFAULT_SIMULATOR}", load.dialogs, slow, turns / slow, "turns/s"))
+    rows.append(Row(f"SyncVectorEnv, {user}", load.dialogs, slow, TURNS * load.dialogs / slow, "turns/s"))
     for dialogs, player in native.items():
         seconds = fast if dialogs == load.dialogs else fastest(player.play, load.repeats, device)
-        rate = TURNS * dialogs / seconds
-        rows.append(Row(f"native vector environment, {DEFAULT_SIMULATOR}", dialogs, seconds, rate, "turns/s"))
-    work = f"turns/s, native vector environment of {load.dialogs} against SyncVectorEnv of the same"
+        rows.append(Row(f"native vector environment, {user}", dialogs, seconds, TURNS * dialogs / seconds, "turns/s"))
+    work = f"turns/s, native vector environment of {load.dialogs} against SyncVectorEnv of the same, {user}"
     figure = Figure(work, "20x", f"{slow / fast:.1f}x", slow >= 20 * fast)
-    return Findings(rows, [figure], {}, {})
+    player, dialogs = native[load.many_dialogs], load.many_dialogs
+    free = _for_nothing(player, load.repeats, device)
+    rows.append(Row(f"bookkeeping alone, {user}", dialogs, free, TURNS * dialogs / free, "turns/s"))
+    work = f"world and adapter bookkeeping at {dialogs:,} dialogs, {user}"
+    share = Figure(work, "under 10% of a turn", f"{100 * free / seconds:.1f}%", free < 0.1 * seconds)
+    shares = {f"native vector environment, {user}, {dialogs:,} dialogs": turn_shares(player, load.repeats, device)}
+    return Findings(rows, [figure, share], shares, {})
 
 
-def measure_bookkeeping(material: Material) -> Findings:
-    """What world and adapter take of a turn: the same turns with a user and a ranking that cost nothing."""
-    load, device = material.workload, material.device
-    rows, figures, shares = [], [], {}
-    users: tuple[tuple[str, dict[str, Any]], ...] = (
-        ("the captioner", {"catalog": material.gallery, "split": "all", "simulator": material.user}),
-        (f"the {DEFAULT_SIMULATOR}", {}),
-    )
-    for name, keywords in users:
-        env = _vector(load.many_dialogs, device=device, **keywords)
-        player = _Player(env, load.many_dialogs)
-        repeats = 1 if keywords else load.repeats
-        whole = fastest(player.play, repeats, device)
-        work = f"native vector environment, {name}"
-        shares[f"{work}, {load.many_dialogs} dialogs"] = turn_shares(env.unwrapped, player.play, repeats, device)
-        free = _for_nothing(env.unwrapped, player, load.repeats, device)
-        turns = TURNS * load.many_dialogs
-        if keywords:
-            rows.append(Row(work, load.many_dialogs, whole, turns / whole, "turns/s"))
-        rows.append(Row(f"{work}: bookkeeping alone", load.many_dialogs, free, turns / free, "turns/s"))
-        asked = f"world and adapter bookkeeping at {load.many_dialogs:,} dialogs, {name} as the user"
-        figures.append(Figure(asked, "under 10% of a turn", f"{100 * free / whole:.1f}%", free < 0.1 * whole))
-    return Findings(rows, figures, shares, {})
+def _read_all(env: Any) -> None:
+    """Lets a captioner read all images, which it does once for all environments of a process."""
+    precompute = getattr(env.unwrapped.simulator, "precompute", None)
+    if precompute is not None:
+        precompute()
 
 
-def turn_shares(env: Any, play: Callable[[], None], repeats: int, device: str) -> dict[str, float]:
+def turn_shares(player: _Player, repeats: int, device: str) -> dict[str, float]:
     """Share of simulator, ranking and bookkeeping in the turns of an environment."""
-    parts = [*RANKING, (env.simulator, "feedback", "simulator")]
-    return Shares(parts, "bookkeeping", device).of(play, repeats)
+    parts = [*RANKING, (player.env.unwrapped.simulator, "feedback", "simulator")]
+    return Shares(parts, "bookkeeping", device).of(player.play, repeats)
 
 
 class _Free(ranking.Ranking):
@@ -159,9 +155,9 @@ class _Silent:
         return self.answers[: len(targets)]
 
 
-def _for_nothing(env: Any, player: _Player, repeats: int, device: str) -> float:
+def _for_nothing(player: _Player, repeats: int, device: str) -> float:
     """Seconds of the same turns when user and ranking cost nothing; the actions are checked as ever."""
-    core = env.core
+    core = player.env.unwrapped.core
     decide, user = core.action.decide, core.world.simulator
     answers = core.world.state.feedback.clone()
     free = _Free(core.images, core.world.state.candidate)
@@ -175,10 +171,6 @@ def _for_nothing(env: Any, player: _Player, repeats: int, device: str) -> float:
         return fastest(player.play, repeats, device)
     finally:
         core.action.decide, core.world.simulator = decide, user
-
-
-def _vector(dialogs: int, **keywords: Any) -> Any:
-    return gymnasium.make_vec(ENVIRONMENT, dialogs, **keywords)
 
 
 class _Player:

@@ -34,7 +34,9 @@ PANELS = (
             "native vector environment, describer",
             "SyncVectorEnv, describer",
             "single environment, describer",
-            "native vector environment, the captioner",
+            "native vector environment, captioner",
+            "SyncVectorEnv, captioner",
+            "single environment, captioner",
         ),
     ),
 )

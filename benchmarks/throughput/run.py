@@ -26,10 +26,9 @@ def run(load: Workload, device: str, output: Path) -> str:
     material = Material(load, device)
     parts: dict[str, Callable[[], Findings]] = {
         "ranking": partial(ranking.measure, load, device),
-        "turns": partial(dialogs.measure_turns, material),
+        "turns": partial(dialogs.measure_turns, load, device),
         "feedback": partial(dialogs.measure_feedback, material),
         "updates": partial(updates.measure, material),
-        "bookkeeping": partial(dialogs.measure_bookkeeping, material),
         "graphics card": partial(cards.measure, material),
     }
     found = []

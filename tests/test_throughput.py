@@ -1,0 +1,160 @@
+"""The benchmark measures what it says, and compares with implementations that give the same answers."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import gymnasium
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.throughput import SMALL, clock, dialogs, ranking, report, updates
+from benchmarks.throughput.clock import PeakMemory, Shares, fastest
+from benchmarks.throughput.rows import Figure, Findings, Row
+from benchmarks.throughput.run import run
+from benchmarks.throughput.workload import Material, literal
+from dialog_env.ranking import EmbeddedGallery, QueryRanking
+
+TINY = replace(SMALL, images=20, words=8, galleries=(40, 80), repeats=1, feedback=(1, 4))
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(clock.time, "perf_counter", lambda: self.now)
+
+    def passes(self, seconds):
+        self.now += seconds
+
+
+class Workshop:
+    """Something whose parts take known times."""
+
+    def __init__(self, time):
+        self.time = time
+
+    def saw(self):
+        self.time.passes(2)
+        self.sharpen()
+        self.time.passes(1)
+
+    def sharpen(self):
+        self.time.passes(4)
+
+
+def test_shares_count_a_part_within_another_once_and_the_rest_as_the_rest(monkeypatch):
+    time = Clock(monkeypatch)
+    shop = Workshop(time)
+
+    def work():
+        time.passes(1)
+        shop.saw()
+        time.passes(2)
+
+    shares = Shares([(shop, "saw", "sawing"), (shop, "sharpen", "sharpening")], "rest", "cpu").of(work)
+    assert shares == {"rest": 0.3, "sawing": 0.3, "sharpening": 0.4}
+    assert "saw" not in vars(shop), "what was timed must be as before"
+
+
+def test_the_fastest_repeat_counts(monkeypatch):
+    time = Clock(monkeypatch)
+    durations = iter((3.0, 1.0, 2.0))
+    assert fastest(lambda: time.passes(next(durations)), 3) == 1.0
+
+
+def test_the_peak_of_memory_is_seen_after_it_was_given_back():
+    with PeakMemory("cpu") as used:
+        torch.ones(32 << 20, dtype=torch.uint8).sum()
+    assert used.peak - used.before > 24 << 20
+
+
+def test_the_loop_over_queries_gives_what_the_batched_ranking_gives():
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.randn(300, 8, generator=generator)
+    queries, targets = torch.randn(9, 8, generator=generator), torch.arange(9)
+    closer, nearest, few = literal("ranking").literal_ranking(queries, embeddings, targets, 4)
+    ours = QueryRanking(queries, EmbeddedGallery(embeddings))
+    assert torch.equal(ours.standing(targets).closer, closer)
+    assert torch.equal(ours.top(1)[:, 0], nearest)
+    assert torch.equal(ours.top(4), few)
+
+
+def test_the_captioner_measured_says_what_the_literal_one_says():
+    material = Material(TINY, "cpu")
+    targets, candidates = torch.randint(20, (2, 50), generator=torch.Generator().manual_seed(0))
+    parts = [torch.from_numpy(part) for part in (material.gallery.features, material.gallery.read_regions())]
+    pairs = [torch.cat([part[targets], part[targets] - part[candidates]], dim=-1) for part in parts]
+    said = literal("captioner").LiteralCaptioner(material.weights, "show_attend_tell").greedy(*pairs)
+    assert torch.equal(material.user.feedback(targets, candidates, targets), said)
+
+
+def test_a_literal_update_asks_sixty_five_times():
+    assert updates.LITERAL_CALLS == 65
+
+
+def test_bookkeeping_is_measured_in_turns_that_really_happen():
+    material = Material(TINY, "cpu")
+    env = gymnasium.make_vec(
+        "DialogRetrieval-v0", 4, catalog=material.gallery, split="all", simulator=material.user
+    ).unwrapped
+    player = dialogs._Player(env, 4)
+    user, decide = env.core.world.simulator, env.core.action.decide
+    seen = []
+    record = lambda action: seen.append(env.core.world.state.turn.tolist()) or step(action)  # noqa: E731
+    step, env.step = env.step, record
+    assert dialogs._for_nothing(player, 1, "cpu") > 0
+    assert seen == [[turn] * 4 for turn in range(5)]
+    assert (env.core.world.simulator, env.core.action.decide) == (user, decide)
+
+
+def test_figures_say_whether_they_were_met():
+    load = replace(TINY, galleries=(10, 100))
+    assert ranking._growth(load, {10: 1.0, 100: 9.0}).met
+    assert not ranking._growth(load, {10: 1.0, 100: 11.0}).met
+    assert ranking._against_loop(load, 10.0, 10).met
+    assert not ranking._against_loop(load, 9.9, 10).met
+
+
+def test_the_table_shows_figures_rows_shares_and_memory():
+    findings = Findings(
+        [Row("answers", 128, 0.004, 32_000, "pairs/s", "by heart")],
+        [Figure("answers", "10x", "12.0x", True), Figure("cards", "1", "not measured: none", None)],
+        {"a turn": {"ranking": 0.25, "bookkeeping": 0.75}},
+        {"answers": 3 << 20},
+    )
+    origin = {"machine": "2 x Abacus, Linux", "device": "cpu", "command": "python", "time": "2020-01-01T00:00:00"}
+    text = report.table(findings, origin)
+    assert "2 x Abacus" in text
+    assert "| answers | 10x | 12.0x | yes |" in text
+    assert "| cards | 1 | not measured: none | — |" in text
+    assert "| answers | 128 | 32,000 pairs/s | 4 ms | by heart |" in text
+    assert "| a turn |  | 25.0% |  | 75.0% |" in text
+    assert "| answers | 3 |" in text
+
+
+def test_without_the_literal_implementations_the_message_says_so(monkeypatch):
+    def missing(name):
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr("benchmarks.throughput.workload.import_module", missing)
+    with pytest.raises(ValueError, match=r"compares with tests/literal_captioner\.py, which is not at hand"):
+        run(TINY, "cpu", Path("unused"))
+
+
+@pytest.mark.slow
+def test_the_whole_benchmark_runs_and_writes_table_json_and_plot(tmp_path):
+    text = run(TINY, "cpu", tmp_path)
+    assert (tmp_path / "table.md").read_text() == text
+    content = json.loads((tmp_path / "throughput.json").read_text())
+    works = {row["work"] for row in content["rows"]}
+    assert {"supervised update", "policy-improvement update", "SyncVectorEnv, captioner"} <= works
+    assert all(row["rate"] > 0 for row in content["rows"])
+    assert sum(figure["met"] is None for figure in content["figures"]) == 2
+    for shares in content["shares"].values():
+        assert sum(shares.values()) == pytest.approx(1)
+    assert content["workload"]["images"] == 20
+    assert content["provenance"]["machine"]
+    assert min(Image.open(tmp_path / "cost.png").size) > 300
