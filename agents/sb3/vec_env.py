@@ -64,6 +64,7 @@ class DialogVecEnv(VecEnv):
             for dialog in np.flatnonzero(ended):
                 own = {name: part[dialog] for name, part in last.items()} if self.tensors else last[dialog]
                 infos[dialog] = {
+                    **infos[dialog],
                     **final_infos[dialog],
                     "terminal_observation": own,
                     "TimeLimit.truncated": bool(truncated[dialog] and not terminated[dialog]),

@@ -1,0 +1,207 @@
+"""Agents of Stable-Baselines3: learning, files, refusals."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import random
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import PPO
+
+import agents
+from agents import Lesson
+from agents.sb3.agent import MODEL_FILE
+from agents.sb3.archive import read_weights
+from agents.sb3.directions import Directions
+from agents.sb3.training import TRAINING_FILE
+from dialog_env import protocol
+from dialog_env.catalog import Catalog
+from tests.conftest import tiny_contents
+from tests.toys import ToyUser
+
+NAMES = sorted(name for name in agents.AGENTS if name.startswith("sb3-"))
+QUERY = [name for name in NAMES if name in ("sb3-ppo", "sb3-sac", "sb3-td3", "sb3-recurrent-ppo")]
+SMALL = {"dialogs": 32, "hidden": 32, "directions": 4, "batch": 64}
+QUICK: dict[str, dict[str, object]] = {
+    "sb3-ppo": {"steps": 24_000},
+    "sb3-ppo-candidate": {"steps": 24_000},
+    "sb3-recurrent-ppo": {"steps": 24_000, "memory_size": 32, "batch": 160},
+    "sb3-a2c": {"steps": 32_000, "learning_rate": 0.003},
+    "sb3-dqn": {"steps": 16_000, "warm_up": 2_000},
+    "sb3-sac": {"steps": 10_000, "warm_up": 2_000, "updates": 8},
+    "sb3-td3": {"steps": 10_000, "warm_up": 2_000, "updates": 8},
+}
+"""Settings with which the toy is learned in a few seconds."""
+
+
+@pytest.fixture(scope="module")
+def lesson() -> Lesson:
+    galleries = [Catalog(tiny_contents(size=size, dimensions=4, seed=seed)) for size, seed in ((300, 0), (120, 1))]
+    users = [ToyUser(gallery) for gallery in galleries]
+    return Lesson(galleries[0], users[0], galleries[1], users[1])
+
+
+def make(name: str, lesson: Lesson, seed: int = 0, **settings: object) -> agents.Agent:
+    known = set(agents.agent_class(name).Args.__dataclass_fields__)
+    chosen = {key: value for key, value in {**SMALL, **settings}.items() if key in known}
+    return agents.create(name, gallery=lesson.gallery, vocabulary=lesson.simulator.vocabulary, seed=seed, **chosen)
+
+
+def percentile(agent: agents.Agent, gallery: Catalog, user: ToyUser) -> float:
+    record = protocol.run(agent, gallery, user, seed=0)
+    return float(100 * (1 - record.rank / record.images).mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_agent_learns_what_is_of_use_in_another_gallery(name: str, lesson: Lesson, tmp_path: Path) -> None:
+    unseen = Catalog(tiny_contents(size=200, dimensions=4, seed=2))
+    agent = make(name, lesson, **QUICK[name])
+    before = percentile(agent, unseen, ToyUser(unseen))
+    agent.train(lesson, tmp_path, progress=False)
+    after = percentile(agent, unseen, ToyUser(unseen))
+    assert after > 60
+    assert after > before + 8
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_leaves_files_that_act_as_the_agent_does(name: str, lesson: Lesson, tmp_path: Path) -> None:
+    agent = make(name, lesson, steps=700, warm_up=64, evaluations=2)
+    summary = agent.train(lesson, tmp_path, progress=False)
+    assert summary["steps"] >= 700
+    assert summary["best_validation_percentile"] == max(row["validation"] for row in summary["history"])
+    again = agents.load(tmp_path)
+    first, second = (
+        protocol.run(each, lesson.validation_gallery, lesson.validation_simulator, seed=0) for each in (agent, again)
+    )
+    assert np.array_equal(first.shown, second.shown)
+    assert np.array_equal(first.closer, second.closer)
+    assert abs(100 * (1 - first.rank / 120).mean() - summary["best_validation_percentile"]) < 1e-9
+
+
+@pytest.mark.parametrize("name", ["sb3-ppo", "sb3-dqn"])
+def test_the_dialog_so_far_can_be_observed(name: str, lesson: Lesson, tmp_path: Path) -> None:
+    agent = make(name, lesson, steps=700, warm_up=64, history=True)
+    agent.train(lesson, tmp_path, progress=False)
+    long = protocol.run(agent, lesson.validation_gallery, lesson.validation_simulator, seed=0, turns=8)
+    again = protocol.run(agents.load(tmp_path), lesson.validation_gallery, lesson.validation_simulator, seed=0, turns=8)
+    assert np.array_equal(long.shown, again.shown)
+
+
+@pytest.mark.parametrize("name", ["sb3-ppo", "sb3-a2c", "sb3-sac"])
+def test_seeds_decide_what_is_learned_and_global_generators_stay_as_they_are(
+    name: str, lesson: Lesson, tmp_path: Path
+) -> None:
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.random.get_rng_state()  # noqa: NPY002
+    weights = []
+    for number, seed in enumerate((1, 1, 2)):
+        agent = make(name, lesson, seed=seed, steps=700, warm_up=64)
+        agent.train(lesson, tmp_path / str(number), progress=False)
+        weights.append(
+            torch.cat([tensor.flatten() for tensor in read_weights(tmp_path / str(number) / MODEL_FILE).values()])
+        )
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert states[0] == random.getstate()
+    assert np.array_equal(states[1], np.random.get_state()[1])  # noqa: NPY002
+    assert torch.equal(states[2], torch.random.get_rng_state())
+
+
+def test_a_finished_training_is_not_done_again_and_another_is_refused(lesson: Lesson, tmp_path: Path) -> None:
+    first = make("sb3-ppo", lesson, steps=700)
+    summary = first.train(lesson, tmp_path, progress=False)
+    again = make("sb3-ppo", lesson, steps=700)
+    assert again.train(lesson, tmp_path, progress=False) == json.loads(json.dumps(summary))
+    assert percentile(first, lesson.gallery, lesson.simulator) == percentile(again, lesson.gallery, lesson.simulator)
+    with pytest.raises(ValueError, match=rf"{TRAINING_FILE} is of a training with seed 0 and this one has 1"):
+        make("sb3-ppo", lesson, seed=1, steps=700).train(lesson, tmp_path, progress=False)
+
+
+def test_stable_baselines_reads_the_file_as_its_own(lesson: Lesson, tmp_path: Path) -> None:
+    agent = make("sb3-ppo-candidate", lesson, steps=700)
+    agent.train(lesson, tmp_path, progress=False)
+    model = PPO.load(tmp_path / MODEL_FILE, device="cpu")
+    agent.bind(lesson.gallery)
+    world = protocol.Dialog(lesson.gallery, lesson.simulator)
+    observation = world.reset(torch.arange(50), torch.arange(50) + 100)
+    seen = {"image": observation.features, "feedback": observation.feedback, "turn": observation.turn}
+    chosen, _ = model.predict({name: part.numpy() for name, part in seen.items()}, deterministic=True)
+    assert np.array_equal(chosen, agent.act(observation, agent.begin(50)).candidates.numpy())
+
+
+def test_nothing_is_unpickled(lesson: Lesson, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "sprung",)
+
+    agent = make("sb3-ppo", lesson)
+    agent.save(tmp_path)
+    path = tmp_path / MODEL_FILE
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+
+    def rewrite(**changed: bytes) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in {**parts, **changed}.items():
+                archive.writestr(name, content)
+
+    torch.save({"weight": Trap()}, tmp_path / "trap.pth")
+    rewrite(**{"policy.pth": (tmp_path / "trap.pth").read_bytes()})
+    with pytest.raises(ValueError, match=r"model.zip is truncated or no Stable-Baselines3 model"):
+        agents.load(tmp_path)
+    rewrite(data=pickle.dumps(Trap()), **{"pytorch_variables.pth": (tmp_path / "trap.pth").read_bytes()})
+    agents.load(tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_damaged_files_are_refused(lesson: Lesson, tmp_path: Path) -> None:
+    agent = make("sb3-ppo", lesson)
+    agent.save(tmp_path)
+    path = tmp_path / MODEL_FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"model.zip is truncated"):
+        agents.load(tmp_path)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no Stable-Baselines3 model at .*model.zip"):
+        agents.load(tmp_path)
+    make("sb3-ppo", lesson, hidden=16).model.save(path)
+    with pytest.raises(ValueError, match="does not hold the weights of agent sb3-ppo"):
+        agents.load(tmp_path)
+    with torch.no_grad():
+        next(agent.policy.parameters()).fill_(torch.nan)
+    agent.save(tmp_path)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        agents.load(tmp_path)
+
+
+def test_settings_and_galleries_that_do_not_fit_are_refused(lesson: Lesson) -> None:
+    with pytest.raises(ValueError, match="dialogs is 0"):
+        make("sb3-ppo", lesson, dialogs=0)
+    with pytest.raises(ValueError, match=r"discount 1.5"):
+        make("sb3-ppo", lesson, discount=1.5)
+    with pytest.raises(ValueError, match="needs a gallery or its dimensions"):
+        agents.create("sb3-ppo", vocabulary=lesson.simulator.vocabulary)
+    with pytest.raises(ValueError, match=r"features of 4 dimensions and .* has 7"):
+        make("sb3-ppo", lesson).bind(Catalog(tiny_contents(dimensions=7)))
+
+
+def test_main_directions_are_those_in_which_images_differ_most() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.tensor([3.0, 0.1, 1.0, 0.01])
+    features = torch.randn(4000, 4, generator=generator) * spread + torch.tensor([0.0, 5.0, 0.0, 0.0])
+    found = Directions.of(features, 2)
+    torch.testing.assert_close(found.spread, torch.tensor([3.0, 1.0]), rtol=0.05, atol=0)
+    assert found.axes[0].abs().argmax() == 0
+    assert found.axes[1].abs().argmax() == 2
+    whitened = found.coordinates(features)
+    torch.testing.assert_close(whitened.std(dim=0), torch.ones(2))
+    steps = torch.tensor([[0.5, 0.0], [0.0, -1.0]])
+    moved = found.coordinates(found.query(features[:2], steps)) - whitened[:2]
+    torch.testing.assert_close(moved, 2 * steps, rtol=1e-3, atol=1e-4)
+    assert Directions.of(features[:2], 4).axes.shape == (4, 4)
