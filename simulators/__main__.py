@@ -116,6 +116,7 @@ class Evaluate:
             seed=self.seed,
             describers=self.references,
             skip_unusable=self.skip_unusable,
+            relative_only=True,
         )
         lessons = open_captions(
             self.captions, school, pairs=self.listener_pairs, seed=self.seed, skip_unusable=self.skip_unusable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -235,7 +236,14 @@ def unusable(caption: Sequence[str], known: set[str]) -> str:
 
 
 def open_captions(
-    spec: str, gallery: Catalog, *, pairs: int, seed: int, describers: int = 1, skip_unusable: bool = False
+    spec: str,
+    gallery: Catalog,
+    *,
+    pairs: int,
+    seed: int,
+    describers: int = 1,
+    skip_unusable: bool = False,
+    relative_only: bool = False,
 ) -> CaptionSource:
     """The captions that `spec` names for a gallery.
 
@@ -246,6 +254,7 @@ def open_captions(
         seed: of what is drawn.
         describers: how many give references.
         skip_unusable: see `WrittenPairs`.
+        relative_only: passes over written captions of single images: nobody wrote them about a pair.
 
     Raises:
         FileNotFoundError: a file of the folder is missing.
@@ -253,7 +262,10 @@ def open_captions(
     """
     if spec == "describer":
         return DescribedPairs(gallery, pairs, seed=seed, describers=describers)
-    return WrittenPairs(gallery, load_captions(Path(spec)), skip_unusable=skip_unusable, seed=seed)
+    captions = load_captions(Path(spec))
+    if relative_only:
+        captions = replace(captions, single={})
+    return WrittenPairs(gallery, captions, skip_unusable=skip_unusable, seed=seed)
 
 
 def batches(examples: Examples, size: int, generator: torch.Generator, sorted_over: int = 16) -> list[Examples]:

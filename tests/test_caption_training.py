@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -18,7 +19,7 @@ from dialog_env import checkpoints
 from dialog_env.catalog import Catalog, Contents
 from dialog_env.catalogs.captions import Captions, ImageCaption, RelativeCaption, load_captions
 from dialog_env.vocabulary import Vocabulary, split_words
-from simulators.caption_data import DescribedPairs, Examples, WrittenPairs, batches
+from simulators.caption_data import DescribedPairs, Examples, WrittenPairs, batches, open_captions
 from simulators.captioner import CAPTIONER_FILE, CaptioningUser
 from simulators.captioners import save_captioner
 from simulators.training import CHECKPOINT_FILE, CaptionTraining, Recipe
@@ -251,6 +252,25 @@ def test_written_pairs_are_those_of_the_split_and_single_captions_get_five_dista
     assert distances[shown.numpy()].min() >= np.sort(distances)[-12]
     assert source.sentences() == ["is redder", "a red boot"]
     assert source.references(examples.take(torch.tensor([0]))) == [["is redder"]]
+
+
+def test_captions_of_a_folder_are_held_out_without_those_of_single_images(tmp_path: Path) -> None:
+    def entry(**fields: str) -> list[dict[str, str]]:
+        return [fields]
+
+    relative = entry(ImageName="tiny-001", ReferenceImageName="tiny-002", RelativeCaption="is redder")
+    single = entry(ImageName="tiny-003", Caption="a blue boot")
+    (tmp_path / "relative_captions_shoes.json").write_text(json.dumps(relative))
+    (tmp_path / "captions_shoes.json").write_text(json.dumps(single))
+    (tmp_path / "train_im_names.txt").write_text("tiny-001\ntiny-002\ntiny-003\n")
+    (tmp_path / "eval_im_names.txt").write_text("tiny-020\n")
+    train = Catalog(tiny_contents()).split("train")
+    taught = open_captions(str(tmp_path), train, pairs=1, seed=0)
+    held_out = open_captions(str(tmp_path), train, pairs=1, seed=0, relative_only=True)
+    assert taught.sentences() == ["is redder", "a blue boot"]
+    assert held_out.sentences() == ["is redder"]
+    with pytest.raises(FileNotFoundError, match="is missing; the Shoes captions need"):
+        open_captions(str(tmp_path / "nowhere"), train, pairs=1, seed=0)
 
 
 def test_captions_that_cannot_be_used_are_counted_and_listed_and_left_out_on_demand() -> None:
