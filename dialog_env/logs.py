@@ -152,7 +152,7 @@ def read_log(path: str | Path) -> DialogLog:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no dialog log at {path}; write one with log_of(…).write(path)")
-    rows = []
+    rows: list[dict[str, Any]] = []
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             row = _parse(line, f"{path}, line {number}")
@@ -163,7 +163,7 @@ def read_log(path: str | Path) -> DialogLog:
             rows.append(row)
     if not rows:
         raise ValueError(f"{path} is empty; write it again")
-    texts = {name: np.array([row[name] for row in rows], dtype=object) for name in ("target", "shown", "feedback")}
+    texts: dict[str, Any] = {name: np.array([row[name] for row in rows], dtype=object) for name in ("target", "shown", "feedback")}
     rank = np.array([row["rank"] for row in rows], dtype=np.float64)
     return DialogLog(**texts, rank=rank, **{name: rows[0][name] for name in SHARED})
 

@@ -12,8 +12,8 @@ import agents
 from dialog_env import protocol
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Dialog
+from dialog_env.envs.minari_export import to_minari
 from dialog_env.logs import log_of, read_log
-from dialog_env.minari_export import to_minari
 from tests.toys import ToyUser
 
 

@@ -46,7 +46,7 @@ class StableRecurrentPPO(StablePPO):
 
     def begin(self, batch: int) -> Memory:
         """Hidden and cell states of the LSTM (1, B, memory_size)."""
-        empty = torch.zeros(1, batch, self.args.memory_size, device=self.device)  # type: ignore[attr-defined]
+        empty = torch.zeros(1, batch, self.args.memory_size, device=self.device)
         return empty, empty
 
     def observe(self, observation: Observation, memory: Memory) -> tuple[dict[str, Tensor], Memory]:
