@@ -63,6 +63,8 @@ def test_the_fastest_repeat_counts(monkeypatch):
     time = Clock(monkeypatch)
     durations = iter((3.0, 1.0, 2.0))
     assert fastest(lambda: time.passes(next(durations)), 3) == 1.0
+    more = iter((3.0, 2.0, 1.0, 0.5))
+    assert fastest(lambda: time.passes(next(more)), 1, patience=6.0) == 1.0
 
 
 def test_the_peak_of_memory_is_seen_after_it_was_given_back():
@@ -105,7 +107,7 @@ def test_bookkeeping_is_measured_in_turns_that_really_happen():
     seen = []
     record = lambda action: seen.append(env.core.world.state.turn.tolist()) or step(action)  # noqa: E731
     step, env.step = env.step, record
-    assert dialogs._for_nothing(player, 1, "cpu") > 0
+    assert dialogs._for_nothing(player, TINY, "cpu") > 0
     assert seen == [[turn] * 4 for turn in range(5)]
     assert (env.core.world.simulator, env.core.action.decide) == (user, decide)
 

@@ -22,10 +22,17 @@ def wait_for(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def fastest(work: Callable[[], object], repeats: int, device: str = "cpu") -> float:
-    """Seconds of the fastest of some repeats: other load on the machine only ever adds to it."""
-    taken = []
-    for _ in range(repeats):
+def fastest(work: Callable[[], object], repeats: int, device: str = "cpu", patience: float = 0.0) -> float:
+    """Seconds of the fastest repeat: other load on the machine only ever adds to it.
+
+    Args:
+        work: what is repeated.
+        repeats: how often at least.
+        device: where it is done.
+        patience: seconds that short work goes on being repeated.
+    """
+    taken: list[float] = []
+    while len(taken) < repeats or sum(taken) < patience:
         wait_for(device)
         started = time.perf_counter()
         work()

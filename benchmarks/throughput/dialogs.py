@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -32,7 +33,9 @@ def measure_feedback(material: Material) -> Findings:
     rows = [Row("reading the features of all images once", load.images, seconds, load.images / seconds, "images/s")]
     for pairs in load.feedback:
         targets, candidates = torch.randint(load.images, (2, pairs), generator=generator).to(device)
-        seconds = fastest(lambda: material.user.feedback(targets, candidates, targets), load.repeats, device)  # noqa: B023
+        seconds = fastest(
+            partial(material.user.feedback, targets, candidates, targets), load.repeats, device, load.patience
+        )
         rows.append(Row("feedback of the captioner", pairs, seconds, pairs / seconds, "pairs/s"))
     seconds = literal_call(material)
     rows.append(Row("the same by a literal forward pass", load.batch, seconds, load.batch / seconds, "pairs/s"))
@@ -73,7 +76,7 @@ def _turns_with(user: str, load: Workload, device: str) -> Findings:
     keywords: dict[str, Any] = {"simulator": user, "device": device}
     single = _Player(gymnasium.make(ENVIRONMENT, **keywords), None)
     _read_all(single.env)
-    seconds = fastest(single.play, load.repeats, device)
+    seconds = fastest(single.play, load.repeats, device, load.patience)
     rows = [Row(f"single environment, {user}", 1, seconds, TURNS / seconds, "turns/s")]
     same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
     sync = _Player(
@@ -90,12 +93,12 @@ def _turns_with(user: str, load: Workload, device: str) -> Findings:
         fast = min(fast, fastest(native[load.dialogs].play, 3, device))
     rows.append(Row(f"SyncVectorEnv, {user}", load.dialogs, slow, TURNS * load.dialogs / slow, "turns/s"))
     for dialogs, player in native.items():
-        seconds = fast if dialogs == load.dialogs else fastest(player.play, load.repeats, device)
+        seconds = fast if dialogs == load.dialogs else fastest(player.play, load.repeats, device, load.patience)
         rows.append(Row(f"native vector environment, {user}", dialogs, seconds, TURNS * dialogs / seconds, "turns/s"))
     work = f"turns/s, native vector environment of {load.dialogs} against SyncVectorEnv of the same, {user}"
     figure = Figure(work, "20x", f"{slow / fast:.1f}x", slow >= 20 * fast)
     player, dialogs = native[load.many_dialogs], load.many_dialogs
-    free = _for_nothing(player, load.repeats, device)
+    free = _for_nothing(player, load, device)
     rows.append(Row(f"bookkeeping alone, {user}", dialogs, free, TURNS * dialogs / free, "turns/s"))
     work = f"world and adapter bookkeeping at {dialogs:,} dialogs, {user}"
     share = Figure(work, "under 10% of a turn", f"{100 * free / seconds:.1f}%", free < 0.1 * seconds)
@@ -155,7 +158,7 @@ class _Silent:
         return self.answers[: len(targets)]
 
 
-def _for_nothing(player: _Player, repeats: int, device: str) -> float:
+def _for_nothing(player: _Player, load: Workload, device: str) -> float:
     """Seconds of the same turns when user and ranking cost nothing; the actions are checked as ever."""
     core = player.env.unwrapped.core
     decide, user = core.action.decide, core.world.simulator
@@ -168,7 +171,7 @@ def _for_nothing(player: _Player, repeats: int, device: str) -> float:
     core.action.decide = decide_for_nothing
     core.world.simulator = _Silent(user, core.gallery, answers)
     try:
-        return fastest(player.play, repeats, device)
+        return fastest(player.play, load.repeats, device, load.patience)
     finally:
         core.action.decide, core.world.simulator = decide, user
 
