@@ -30,7 +30,7 @@ def hold_dialogs(
     turns: int,
     device: str = "cpu",
 ) -> tuple[list[int], list[list[Shown]]]:
-    """Targets, and what was shown, said and ranked in dialogs with targets drawn by `seed`.
+    """Targets, and what was shown, said and ranked until they were found, in dialogs with targets drawn by `seed`.
 
     Raises:
         ValueError: more dialogs than images.
@@ -48,8 +48,10 @@ def hold_dialogs(
     ranks: list[float | None] = [None] * dialogs
     for turn in range(turns + 1):
         sentences = simulator.vocabulary.decode(observation.feedback.cpu().numpy())
-        for row, candidate, sentence, rank in zip(rows, observation.candidate.tolist(), sentences, ranks, strict=True):
-            row.append(Shown(candidate, sentence, rank))
+        shown = zip(rows, targets.tolist(), observation.candidate.tolist(), sentences, ranks, strict=True)
+        for row, target, candidate, sentence, rank in shown:
+            if not row or row[-1].candidate != target:
+                row.append(Shown(candidate, "" if candidate == target else sentence, rank))
         if turn < turns:
             decision = agent.act(observation, memory)
             memory = decision.memory
@@ -61,13 +63,14 @@ def hold_dialogs(
 def write_film(gallery: Catalog, targets: Sequence[int], rows: Sequence[Sequence[Shown]], output: Path) -> list[Path]:
     """One PNG a dialog, `dialog-1.png` and so on, and `film.gif`, in which they unfold turn by turn."""
     written, frames, lasting = [], [], []
+    places = max(len(row) for row in rows)
     for number, (target, row) in enumerate(zip(targets, rows, strict=True), 1):
-        picture = dialog_row(gallery, row, target, len(row))
+        picture = dialog_row(gallery, row, target, places)
         written.append(output / f"dialog-{number}.png")
         with replacing(written[-1]) as temporary:
             picture.save(temporary, "PNG", optimize=True)
         for shown in range(1, len(row) + 1):
-            frame = dialog_row(gallery, row[:shown], target, len(row))
+            frame = dialog_row(gallery, row[:shown], target, places)
             height = round(frame.height * FILM_WIDTH / frame.width)
             frames.append(frame.resize((FILM_WIDTH, height), Image.Resampling.LANCZOS))
             lasting.append(LAST_MILLISECONDS if shown == len(row) else FRAME_MILLISECONDS)
