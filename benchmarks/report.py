@@ -98,7 +98,7 @@ def plot(results: Sequence[Result], path: Path) -> None:
     """Percentile against turn, one line an agent, with its 95% interval as a band."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4.5), dpi=130, layout="constrained")
+    figure = Figure(figsize=(8, 4.2), dpi=130, layout="constrained")
     axes = figure.add_subplot()
     turns = np.arange(results[0].record.turns + 1)
     for agent, group in by_agent(results).items():
@@ -113,7 +113,7 @@ def plot(results: Sequence[Result], path: Path) -> None:
     axes.set_xticks(turns, ["start", *map(str, turns[1:])])
     axes.set_title(f"{results[0].run.catalog}, user: {results[0].run.user}", fontsize=11)
     axes.grid(alpha=0.3)
-    axes.legend(title="agent: percentile at the last turn", loc="lower right", frameon=False)
+    figure.legend(title="at the last turn", loc="outside right center", frameon=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
 
