@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results import Result
-from benchmarks.statistics import Estimate, estimate, paired_difference
+from benchmarks.statistics import estimate, paired_difference
+from dialog_env.estimate import Estimate
 from dialog_env.files import replacing, write_atomically
 from dialog_env.metrics import METRICS, percentile
 

@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dialog_env.estimate import RESAMPLES, Estimate
+
 Floats = NDArray[np.floating[Any]]
-
-RESAMPLES = 2000
-LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95% bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __format__(self, spec: str) -> str:
-        spec = spec or ".1f"
-        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the whole interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
 
 
 def estimate(
@@ -58,8 +38,7 @@ def estimate(
         chosen = values[:, generator.integers(dialogs, size=dialogs)]
         by_seed = summary(chosen, axis=-1)
         drawn[sample] = by_seed[generator.integers(seeds, size=seeds)].mean() if seeds > 1 else by_seed[0]
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high))
+    return Estimate.from_resamples(value, drawn)
 
 
 def paired_difference(

@@ -11,41 +11,27 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dialog_env.estimate import RESAMPLES, Estimate
+
 Floats = NDArray[np.float64]
 
-RESAMPLES = 2000
-LEVEL = 0.95
 RESAMPLES_AT_ONCE = 100
 BLEU_ORDERS = 4
 
 
-@dataclass(frozen=True)
-class Score:
-    """A number with its 95% bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __format__(self, spec: str) -> str:
-        spec = spec or ".1f"
-        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
-
-
-def mean_score(values: Floats, generator: np.random.Generator) -> Score:
+def mean_score(values: Floats, generator: np.random.Generator) -> Estimate:
     """Mean of values (P,), one for each pair."""
     return _score(values[:, None], lambda sums: sums[:, 0] / len(values), generator)
 
 
 def quality(
     said: Sequence[str], references: Sequence[Sequence[str]], generator: np.random.Generator
-) -> dict[str, Score]:
+) -> dict[str, Estimate]:
     """Scores of sentences against what would be right, each times 100 as is the custom.
 
     Args:
@@ -78,7 +64,9 @@ def quality(
     return scores
 
 
-def _bleu(said: Sequence[str], references: Sequence[Sequence[str]], generator: np.random.Generator) -> dict[str, Score]:
+def _bleu(
+    said: Sequence[str], references: Sequence[Sequence[str]], generator: np.random.Generator
+) -> dict[str, Estimate]:
     from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 
     scorer = BleuScorer(n=BLEU_ORDERS)
@@ -125,7 +113,7 @@ def _meteor(right: dict[int, list[str]], given: dict[int, list[str]]) -> Floats:
             pipe.close()
 
 
-def _score(rows: Floats, summary: Any, generator: np.random.Generator) -> Score:
+def _score(rows: Floats, summary: Any, generator: np.random.Generator) -> Estimate:
     """A summary of the sums of rows (P, S), and its interval when pairs are drawn anew with replacement."""
     pairs = len(rows)
     drawn = []
@@ -133,8 +121,7 @@ def _score(rows: Floats, summary: Any, generator: np.random.Generator) -> Score:
         count = min(RESAMPLES_AT_ONCE, RESAMPLES - start)
         times = generator.multinomial(pairs, np.full(pairs, 1 / pairs), size=count)
         drawn.append(summary(times @ rows))
-    low, high = np.quantile(np.concatenate(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     value = float(summary(rows.sum(axis=0, keepdims=True))[0])
     if not math.isfinite(value):
         raise ValueError("a score is not finite; are all sentences empty?")
-    return Score(value, float(low), float(high))
+    return Estimate.from_resamples(value, np.concatenate(drawn))

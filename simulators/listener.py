@@ -19,8 +19,9 @@ from torch import Tensor
 
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import embedded
+from dialog_env.estimate import Estimate
 from dialog_env.ranking import QueryRanking
-from simulators.evaluation import Floats, Score, mean_score
+from simulators.evaluation import Floats, mean_score
 
 HEARD_AT_LEAST = 10
 """Words and word pairs that training sentences hold less often are not listened to."""
@@ -86,7 +87,7 @@ def utility(
     candidates: Tensor,
     said: Mapping[str, Sequence[str]],
     generator: np.random.Generator,
-) -> dict[str, Score]:
+) -> dict[str, Estimate]:
     """By how many percentile points each speaker's sentences move the targets, against silence.
 
     Args:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from dialog_env.estimate import Estimate
 from dialog_env.vocabulary import MAX_WORDS, Vocabulary
 from simulators.caption_data import CaptionSource, image_digests
 from simulators.captioner import CaptioningUser
-from simulators.evaluation import Score, quality
+from simulators.evaluation import quality
 from simulators.listener import Listener, utility
 
 REFERENCE = "references"
@@ -98,8 +99,8 @@ def table(report: dict[str, Any]) -> str:
         "|---" * (len(speakers) + 1) + "|",
     ]
     for name in report["quality"][speakers[0]]:
-        cells = [f"{Score(**report['quality'][speaker][name])}" for speaker in speakers]
+        cells = [f"{Estimate(**report['quality'][speaker][name])}" for speaker in speakers]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", "| heard by the listener | percentile points against silence |", "|---|---|"]
-    lines += [f"| {name} | {Score(**score)} |" for name, score in report["utility"].items()]
+    lines += [f"| {name} | {Estimate(**score)} |" for name, score in report["utility"].items()]
     return "\n".join(lines)

@@ -8,7 +8,8 @@ from PIL import Image
 from benchmarks import report, results
 from benchmarks.experiment import AgentSpec, Experiment, Setting
 from benchmarks.results import Result, Run
-from benchmarks.statistics import Estimate, estimate, paired_difference
+from benchmarks.statistics import estimate, paired_difference
+from dialog_env.estimate import Estimate
 from dialog_env.protocol import Record
 from dialog_env.user_simulator import SIMULATORS, register_simulator
 
