@@ -163,7 +163,9 @@ def read_log(path: str | Path) -> DialogLog:
             rows.append(row)
     if not rows:
         raise ValueError(f"{path} is empty; write it again")
-    texts: dict[str, Any] = {name: np.array([row[name] for row in rows], dtype=object) for name in ("target", "shown", "feedback")}
+    texts: dict[str, Any] = {
+        name: np.array([row[name] for row in rows], dtype=object) for name in ("target", "shown", "feedback")
+    }
     rank = np.array([row["rank"] for row in rows], dtype=np.float64)
     return DialogLog(**texts, rank=rank, **{name: rows[0][name] for name in SHARED})
 
