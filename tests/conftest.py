@@ -50,9 +50,7 @@ def tiny_contents(
         graded=random.random((size, 2), dtype=np.float32),
         categorical_names=("class", "colour"),
         values=(("boots", "clogs", "pumps"), ("black", "red", "white", "blue")),
-        categorical=np.stack([random.integers(0, 3, size), random.integers(-1, 4, size)], axis=1).astype(
-            np.int16
-        ),
+        categorical=np.stack([random.integers(0, 3, size), random.integers(-1, 4, size)], axis=1).astype(np.int16),
     )
     bounds = [0, size // 2, size // 2 + size // 4, size]
     return Contents(
@@ -65,9 +63,7 @@ def tiny_contents(
             name: np.arange(low, high, dtype=np.int64)
             for name, low, high in zip(("train", "validation", "test"), bounds[:-1], bounds[1:], strict=True)
         },
-        images=EncodedImages(
-            [np.frombuffer(encode(picture), dtype=np.uint8) for picture in pictures], (16, 12)
-        ),
+        images=EncodedImages([np.frombuffer(encode(picture), dtype=np.uint8) for picture in pictures], (16, 12)),
         provenance={"source": "random numbers", "seed": seed},
     )
 
