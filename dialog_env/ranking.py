@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from dialog_env.costs import count_marks, generous_limit, lowest, marked, padded, without
-from dialog_env.group_minima import GroupMinima
+from dialog_env.group_minima import GROUP, GroupMinima
 
 CHUNK_ELEMENTS = 524_288
 """A chunk holds at most this many costs, and at most this many feature values in float64: few enough for the cache."""
 
 KEPT_ELEMENTS = 4_194_304
-"""So many costs are kept between questions about the same queries; of more, an eighth is, which answers `top` alone."""
+"""So many costs are kept between questions about the same queries; of more, only the minima of groups are."""
 
 GPU_CHUNK_ELEMENTS, GPU_KEPT_ELEMENTS = 33_554_432, 134_217_728
 """The same on a graphics card: enough to keep it busy, and at most 512 MiB."""
@@ -314,23 +314,21 @@ class QueryRanking(Ranking):
             yield from self._kept
             return
         keep = self.batch * self.images <= self.gallery.kept
-        rows = self.images if keep else self.gallery.elements // max(self.batch, 1)
+        rows = self.images + GROUP if keep else self.gallery.elements // max(self.batch, 1)
         if self._error is None and self.gallery.resident is None:
             rows = min(rows, self.gallery.rows)
-        rows = max(8, rows - rows % 8)
+        rows = max(1, rows // GROUP) * GROUP
         kept, minima = [], GroupMinima()
         scratch = None if keep else self.queries.new_empty(self.batch * min(rows, self.images))
         for start in range(0, self.images, rows):
             chunk = self._product(start, min(start + rows, self.images), scratch)
             if keep:
                 kept.append(chunk)
-            elif self._error is not None and self._minima is None:
+            elif self._error is not None:
                 minima.add(chunk.costs)
             yield chunk
-        if keep:
-            self._kept = kept
-        elif self._error is not None and self._minima is None:
-            self._minima = minima
+        self._kept = kept if keep else None
+        self._minima = None if keep else minima
 
     def _product(self, start: int, stop: int, scratch: Tensor | None) -> Chunk:
         if self._error is None:
