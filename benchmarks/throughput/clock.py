@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import resource
 import time
 from collections import defaultdict
@@ -58,6 +60,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self.device)
             self.before = torch.cuda.memory_allocated(self.device)
             return self
+        _give_back()
         if CLEAR.exists():
             CLEAR.write_text("5")
         self.before = _resident("VmRSS")
@@ -66,6 +69,14 @@ class PeakMemory:
     def __exit__(self, *problem: object) -> None:
         on_card = self.device.type == "cuda"
         self.peak = torch.cuda.max_memory_allocated(self.device) if on_card else _resident("VmHWM")
+
+
+def _give_back() -> None:
+    """Lets the C library hand free memory back to the system, so that what is taken again is seen as taken."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _resident(which: str) -> int:

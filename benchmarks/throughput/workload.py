@@ -30,7 +30,7 @@ class Workload:
         hidden: width of the captioner's states, words and attention.
         words: V.
         batch: dialogs in an update, pairs in a literal call, queries ranked at once.
-        literal_calls: how many of the literal calls of an update are measured; the rest is reckoned.
+        literal_calls: how often a literal call is measured before and after what it is compared with.
         feedback: batches of pairs.
         dialogs: of the vector environments that are compared.
         many_dialogs: at which the bookkeeping is measured.
@@ -38,7 +38,7 @@ class Workload:
         dimensions: of the embeddings ranked.
         gpu_dialogs: held at once on a graphics card.
         repeats: of which the fastest counts.
-        patience: seconds that short work goes on being repeated.
+        patience: seconds that short work goes on being repeated: other load must have a chance to leave it alone.
         seed: of all random numbers.
     """
 
@@ -48,7 +48,7 @@ class Workload:
     hidden: int = 512
     words: int = 1000
     batch: int = 128
-    literal_calls: int = 2
+    literal_calls: int = 3
     feedback: tuple[int, ...] = (1, 16, 128, 1024)
     dialogs: int = 256
     many_dialogs: int = 1024
@@ -56,7 +56,7 @@ class Workload:
     dimensions: int = 256
     gpu_dialogs: int = 4096
     repeats: int = 5
-    patience: float = 2.0
+    patience: float = 8.0
     seed: int = 0
 
 
@@ -77,6 +77,7 @@ SMALL = replace(
     gpu_dialogs=16,
     repeats=2,
     patience=0.0,
+    literal_calls=1,
 )
 """Seconds instead of minutes; its numbers say nothing."""
 
