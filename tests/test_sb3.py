@@ -202,6 +202,6 @@ def test_main_directions_are_those_in_which_images_differ_most() -> None:
     whitened = found.coordinates(features)
     torch.testing.assert_close(whitened.std(dim=0), torch.ones(2))
     steps = torch.tensor([[0.5, 0.0], [0.0, -1.0]])
-    moved = found.coordinates(found.query(features[:2], steps)) - whitened[:2]
-    torch.testing.assert_close(moved, 2 * steps, rtol=1e-3, atol=1e-4)
+    moved = found.coordinates(found.query(features[:2], steps, 3.0)) - whitened[:2]
+    torch.testing.assert_close(moved, 3 * steps, rtol=1e-3, atol=1e-4)
     assert Directions.of(features[:2], 4).axes.shape == (4, 4)

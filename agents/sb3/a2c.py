@@ -16,6 +16,8 @@ from agents.sb3.candidate_policies import CandidateActorCritic
 class A2CArgs(SB3Args):
     """Settings of A2C."""
 
+    dialogs: int = 64
+    """Dialogs held at once."""
     rollout: int = 5
     """Turns of each dialog between two updates."""
     entropy: float = 0.0

@@ -54,6 +54,8 @@ class SB3Args:
     """Keyword `reward` of the environment."""
     directions: int = 16
     """Main directions of the gallery along which images are seen and queries move."""
+    reach: float = 8.0
+    """Standard deviations along a direction that the longest step of a query goes."""
     hidden: int = 256
     """Units of the one hidden layer of policies and critics."""
     history: bool = False
@@ -65,10 +67,10 @@ class SB3Args:
         for name in ("steps", "dialogs", "turns", "directions", "hidden", "evaluations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
-        if not self.learning_rate > 0 or not 0 <= self.discount <= 1:
+        if not self.learning_rate > 0 or not self.reach > 0 or not 0 <= self.discount <= 1:
             raise ValueError(
-                f"learning_rate {self.learning_rate} and discount {self.discount} cannot be used; "
-                "give a learning_rate above 0 and a discount from 0 to 1"
+                f"learning_rate {self.learning_rate}, reach {self.reach} and discount {self.discount} cannot be used; "
+                "give a learning_rate and a reach above 0 and a discount from 0 to 1"
             )
 
 
@@ -206,7 +208,7 @@ class SB3Agent(Agent):
             scores = self.policy.scores(observed, self._coordinates)  # type: ignore[operator]
             return ScoreRanking(scores), memory
         steps, memory = self.steps(observed, memory)
-        query = self.extractors()[0].directions.query(observation.features, steps.clamp(-1, 1))
+        query = self.extractors()[0].directions.query(observation.features, steps.clamp(-1, 1), self.args.reach)
         return QueryRanking(query.clamp(-self._bound, self._bound), self._gallery), memory
 
     def observe(self, observation: Observation, memory: Memory) -> tuple[dict[str, Tensor], Memory]:

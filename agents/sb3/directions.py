@@ -1,9 +1,9 @@
 """Where to go from the image shown: queries as steps along the main directions of a gallery.
 
-An algorithm that explores with noise of about the size of its action range cannot work on pooled features as they
-are: they have norm 1 in some 100 dimensions, so noise of 0.1 in each is as far as any image is from any other. A step
-is therefore given along the K directions in which the images differ most, in units of their spread, from the image
-shown last: 0 is "more like this one".
+A step is given along the K directions in which the images differ most, in units of their spread, from the image shown
+last: 0 is "more like this one". For on-policy algorithms its reach is far beyond the gallery's edge on purpose. A query
+out there ranks images by how far they lie in its direction, so a percentile changes smoothly with the query, and noise
+that explores many directions at once still tells which of them were good.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
-
-REACH = 2.0
-"""An action of 1 moves the query by so many standard deviations along its direction."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +53,9 @@ class Directions:
         """(…, K) coordinates of pooled features (…, D), in standard deviations from the mean."""
         return (features - self.mean) @ self.axes.T / self.spread
 
-    def query(self, features: Tensor, steps: Tensor) -> Tensor:
-        """(B, D) queries: from candidates (B, D) by actions (B, K) in [-1, 1]."""
-        return features + (steps * REACH * self.spread) @ self.axes
+    def query(self, features: Tensor, steps: Tensor, reach: float) -> Tensor:
+        """(B, D) queries: from candidates (B, D) by steps (B, K) in [-1, 1], 1 being `reach` standard deviations."""
+        return features + (steps * reach * self.spread) @ self.axes
 
 
 def _padded(axes: Tensor, spread: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -76,13 +73,16 @@ class StepQueries(gymnasium.vector.VectorWrapper):
     Args:
         env: a vector environment with `action="query"`, `observation="features"` and `output="torch"`.
         directions: on the environment's device.
+        reach: standard deviations that a step of 1 goes.
         bound: the environment's unit of queries, `Dialog.feature_bound`.
     """
 
-    def __init__(self, env: gymnasium.vector.VectorEnv[Any, Any, Any], directions: Directions, bound: float) -> None:
+    def __init__(
+        self, env: gymnasium.vector.VectorEnv[Any, Any, Any], directions: Directions, reach: float, bound: float
+    ) -> None:
         super().__init__(env)
         self.directions = directions
-        self.bound = bound
+        self.reach, self.bound = reach, bound
         self.single_action_space = spaces.Box(-1.0, 1.0, (len(directions.spread),), np.float32)
         self.action_space = batch_space(self.single_action_space, env.num_envs)
         self._candidate: Tensor | None = None
@@ -96,7 +96,7 @@ class StepQueries(gymnasium.vector.VectorWrapper):
     def step(self, actions: Tensor) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One turn of every dialog."""
         assert self._candidate is not None
-        query = self.directions.query(self._candidate, actions.to(self._candidate).clamp(-1, 1))
+        query = self.directions.query(self._candidate, actions.to(self._candidate).clamp(-1, 1), self.reach)
         observation, *rest = self.env.step(query.div(self.bound).clamp(-1, 1))
         self._candidate = observation["image"].clone()
         return observation, *rest

@@ -18,6 +18,8 @@ from agents.sb3.candidate_policies import CandidateActorCritic
 class PPOArgs(SB3Args):
     """Settings of PPO."""
 
+    steps: int = 250_000
+    """Turns to train for, counted over all dialogs."""
     rollout: int = 20
     """Turns of each dialog between two rounds of learning."""
     batch: int = 512
@@ -32,7 +34,13 @@ class PPOArgs(SB3Args):
 class PPOQueryArgs(PPOArgs):
     """Settings of PPO on query actions."""
 
-    exploration: float = 0.8
+    history: bool = True
+    """Whether the whole dialog so far is observed, rather than its latest turn."""
+    directions: int = 32
+    """Main directions of the gallery along which images are seen and queries move."""
+    reach: float = 16.0
+    """Standard deviations along a direction that the longest step of a query goes."""
+    exploration: float = 0.5
     """First standard deviation of the steps, in units of their range."""
 
 

@@ -20,6 +20,8 @@ from dialog_env.dialog import Observation
 class RecurrentPPOArgs(PPOQueryArgs):
     """Settings of RecurrentPPO."""
 
+    history: bool = False
+    """Not for this agent, which has a memory of its own."""
     memory_size: int = 128
     """Units of the LSTM."""
 

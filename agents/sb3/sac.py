@@ -17,6 +17,8 @@ from agents.sb3.off_policy import OffPolicyArgs
 class SACArgs(OffPolicyArgs):
     """Settings of SAC."""
 
+    learning_rate: float = 5e-4
+    """Of Adam; it falls to a tenth by the end of the training."""
     entropy: float = 0.003
     """Weight of the entropy."""
 

@@ -19,6 +19,12 @@ from agents.sb3.off_policy import OffPolicyArgs
 class TD3Args(OffPolicyArgs):
     """Settings of TD3."""
 
+    learning_rate: float = 3e-4
+    """Of Adam; it falls to a tenth by the end of the training."""
+    reach: float = 2.0
+    """Standard deviations along a direction that the longest step goes; more would drive it to the bounds."""
+    updates: int = 8
+    """Minibatches after each turn of all dialogs."""
     exploration: float = 0.5
     """Standard deviation of the noise that is added to steps while training, in units of their range."""
 

@@ -68,7 +68,7 @@ def dialogs_for(agent: SB3Agent, lesson: Lesson, directions: Directions) -> VecE
     )
     env: gymnasium.vector.VectorEnv[Any, Any, Any] = native
     if agent.action == "query":
-        env = StepQueries(env, directions, native.core.world.feature_bound)
+        env = StepQueries(env, directions, agent.args.reach, native.core.world.feature_bound)
     if agent.args.history:
         env = DialogHistoryVector(env)
     return VecMonitor(DialogVecEnv(env))
