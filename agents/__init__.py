@@ -39,16 +39,16 @@ if find_spec("sb3_contrib") is not None:
 
 def agent_class(name: str) -> type[Agent]:
     """The class of a registered name, or of `module.Class`; ValueError, listing the known names, for another."""
-    if name in AGENTS:
-        module, _, attribute = AGENTS[name].partition(":")
-    else:
-        module, _, attribute = name.rpartition(".")
+    known = f"known are {', '.join(sorted(AGENTS))}, and module.Class for your own"
+    module, _, attribute = AGENTS[name].partition(":") if name in AGENTS else name.rpartition(".")
+    if not module:
+        raise ValueError(f"no agent {name!r}; {known}")
     try:
         found: type[Agent] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"no agent {name!r} ({error}); known are {', '.join(sorted(AGENTS))}, and module.Class for your own"
-        ) from error
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"no agent {name!r} ({error}); {known}") from error
+    if not (isinstance(found, type) and issubclass(found, Agent)):
+        raise ValueError(f"{name!r} is not an agent; give a class derived from agents.Agent")
     return found
 
 

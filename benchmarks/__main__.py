@@ -11,7 +11,7 @@ import tyro
 
 import agents
 from benchmarks import film, report, results
-from benchmarks.experiment import Experiment, Setting
+from benchmarks.experiment import AgentSpec, Experiment, Setting
 from benchmarks.throughput import FULL, SMALL
 from benchmarks.throughput.run import run as run_throughput
 from dialog_env import catalogs
@@ -64,6 +64,9 @@ class RunCommand:
                 ties=self.ties,
             )
         )
+        self.output.mkdir(parents=True, exist_ok=True)
+        for agent in self.agents:
+            experiment.agent(agent, self.seeds[0])
         done = [experiment.run(agent, seed) for agent in self.agents for seed in self.seeds]
         print("\n" + report.write(done, self.output, baseline=self.agents[0]))
         print(f"Written: {self.output / 'table.md'}, {self.output / 'percentile.png'}")
@@ -116,7 +119,15 @@ class FilmCommand:
         if Path(self.agent).is_dir():
             agent = agents.load(self.agent, self.device)
         else:
-            agent = agents.create(self.agent, gallery=gallery, vocabulary=user.vocabulary, device=self.device)
+            spec = AgentSpec.parse(self.agent)
+            agent = agents.create(
+                spec.name,
+                gallery=gallery,
+                vocabulary=user.vocabulary,
+                device=self.device,
+                configuration=spec.configuration,
+                **spec.settings,
+            )
             if agent.trainable:
                 raise ValueError(f"agent {self.agent} has to be trained first; give the folder of a trained one")
         targets, rows = film.hold_dialogs(
@@ -156,7 +167,7 @@ def main() -> None:
     command = tyro.cli(Command, prog="python -m benchmarks")
     try:
         command()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

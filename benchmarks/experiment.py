@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import json
 import re
 import time
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +47,11 @@ class AgentSpec:
 
 
 def _settings(agent: agents.Agent) -> dict[str, Any]:
-    args = getattr(agent, "args", None)
-    return json.loads(json.dumps(asdict(args))) if is_dataclass(args) and not isinstance(args, type) else {}
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(agent.args)))
+    source = inspect.getsourcefile(type(agent))
+    if source is not None and not type(agent).__module__.startswith("agents."):
+        settings["source"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]
+    return settings
 
 
 def _value(text: str) -> Any:
@@ -82,6 +87,10 @@ class Setting:
     device: str = "cpu"
     ties: str = "half"
 
+    def __post_init__(self) -> None:
+        if self.ties not in ("half", "strict"):
+            raise ValueError(f"ties={self.ties!r} is not known; choose half or strict")
+
 
 class Experiment:
     """The galleries and users of a setting, opened once, and the runs on them."""
@@ -101,14 +110,9 @@ class Experiment:
             self._users[key] = make_simulator(self.setting.simulator, gallery, device=self.setting.device)
         return self._users[key]
 
-    def run(self, text: str, seed: int) -> Result:
-        """Trains and evaluates one agent with one seed; a result that is there already is read, not made again.
-
-        Raises:
-            ValueError: a result of other settings lies where this one would go.
-        """
-        spec = AgentSpec.parse(text)
-        user = self.user(self.test)
+    def agent(self, text: str, seed: int) -> agents.Agent:
+        """An untrained agent as written on the command line; ValueError where it cannot be made or used."""
+        spec, user = AgentSpec.parse(text), self.user(self.test)
         agent = agents.create(
             spec.name,
             gallery=self.train,
@@ -118,6 +122,17 @@ class Experiment:
             configuration=spec.configuration,
             **spec.settings,
         )
+        agent.check_user(user)
+        return agent
+
+    def run(self, text: str, seed: int) -> Result:
+        """Trains and evaluates one agent with one seed; a result that is there already is read, not made again.
+
+        Raises:
+            ValueError: a result of other settings lies where this one would go.
+        """
+        agent, spec = self.agent(text, seed), AgentSpec.parse(text)
+        user = self.user(self.test)
         run = Run(
             agent=spec.text,
             seed=seed,
@@ -129,6 +144,8 @@ class Experiment:
             simulator=user.id,
             evaluation_seed=self.setting.evaluation_seed,
             turns=self.setting.turns,
+            ties=self.setting.ties,
+            validation_gallery=self.validation.fingerprint,
             configuration=_settings(agent),
         )
         folder = self.setting.output / run.name

@@ -41,6 +41,7 @@ def hold_dialogs(
     targets = torch.randperm(len(gallery), generator=generator)[:dialogs]
     away = torch.randint(1, len(gallery), (dialogs,), generator=generator)
     world = Dialog(gallery, simulator, turns=turns, device=device)
+    agent.check_user(simulator)
     agent.bind(gallery)
     observation = world.reset(targets.to(device), ((targets + away) % len(gallery)).to(device))
     memory = agent.begin(dialogs)

@@ -20,10 +20,21 @@ BOOTSTRAP_SEED = 0
 
 def by_agent(results: Sequence[Result]) -> dict[str, list[Result]]:
     """Results grouped by agent, in the order in which agents first appear, seeds ascending."""
-    groups: dict[str, list[Result]] = {}
+    groups: dict[str, dict[int, Result]] = {}
     for result in results:
-        groups.setdefault(result.run.agent, []).append(result)
-    return {agent: sorted(group, key=lambda result: result.run.seed) for agent, group in groups.items()}
+        groups.setdefault(result.run.agent, {})[result.run.seed] = result
+    return {agent: [group[seed] for seed in sorted(group)] for agent, group in groups.items()}
+
+
+def check_alike(results: Sequence[Result]) -> None:
+    """Refuses, with a ValueError, results that do not belong into one table."""
+    for name in ("gallery", "simulator", "evaluation_seed", "turns", "ties"):
+        found = sorted({str(getattr(result.run, name)) for result in results})
+        if len(found) > 1:
+            raise ValueError(
+                f"the results differ in {name} ({', '.join(found)}) and cannot stand in one table; "
+                "keep each benchmark in an --output of its own"
+            )
 
 
 def values(group: Sequence[Result], metric: str) -> np.ndarray[Any, Any]:
@@ -33,6 +44,7 @@ def values(group: Sequence[Result], metric: str) -> np.ndarray[Any, Any]:
 
 def table(results: Sequence[Result]) -> str:
     """Markdown: percentile at each turn, then the other metrics at the last turn, each with its 95% interval."""
+    check_alike(results)
     groups = by_agent(results)
     turns = results[0].record.turns
     lines = [
@@ -66,8 +78,11 @@ def differences(results: Sequence[Result], baseline: str) -> str:
     turns = results[0].record.turns
     lines = [f"| agent less {baseline} | percentile, turn {turns} | percentile, mean over turns |", "|---|---|---|"]
     reference = values(groups[baseline], "percentile")
+    seeds = [result.run.seed for result in groups[baseline]]
     for agent, group in groups.items():
         if agent != baseline:
+            if [result.run.seed for result in group] != seeds:
+                raise ValueError(f"{agent!r} and {baseline!r} were not run with the same seeds; run both with the same")
             own = values(group, "percentile")
             last = paired_difference(own[..., -1], reference[..., -1], _generator())
             mean = paired_difference(own.mean(axis=-1), reference.mean(axis=-1), _generator())

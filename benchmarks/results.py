@@ -31,7 +31,9 @@ class Run:
         simulator: its id.
         evaluation_seed: draws the first candidates.
         turns: T.
-        configuration: settings of the agent.
+        ties: how ranks count level images.
+        validation_gallery: fingerprint of the gallery by which its best epoch was chosen.
+        configuration: settings of the agent, with a hash of its source where it is not one of `agents`.
     """
 
     agent: str
@@ -44,6 +46,8 @@ class Run:
     simulator: str
     evaluation_seed: int
     turns: int
+    ties: str
+    validation_gallery: str
     configuration: dict[str, Any]
 
     @property

@@ -113,7 +113,7 @@ def run(
         progress: shows a progress bar.
 
     Raises:
-        ValueError: a gallery of one image.
+        ValueError: a gallery of one image, or a user whose words the policy does not know.
     """
     images = len(gallery)
     if images < 2:
@@ -123,6 +123,9 @@ def run(
     firsts = first_candidates(targets, images, generator)
     world = Dialog(gallery, simulator, turns=turns, device=device)
     features = embedded(gallery, device)
+    check_user = getattr(policy, "check_user", None)
+    if check_user is not None:
+        check_user(simulator)
     policy.bind(gallery)
     shown, standings = [], []
     with torch.inference_mode(), tqdm(total=images, desc="dialogs", disable=not progress) as bar:

@@ -9,9 +9,10 @@ from benchmarks import report, results
 from benchmarks.experiment import AgentSpec, Experiment, Setting
 from benchmarks.results import Result, Run
 from benchmarks.statistics import estimate, paired_difference
+from dialog_env import protocol
 from dialog_env.estimate import Estimate
 from dialog_env.protocol import Record
-from dialog_env.user_simulator import SIMULATORS, register_simulator
+from dialog_env.user_simulator import SIMULATORS, make_simulator, register_simulator
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def made_up_result(agent="random", seed=0, shift=0, dialogs=60):
         equal=np.ones_like(closer),
         images=100,
     )
-    run = Run(agent, seed, "drawn", "test", "aa", "bb", "toy", "toy-1", 0, 5, {})
+    run = Run(agent, seed, "drawn", "test", "aa", "bb", "toy", "toy-1", 0, 5, "half", "cc", {})
     return Result(run, record, {"command": "none"}, {})
 
 
@@ -139,3 +140,34 @@ def test_runs_with_different_users_or_agents_have_different_names():
     others = [replace(base, user="attributes:3"), replace(base, user="attributes:10"), replace(base, agent="a:b=1")]
     assert len({run.name for run in [base, *others]}) == 4
     assert "/" not in replace(base, user="captioner:some/folder/x", catalog="some/place.h5").name
+
+
+def test_results_that_do_not_belong_together_are_refused_and_seeds_count_once(tmp_path):
+    first, again = made_up_result(seed=0), made_up_result(seed=1)
+    assert report.table([first, again, again]) == report.table([first, again])
+    other = Result(replace(first.run, agent="b", simulator="relevance-1"), first.record, {}, {})
+    with pytest.raises(ValueError, match="differ in simulator"):
+        report.table([first, other])
+    apart = Result(replace(again.run, agent="b"), again.record, {}, {})
+    with pytest.raises(ValueError, match="not run with the same seeds"):
+        report.differences([first, apart], "random")
+
+
+def test_ties_are_part_of_a_run_and_other_agents_are_known_by_their_source(tiny_file, tmp_path, toy_user):
+    half = Experiment(Setting(str(tiny_file), toy_user, tmp_path)).run("tests.test_agents.Mean", 0)
+    assert half.run.configuration["source"]
+    with pytest.raises(ValueError, match="holds a result of other settings"):
+        Experiment(Setting(str(tiny_file), toy_user, tmp_path, ties="strict")).run("tests.test_agents.Mean", 0)
+    with pytest.raises(ValueError, match="choose half or strict"):
+        Setting(str(tiny_file), toy_user, tmp_path, ties="nope")
+
+
+def test_an_agent_that_does_not_know_the_words_of_the_user_is_refused(tiny_file, tmp_path, toy_user):
+    experiment = Experiment(Setting(str(tiny_file), toy_user, tmp_path))
+    agent = experiment.agent("supervised", 0)
+    with pytest.raises(ValueError, match="use the user it was trained with"):
+        protocol.run(agent, experiment.test, make_simulator("describer", experiment.test), seed=0)
+    with pytest.raises(ValueError, match=r"no agent 'nope'; known are"):
+        experiment.agent("nope", 0)
+    with pytest.raises(ValueError, match="is not an agent"):
+        experiment.agent("json.dumps", 0)

@@ -204,3 +204,22 @@ def test_environments_survive_pickling_and_copying(gallery):
     env.reset(seed=4)
     for twin in (pickle.loads(pickle.dumps(env)), copy.deepcopy(env)):
         assert str(twin.step(3)) == str(copy.deepcopy(env).step(3))
+
+
+@pytest.mark.parametrize("name", ["target", "candidate"])
+def test_a_dialog_never_begins_at_its_target_whatever_position_is_given(gallery, name):
+    env = make(gallery, reveal_target=True)
+    for position in range(len(gallery)):
+        info = env.reset(seed=5, options={name: position})[1]
+        assert info[name] == position
+        assert info["target"] != info["candidate"]
+    with pytest.raises(ValueError, match="begins at the target"):
+        env.reset(options={"target": 3, "candidate": 3})
+    with pytest.raises(ValueError, match="from 0 to 23"):
+        env.reset(options={"target": 3.7})
+
+
+def test_a_split_given_as_a_catalogue_is_the_gallery(make_tiny):
+    test = Catalog(make_tiny(size=48)).split("test")
+    env = gym.make("DialogRetrieval-v0", catalog=test, simulator=ToyUser(test))
+    assert env.unwrapped.gallery.fingerprint == test.fingerprint

@@ -145,9 +145,12 @@ def _merge(where: Tensor, fresh: Standing, old: Standing) -> Standing:
 
 
 def open_gallery(catalog: str | Path | Catalog, split: str) -> Catalog:
-    """A split of a catalogue given by name, by file or as it is; opened once for all environments of a process."""
+    """A split of a catalogue given by name, by file or as it is; opened once for all environments of a process.
+
+    A `Catalog` that is a split or a selection already is the gallery, whatever `split` says.
+    """
     if isinstance(catalog, Catalog):
-        return catalog if split == catalog.split_name else catalog.split(split)
+        return catalog.split(split) if catalog.split_name == "all" else catalog
     path = Path(catalog)
     return _open_gallery(str(catalog), split, path.stat().st_mtime_ns if path.is_file() else 0)
 

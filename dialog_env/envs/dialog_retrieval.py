@@ -89,7 +89,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
 
     | argument | default | meaning |
     |---|---|---|
-    | `catalog` | `"synthetic"` | a catalogue's name or file, or a `Catalog` |
+    | `catalog` | `"synthetic"` | a catalogue's name or file, or a `Catalog`; one that is a split is the gallery |
     | `split` | `"train"` | the split that is the gallery; `"all"` for every image |
     | `simulator` | `"captioner"` | the user: a registered name, `name:argument`, or a `UserSimulator` |
     | `simulator_settings` | `None` | keywords for a simulator given by name |
@@ -165,14 +165,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begins a dialog; ValueError for options other than positions of `target` and `candidate`."""
         super().reset(seed=seed)
-        chosen = dict(zip(("target", "candidate"), self.core.draw(self.np_random), strict=True))
-        for name, position in (options or {}).items():
-            if name not in chosen or not 0 <= int(position) < len(self.gallery):
-                raise ValueError(
-                    f"options={options!r} is not understood; give 'target' and 'candidate' as positions "
-                    f"from 0 to {len(self.gallery) - 1}"
-                )
-            chosen[name] = int(position)
+        chosen = self._chosen(options or {}, *self.core.draw(self.np_random))
         device = self.core.world.device
         target, candidate = (torch.tensor([chosen[name]], device=device) for name in ("target", "candidate"))
         observation = self.core.begin(target, candidate)
@@ -203,6 +196,27 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         if self.render_mode == "ansi":
             return as_text(self.gallery, self._shown, target)
         return np.asarray(dialog_row(self.gallery, self._shown, target, self.core.settings.turns + 1))
+
+    def _chosen(self, options: dict[str, Any], target: int, candidate: int) -> dict[str, int]:
+        """What was drawn, moved to the positions given; target and candidate stay as far apart as they were drawn."""
+        images, apart = len(self.gallery), candidate - target
+        for name, position in options.items():
+            if (
+                name not in ("target", "candidate")
+                or not isinstance(position, int | np.integer)
+                or not 0 <= position < images
+            ):
+                raise ValueError(
+                    f"options={options!r} is not understood; give 'target' and 'candidate' as positions "
+                    f"from 0 to {images - 1}"
+                )
+        if "target" in options and options.get("target") == options.get("candidate"):
+            raise ValueError(f"options={options!r} begins at the target; give a candidate that is another image")
+        given = {name: int(position) for name, position in options.items()}
+        if "candidate" in given:
+            target = (given["candidate"] - apart) % images
+        target = given.get("target", target)
+        return {"target": target, "candidate": given.get("candidate", (target + apart) % images)}
 
     def _observe(self, observation: Observation) -> dict[str, Any]:
         return {key: as_numpy(values)[0] for key, values in self.core.observe(observation).items()}
