@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-import dialog_env
+import dialog_env  # noqa: F401 - registers the environment
 from dialog_env.catalog import Catalog
 from tests.conftest import tiny_contents
 from tests.toys import ToyUser
@@ -123,7 +123,6 @@ def test_a_plain_ppo_loop_learns_on_tensors() -> None:
 def test_the_same_loop_learns_on_the_default_catalogue() -> None:
     args = Args(num_envs=64, iterations=60, learning_rate=1e-3)
     envs = gym.make_vec("DialogRetrieval-v0", args.num_envs, output="torch", action="query")
-    assert dialog_env is not None
     with torch.random.fork_rng():
         curve = train(envs, args)
-    assert np.mean(curve[-5:]) > np.mean(curve[:5]) + 0.02
+    assert np.mean(curve[-5:]) > np.mean(curve[:5]) + 0.2

@@ -20,6 +20,8 @@ class PPOArgs(SB3Args):
 
     steps: int = 250_000
     """Turns to train for, counted over all dialogs."""
+    history: bool = True
+    """Whether the whole dialog so far is observed, rather than its latest turn."""
     rollout: int = 20
     """Turns of each dialog between two rounds of learning."""
     batch: int = 512
@@ -34,8 +36,6 @@ class PPOArgs(SB3Args):
 class PPOQueryArgs(PPOArgs):
     """Settings of PPO on query actions."""
 
-    history: bool = True
-    """Whether the whole dialog so far is observed, rather than its latest turn."""
     directions: int = 32
     """Main directions of the gallery along which images are seen and queries move."""
     reach: float = 16.0

@@ -19,14 +19,14 @@ from agents.sb3.off_policy import OffPolicyArgs
 class TD3Args(OffPolicyArgs):
     """Settings of TD3."""
 
-    learning_rate: float = 3e-4
-    """Of Adam; it falls to a tenth by the end of the training."""
-    reach: float = 2.0
-    """Standard deviations along a direction that the longest step goes; more would drive it to the bounds."""
+    reach: float = 6.0
+    """Standard deviations along a direction that the longest step of a query goes."""
     updates: int = 8
     """Minibatches after each turn of all dialogs."""
-    exploration: float = 0.5
+    exploration: float = 0.7
     """Standard deviation of the noise that is added to steps while training, in units of their range."""
+    weight_decay: float = 1e-3
+    """Of Adam; without it the steps go to their bounds, where their gradient vanishes, and stay there."""
 
 
 class StableTD3(SB3Agent):
@@ -41,3 +41,7 @@ class StableTD3(SB3Agent):
         count = min(args.directions, self.dimensions)
         noise = NormalActionNoise(np.zeros(count), np.full(count, args.exploration))
         return TD3, {**args.keywords(), "action_noise": noise}
+
+    def policy_settings(self, args: Any) -> dict[str, Any]:
+        """One hidden layer each for the policy and the critics, kept small."""
+        return {**super().policy_settings(args), "optimizer_kwargs": {"weight_decay": args.weight_decay}}
