@@ -73,7 +73,8 @@ class AdaptiveAttention(Captioner):
             weighed = self.score(self.dropout(compared)).squeeze(2)
         else:
             # Two products spare a copy of all keys at every word.
-            weighed = torch.cat([scores(part, query, self.score.weight) for part in (keys, regions)], dim=1)
+            score = self.score.weight
+            weighed = torch.cat([scores(keys, query, score), scores(regions, query, score, memory.room)], dim=1)
         weights = torch.softmax(weighed, dim=1)  # (B, 1 + R)
         mixture = torch.bmm(weights[:, 1:].unsqueeze(1), values).squeeze(1) + weights[:, :1] * sentinel
         return torch.tanh(self.output(mixture + spoken))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simulators.captioners.cells import attend, maxout_cell
-from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given
+from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given, mixed_by
 
 
 class AttendIn(Captioner):
@@ -29,13 +29,14 @@ class AttendIn(Captioner):
 
     def first_layers(self) -> FirstLayers:
         """See `Captioner`."""
-        bias = F.pad(self.keys.bias, (0, len(self.context.weight)))
-        return FirstLayers(None, (torch.cat([self.keys.weight, self.context.weight]), bias))
+        values = mixed_by(self.context)
+        return FirstLayers(None, (torch.cat([self.keys.weight, values]), F.pad(self.keys.bias, (0, len(values)))))
 
     def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
         """See `Captioner`."""
-        keys, values = given(regions).split([self.sizes.attention, len(self.context.weight)], dim=2)
-        return Memory(2 * keys, values, projected=True), self.zero_state(len(keys))
+        width, channels = self.context.weight.shape
+        keys, values = given(regions).split([self.sizes.attention, min(width, channels)], dim=2)
+        return Memory(2 * keys, values, projected=width <= channels), self.zero_state(len(keys))
 
     def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
         """See `Captioner`."""
@@ -46,7 +47,7 @@ class AttendIn(Captioner):
     def step(self, words: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
         """See `Captioner`."""
         gates, query = self.recurrent(state[0]).split([words.shape[1], self.sizes.attention], dim=1)
-        mixture = attend(given(memory.keys), given(memory.values), query, self.score.weight)
+        mixture = attend(given(memory.keys), given(memory.values), query, self.score.weight, memory.room)
         context = mixture if memory.projected else self.context(mixture)
         gates = words + gates + F.pad(context, (3 * self.sizes.hidden, 0))
         hidden, cell = maxout_cell(gates, state[1])

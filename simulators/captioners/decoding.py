@@ -87,31 +87,33 @@ def greedy(
     tokens = state[0].new_zeros(rows, MAX_WORDS, dtype=torch.int64)
     logs = state[0].new_zeros(rows, MAX_WORDS) if log_probabilities else None
     doubtful = None if margin is None else tokens.new_zeros(rows, dtype=torch.bool)
-    speaking = torch.arange(rows, device=tokens.device)  # dialogs that `memory` and `state` belong to
+    speaking: Tensor | slice = slice(None)  # dialogs that `memory` and `state` belong to
+    ended: Tensor | None = None  # which of them have ended, None while none has
     said = tokens.new_zeros(rows)
     for position in range(MAX_WORDS):
         logits, state = start.step(said, memory, state)
-        best, said_next = logits.max(dim=1)
+        best, said = logits.max(dim=1)
         if tie:
-            said_next = (logits >= best.unsqueeze(1) - tie).int().argmax(dim=1)
-        ended = said == 0 if position else torch.zeros_like(said, dtype=torch.bool)
-        said = said_next.masked_fill(ended, 0)
+            said = (logits >= best.unsqueeze(1) - tie).int().argmax(dim=1)
+        if ended is not None:
+            said = said.masked_fill(ended, 0)
         tokens[speaking, position] = said
         if logs is not None:
             chosen = torch.log_softmax(logits, dim=1).gather(1, said.unsqueeze(1)).squeeze(1)
-            logs[speaking, position] = chosen.masked_fill(ended, 0)
+            logs[speaking, position] = chosen if ended is None else chosen.masked_fill(ended, 0)
         if doubtful is not None and margin is not None:
-            bar = best - margin * (best - logits.amin(dim=1))
+            bar = torch.lerp(best, logits.amin(dim=1), margin)
             close = (logits >= bar.unsqueeze(1)).sum(dim=1) > 1
-            doubtful[speaking] |= close & ~ended
+            doubtful[speaking] |= close if ended is None else close & ~ended
         left = int(said.count_nonzero())
         if not left:
             break
         # Leaving out ended dialogs copies the memory of the others, which pays when most have ended.
         if 2 * left <= len(said):
             kept = said.nonzero().squeeze(1)
-            speaking, said = speaking[kept], said[kept]
+            speaking, said = kept if isinstance(speaking, slice) else speaking[kept], said[kept]
             memory, state = memory.take(kept), tuple(part[kept] for part in state)
+        ended = None if left == len(said) else said == 0
     return Sentences(tokens, logs, doubtful)
 
 

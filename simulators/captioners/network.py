@@ -57,12 +57,14 @@ class Memory(NamedTuple):
         values: (B, R, ·), regions as they are mixed.
         gates: (B, G), what the pooled features add to the gates at every word.
         projected: whether `values` already went through the layer that reads the mixture.
+        room: (B, R, A) to compare regions in at every word, where no gradient is wanted; otherwise None.
     """
 
     keys: Tensor | None = None
     values: Tensor | None = None
     gates: Tensor | None = None
     projected: bool = False
+    room: Tensor | None = None
 
     def take(self, rows: Tensor) -> Memory:
         """The memory of the dialogs at `rows` (int64 positions)."""
@@ -71,6 +73,7 @@ class Memory(NamedTuple):
             None if self.values is None else self.values[rows],
             None if self.gates is None else self.gates[rows],
             self.projected,
+            None if self.room is None else self.room[: len(rows)],
         )
 
 
@@ -104,6 +107,17 @@ def given(tensor: Tensor | None) -> Tensor:
     if tensor is None:
         raise ValueError("the captioner was begun without features that it looks at; give pooled and region features")
     return tensor
+
+
+def mixed_by(context: nn.Linear) -> Tensor:
+    """Weight (·, 2C) that makes the values which attention mixes, for a layer that reads the mixture.
+
+    It is the layer's own, so that the mixture need not pass it at every word, unless the layer makes its input wider:
+    then the values stay as they are, which leaves less to keep, to copy and to mix.
+    """
+    width, channels = context.weight.shape
+    weight = context.weight
+    return weight if width <= channels else torch.eye(channels, dtype=weight.dtype, device=weight.device)
 
 
 def pair_features(targets: Tensor, candidates: Tensor) -> Tensor:

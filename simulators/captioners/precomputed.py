@@ -15,13 +15,20 @@ from torch import Tensor
 from dialog_env.devices import find_device, require_memory
 from dialog_env.vocabulary import MAX_WORDS
 from simulators.captioners.decoding import Start, greedy
-from simulators.captioners.network import Affine, Captioner, FirstLayers, pair_features
+from simulators.captioners.network import Affine, Captioner, FirstLayers, given, pair_features
 
 DEFAULT_MEMORY_LIMIT = 2 << 30
 """Bytes."""
 
 CHUNK = 32
-"""Pairs spoken about at a time: few enough that what they look at stays in the cache of a CPU."""
+"""Pairs decided in double precision at a time, and the fewest spoken about at a time."""
+
+CACHED = 16 << 20
+"""Bytes. So many pairs are spoken about at a time that what they look at is about as large: it stays in the cache of a
+CPU, and the steps of many pairs are few large products instead of many small ones."""
+
+LARGEST_CHUNK, LARGEST_GPU_CHUNK = 256, 1024
+"""Pairs spoken about at a time at most: what they look at is copied whenever half of them have ended."""
 
 MARGIN = 1e-5
 """Share of the spread of the logits. A word that leads by less is decided again in double precision; measured errors
@@ -91,6 +98,7 @@ class PrecomputedCaptioner:
         self.network = copy.deepcopy(network).to(self.device, dtype).requires_grad_(False)
         self._features = _Features(network, pooled, regions)
         self._exact: tuple[Captioner, FirstLayers] | None = None
+        self._room = torch.empty(0)
         with torch.no_grad():
             self._table = self.network.word_gates(torch.arange(network.sizes.words + 1, device=self.device))
         self._plan(memory_limit, *self._split_layers(torch.float64 if half else dtype))
@@ -99,8 +107,8 @@ class PrecomputedCaptioner:
         images, kept = self._features.images, torch.float16 if self.half else self.dtype
         widths = [0 if layer is None else len(layer[0]) for layer in targets]
         self.table_bytes = self._table.numel() * self._table.element_size()
-        role_bytes = (widths[0] + widths[1] * self._features.regions_per_image) * kept.itemsize
-        self.image_bytes = 2 * role_bytes
+        numbers = widths[0] + widths[1] * self._features.regions_per_image
+        self.image_bytes = 2 * numbers * kept.itemsize
         capacity = min(images, max(0, memory_limit - self.table_bytes) // max(1, self.image_bytes))
         if capacity < 1:
             raise ValueError(
@@ -108,6 +116,9 @@ class PrecomputedCaptioner:
                 f"{self.image_bytes}"
             )
         self.capacity = capacity
+        fitting = CACHED // max(1, numbers * self.dtype.itemsize)
+        on_cpu = self.device.type == "cpu"
+        self._chunk = min(capacity, max(CHUNK, min(LARGEST_CHUNK, fitting)) if on_cpu else LARGEST_GPU_CHUNK)
         self.memory_bytes = self.table_bytes + capacity * self.image_bytes
         what = f"what a {self.network.architecture} captioner keeps of {capacity} images"
         require_memory(self.memory_bytes, self.device, what, "lower memory_limit, or give half=True")
@@ -146,12 +157,23 @@ class PrecomputedCaptioner:
             targets: (B,) int64 positions.
             candidates: (B,) int64 positions.
         """
-        memory, state = self.network.begin_projected(*self._differences(targets, candidates, self.dtype))
+        return self._start(targets, candidates)
+
+    def _start(self, targets: Tensor, candidates: Tensor, *, reuse: bool = False) -> Start:
+        read = self._differences(targets, candidates, self.dtype, reuse=reuse)
+        memory, state = self.network.begin_projected(*read)
+        if reuse and memory.keys is not None:
+            self._room = memory.keys.new_empty(memory.keys.shape) if len(self._room) < len(targets) else self._room
+            memory = memory._replace(room=self._room[: len(targets)])
         return Start(self.network, memory, state, self._table)
 
-    def _differences(self, targets: Tensor, candidates: Tensor, dtype: torch.dtype) -> list[Tensor | None]:
-        """Outputs of the first layers for pairs, from what is kept."""
-        target, candidate = (role.find(images) for role, images in zip(self._roles, (targets, candidates), strict=True))
+    def _differences(
+        self, targets: Tensor, candidates: Tensor, dtype: torch.dtype, *, reuse: bool = False
+    ) -> list[Tensor | None]:
+        """Outputs of the first layers for pairs, from what is kept; with `reuse`, valid until the next such call."""
+        target, candidate = (
+            role.find(images, reuse=reuse) for role, images in zip(self._roles, (targets, candidates), strict=True)
+        )
         return [
             None if left is None or right is None else left.to(dtype).sub_(right)
             for left, right in zip(target, candidate, strict=True)
@@ -172,10 +194,9 @@ class PrecomputedCaptioner:
             ValueError: positions outside the gallery, or shapes that differ.
         """
         targets, candidates = self._check(targets, candidates)
-        chunk = min(CHUNK, self.capacity) if self.device.type == "cpu" else min(1024, self.capacity)
         parts, doubts = [], []
-        for pair in zip(targets.split(chunk), candidates.split(chunk), strict=True):
-            said = greedy(self.start(*pair), margin=MARGIN)
+        for pair in zip(targets.split(self._chunk), candidates.split(self._chunk), strict=True):
+            said = greedy(self._start(*pair, reuse=True), margin=MARGIN)
             assert said.doubtful is not None
             parts.append(said.tokens)
             doubts.append(said.doubtful)
@@ -295,6 +316,7 @@ class _Role:
             None if layer is None else torch.empty(*shape, len(layer[0]), device=device, dtype=dtype)
             for layer, shape in zip(layers, shapes, strict=True)
         ]
+        self.scratch: list[Tensor | None] = [None] * len(self.kept)
         self.complete = capacity == features.images
         """Whether every image has its place, its position."""
         self.missing = features.images
@@ -303,15 +325,29 @@ class _Role:
         self.used: NDArray[np.int64] = np.zeros(capacity, dtype=np.int64)
         self.clock = 0
 
-    def find(self, images: Tensor) -> list[Tensor | None]:
-        """Products with images (B,), pooled (B, ·) and of regions (B, R, ·), computed where they are not kept."""
+    def find(self, images: Tensor, *, reuse: bool = False) -> list[Tensor | None]:
+        """Products with images (B,), pooled (B, ·) and of regions (B, R, ·), computed where they are not kept.
+
+        With `reuse` they are valid until the next such call: fresh memory costs a CPU more than filling it.
+        """
         if self.complete and not self.missing:
             places = images.to(self.device)
         else:
             asked = images.cpu().numpy()
             self._keep(np.unique(asked))
             places = torch.from_numpy(self.place[asked]).to(self.device)
-        return [None if kept is None else kept.index_select(0, places) for kept in self.kept]
+        if not reuse:
+            return [None if kept is None else kept.index_select(0, places) for kept in self.kept]
+        return [
+            None if kept is None else torch.index_select(kept, 0, places, out=self._scratch_for(part, len(places)))
+            for part, kept in enumerate(self.kept)
+        ]
+
+    def _scratch_for(self, part: int, rows: int) -> Tensor:
+        kept, scratch = given(self.kept[part]), self.scratch[part]
+        if scratch is None or len(scratch) < rows:
+            scratch = self.scratch[part] = kept.new_empty(rows, *kept.shape[1:])
+        return scratch[:rows]
 
     def _keep(self, images: NDArray[np.int64]) -> None:
         if len(images) > len(self.image):

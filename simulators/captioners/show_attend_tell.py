@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simulators.captioners.cells import attend, lstm_cell
-from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given
+from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given, mixed_by
 
 
 class ShowAttendTell(Captioner):
@@ -29,14 +29,15 @@ class ShowAttendTell(Captioner):
 
     def first_layers(self) -> FirstLayers:
         """See `Captioner`."""
-        bias = F.pad(self.keys.bias, (0, len(self.context.weight)))
-        regions = torch.cat([self.keys.weight, self.context.weight]), bias
+        values = mixed_by(self.context)
+        regions = torch.cat([self.keys.weight, values]), F.pad(self.keys.bias, (0, len(values)))
         return FirstLayers((self.start.weight, self.start.bias), regions)
 
     def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
         """See `Captioner`."""
-        keys, values = given(regions).split([self.sizes.attention, len(self.context.weight)], dim=2)
-        return Memory(2 * keys, values, projected=True), (given(pooled), given(pooled))
+        width, channels = self.context.weight.shape
+        keys, values = given(regions).split([self.sizes.attention, min(width, channels)], dim=2)
+        return Memory(2 * keys, values, projected=width <= channels), (given(pooled), given(pooled))
 
     def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
         """See `Captioner`."""
@@ -48,7 +49,7 @@ class ShowAttendTell(Captioner):
     def step(self, words: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
         """See `Captioner`."""
         gates, query = self.recurrent(state[0]).split([words.shape[1], self.sizes.attention], dim=1)
-        mixture = attend(given(memory.keys), given(memory.values), query, self.score.weight)  # (B, R, ·) -> (B, ·)
+        mixture = attend(given(memory.keys), given(memory.values), query, self.score.weight, memory.room)
         context = mixture if memory.projected else self.context(mixture)
-        hidden, cell = lstm_cell(words + gates + context, state[1])
+        hidden, cell = lstm_cell((words + gates).add_(context), state[1])
         return hidden, (hidden, cell)

@@ -47,7 +47,7 @@ class TopDown(Captioner):
         looked, spoken, looking_cell, speaking_cell = state
         gates = words + given(memory.gates) + self.looking(torch.cat([spoken, looked], dim=1))
         looked, looking_cell = lstm_cell(gates, looking_cell)
-        mixture = attend(given(memory.keys), given(memory.values), self.query(looked), self.score.weight)
+        mixture = attend(given(memory.keys), given(memory.values), self.query(looked), self.score.weight, memory.room)
         gates = self.speaking(torch.cat([mixture, looked, spoken], dim=1))
         spoken, speaking_cell = lstm_cell(gates, speaking_cell)
         return spoken, (looked, spoken, looking_cell, speaking_cell)
