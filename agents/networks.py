@@ -42,9 +42,7 @@ class TextEncoder(nn.Module):
             vectors, rows = self.embedding.weight, tokens
         first = functional.linear(vectors, self.convolution.weight[:, :, 0], self.convolution.bias)
         second = functional.linear(vectors, self.convolution.weight[:, :, 1])
-        left = functional.embedding(rows[:, :-1], first)
-        pairs = left + functional.embedding(rows[:, 1:], second)  # (B, L) -> (B, L - 1, 512)
-        strongest = pairs.max(dim=1).values  # (B, 512)
+        strongest = strongest_pairs(rows, first, second)  # (B, 512)
         if self.training and len(tokens) == 1:
             norm = self.normalisation
             normed = functional.batch_norm(
@@ -54,6 +52,24 @@ class TextEncoder(nn.Module):
             normed = self.normalisation(strongest)
         encoding: Tensor = self.output(normed)  # (B, 512) -> (B, 256)
         return encoding
+
+
+def strongest_pairs(rows: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """(B, C) maximum over the positions of first[word] + second[next word].
+
+    Args:
+        rows: (B, L) int64, the words.
+        first, second: (V, C), what each word gives as the first and as the second of two.
+    """
+    if torch.is_grad_enabled():
+        pairs = functional.embedding(rows[:, :-1], first) + functional.embedding(rows[:, 1:], second)  # (B, L - 1, C)
+        return pairs.max(dim=1).values
+    # One position at a time, so that what is compared stays in the cache; the same sums, so the same maxima.
+    strongest = first[rows[:, 0]].add_(second[rows[:, 1]])
+    for position in range(1, rows.shape[1] - 1):
+        pair = first[rows[:, position]].add_(second[rows[:, position + 1]])
+        torch.maximum(strongest, pair, out=strongest)
+    return strongest
 
 
 class Sum(nn.Module):

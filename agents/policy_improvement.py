@@ -28,7 +28,7 @@ from agents.choices import check_choice, sample, spread, squared_distances
 from agents.look_ahead import LookAhead
 from agents.network_agent import NetworkAgent, NetworkArgs
 from agents.networks import DialogNetwork
-from agents.supervised import SupervisedArgs, pretrained, triplet_losses
+from agents.supervised import PAPER, SupervisedArgs, pretrained, triplet_losses
 from agents.training import Learner, Report
 from dialog_env.dialog import Dialog, first_candidates
 from dialog_env.ranking import EmbeddedGallery, QueryRanking
@@ -123,8 +123,8 @@ def distance_to_target(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
 
 
 def triplet(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
-    """The loss of supervised training, with the first of the random images."""
-    return triplet_losses(turn.state, turn.target, turn.negatives[0], args.pretraining.margin).mean()
+    """The loss of supervised training, averaged over the random images."""
+    return triplet_losses(turn.state, turn.target, turn.negatives, args.pretraining.margin).mean()
 
 
 Loss = Callable[[Turn, PolicyImprovementArgs], Tensor]
@@ -222,7 +222,10 @@ class PolicyImprovement(NetworkAgent):
             "regulariser": "triplet",
             "show": "sampled",
             "tau": 1.0,
-            "pretraining": {"epochs": 25, "drop_after": 15},
+            "horizon": 2,
+            "weight": 100.0,
+            "epochs": 6,
+            "pretraining": PAPER,
         },
     }
     args: PolicyImprovementArgs

@@ -13,7 +13,7 @@ from agents.asking import AskedOnce
 from agents.choices import check_choice, sample, spread, squared_distances
 from agents.network_agent import NetworkAgent, NetworkArgs
 from agents.networks import DialogNetwork
-from agents.supervised import SupervisedArgs, pretrained
+from agents.supervised import PAPER, SupervisedArgs, pretrained
 from agents.training import Learner, Report
 from dialog_env.dialog import Dialog, first_candidates
 from dialog_env.ranking import EmbeddedGallery, QueryRanking, Standing
@@ -121,7 +121,10 @@ class Scst(NetworkAgent):
 
     name = "scst"
     Args = ScstArgs
-    configurations = {"released": {}, "paper": {"fusion": "concatenation", "relative": True, "tau": 1.0}}  # noqa: RUF012
+    configurations = {  # noqa: RUF012
+        "released": {},
+        "paper": {"fusion": "concatenation", "relative": True, "tau": 1.0, "epochs": 6, "pretraining": PAPER},
+    }
     args: ScstArgs
 
     def learner(self, lesson: Lesson) -> ScstLearner:

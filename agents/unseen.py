@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,7 @@ class UnseenArgs:
     """Settings of the agent that shows no image twice."""
 
     inner: str = "supervised"
-    """Name of the agent that ranks."""
-    configuration: str = "released"
-    """Of that agent."""
+    """Name of the agent that ranks, or name@configuration."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Of that agent."""
 
@@ -58,13 +56,14 @@ class Unseen(Agent):
         """A new inner agent, wrapped."""
         from agents import create
 
+        name, _, configuration = args.inner.partition("@")
         inner = create(
-            args.inner,
+            name,
             dimensions=dimensions,
             vocabulary=vocabulary,
             seed=seed,
             device=device,
-            configuration=args.configuration,
+            configuration=configuration or "released",
             **args.settings,
         )
         return cls(inner, args)
@@ -105,5 +104,4 @@ class Unseen(Agent):
     def save(self, folder: str | Path) -> None:
         """Writes the agent that ranks, and that it is wrapped."""
         self.inner.save(Path(folder, INNER))
-        settings = {"inner": self.args.inner, "configuration": self.args.configuration, "settings": self.args.settings}
-        checkpoints.write(Path(folder, AGENT_FILE), {}, {"agent": self.name, "settings": settings})
+        checkpoints.write(Path(folder, AGENT_FILE), {}, {"agent": self.name, "settings": asdict(self.args)})

@@ -12,6 +12,8 @@ import tyro
 import agents
 from benchmarks import film, report, results
 from benchmarks.experiment import AgentSpec, Experiment, Setting
+from benchmarks.paper import report as paper_report
+from benchmarks.paper.run import run as run_paper
 from benchmarks.throughput import FULL, SMALL
 from benchmarks.throughput.run import run as run_throughput
 from dialog_env import catalogs
@@ -70,6 +72,30 @@ class RunCommand:
         done = [experiment.run(agent, seed) for agent in self.agents for seed in self.seeds]
         print("\n" + report.write(done, self.output, baseline=self.agents[0]))
         print(f"Written: {self.output / 'table.md'}, {self.output / 'percentile.png'}")
+
+
+@dataclass
+class PaperCommand:
+    """Test the paper's claims: its learners against each other, and language against other feedback."""
+
+    catalog: str = "synthetic"
+    """Name or file of the catalogue."""
+    simulator: str = DEFAULT_SIMULATOR
+    """The user who speaks."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Training seeds."""
+    output: Path = Path("runs/paper")
+    """Folder of the results; what is there already is not run again."""
+    device: str = "cpu"
+    """cpu or cuda."""
+
+    def __call__(self) -> None:
+        """Runs every arm with every seed, then writes tables and figures."""
+        setting = Setting(self.catalog, self.simulator, self.output, device=self.device)
+        print("\n" + paper_report.write(*run_paper(setting, self.seeds), self.output))
+        print(
+            f"Written: {', '.join(str(self.output / name) for name in ('table.md', 'percentile.png', 'feedback.png'))}"
+        )
 
 
 @dataclass
@@ -156,6 +182,7 @@ class ThroughputCommand:
 
 Command = (
     Annotated[RunCommand, tyro.conf.subcommand("run")]
+    | Annotated[PaperCommand, tyro.conf.subcommand("paper")]
     | Annotated[TableCommand, tyro.conf.subcommand("table")]
     | Annotated[FilmCommand, tyro.conf.subcommand("film")]
     | Annotated[ThroughputCommand, tyro.conf.subcommand("throughput")]

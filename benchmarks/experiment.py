@@ -170,7 +170,13 @@ class Experiment:
         if not agent.trainable:
             return {}
         started = time.perf_counter()
-        lesson = Lesson(self.train, self.user(self.train), self.validation, self.user(self.validation))
+        lesson = Lesson(
+            self.train,
+            self.user(self.train),
+            self.validation,
+            self.user(self.validation),
+            pretrained=self.setting.output / "pretrained",
+        )
         summary = agent.train(lesson, folder / "agent")
         return {**summary, "seconds": round(time.perf_counter() - started, 1)}
 

@@ -16,9 +16,14 @@ from dialog_env.metrics import METRICS, percentile
 
 COLUMNS = ("R@1", "R@10", "R@50", "median rank", "MRR", "NDCG@10", "Hits@10", "success@95", "repeat rate", "BRI")
 BOOTSTRAP_SEED = 0
+MARKERS = "osD^vPX*<>"
 
 
-def by_agent(results: Sequence[Result]) -> dict[str, list[Result]]:
+Groups = dict[str, list[Result]]
+"""What a line is called to its results, one for each seed."""
+
+
+def by_agent(results: Sequence[Result]) -> Groups:
     """Results grouped by agent, in the order in which agents first appear, seeds ascending."""
     groups: dict[str, dict[int, Result]] = {}
     for result in results:
@@ -26,9 +31,12 @@ def by_agent(results: Sequence[Result]) -> dict[str, list[Result]]:
     return {agent: [group[seed] for seed in sorted(group)] for agent, group in groups.items()}
 
 
-def check_alike(results: Sequence[Result]) -> None:
-    """Refuses, with a ValueError, results that do not belong into one table."""
-    for name in ("gallery", "simulator", "evaluation_seed", "turns", "ties"):
+ALIKE = ("gallery", "simulator", "evaluation_seed", "turns", "ties")
+
+
+def check_alike(results: Sequence[Result], names: Sequence[str] = ALIKE) -> None:
+    """Refuses, with a ValueError, results that do not belong into one table: those that differ in one of `names`."""
+    for name in names:
         found = sorted({str(getattr(result.run, name)) for result in results})
         if len(found) > 1:
             raise ValueError(
@@ -45,7 +53,12 @@ def values(group: Sequence[Result], metric: str) -> np.ndarray[Any, Any]:
 def table(results: Sequence[Result]) -> str:
     """Markdown: percentile at each turn, then the other metrics at the last turn, each with its 95% interval."""
     check_alike(results)
-    groups = by_agent(results)
+    return table_of(by_agent(results))
+
+
+def table_of(groups: Groups) -> str:
+    """The same of results that are grouped already."""
+    results = [result for group in groups.values() for result in group]
     turns = results[0].record.turns
     lines = [
         "| agent | " + " | ".join(f"percentile, turn {turn}" for turn in range(1, turns + 1)) + " |",
@@ -77,17 +90,25 @@ def differences(results: Sequence[Result], baseline: str) -> str:
         raise ValueError(f"there are no results of {baseline!r} to compare with; there are {', '.join(groups)}")
     turns = results[0].record.turns
     lines = [f"| agent less {baseline} | percentile, turn {turns} | percentile, mean over turns |", "|---|---|---|"]
-    reference = values(groups[baseline], "percentile")
-    seeds = [result.run.seed for result in groups[baseline]]
     for agent, group in groups.items():
         if agent != baseline:
-            if [result.run.seed for result in group] != seeds:
-                raise ValueError(f"{agent!r} and {baseline!r} were not run with the same seeds; run both with the same")
-            own = values(group, "percentile")
-            last = paired_difference(own[..., -1], reference[..., -1], _generator())
-            mean = paired_difference(own.mean(axis=-1), reference.mean(axis=-1), _generator())
+            last, mean = difference(group, groups[baseline])
             lines.append(f"| {agent} | {last:+.2f} | {mean:+.2f} |")
     return "\n".join([*lines, ""])
+
+
+def difference(first: Sequence[Result], second: Sequence[Result]) -> tuple[Estimate, Estimate]:
+    """Percentile of the first results less that of the second, paired: at the last turn, and in the mean over turns.
+
+    Raises:
+        ValueError: other seeds in one than in the other.
+    """
+    if [result.run.seed for result in first] != [result.run.seed for result in second]:
+        names = " and ".join(repr(group[0].run.agent) for group in (first, second))
+        raise ValueError(f"{names} were not run with the same seeds; run both with the same")
+    own, reference = values(first, "percentile"), values(second, "percentile")
+    last = paired_difference(own[..., -1], reference[..., -1], _generator())
+    return last, paired_difference(own.mean(axis=-1), reference.mean(axis=-1), _generator())
 
 
 def _per_turn(of_metric: np.ndarray[Any, Any]) -> list[Estimate]:
@@ -112,22 +133,41 @@ def _footnote(results: Sequence[Result]) -> str:
 
 def plot(results: Sequence[Result], path: Path) -> None:
     """Percentile against turn, one line an agent, with its 95% interval as a band."""
+    plot_groups(by_agent(results), path)
+
+
+def plot_groups(groups: Groups, path: Path, *, from_turn: int = 0, leave_out: Sequence[str] = ()) -> None:
+    """The same of results that are grouped already.
+
+    Args:
+        groups: one line each.
+        path: of the picture.
+        from_turn: the first turn drawn; 0 is the start.
+        leave_out: lines not drawn, because the others would lie on each other beside them.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.2), dpi=130, layout="constrained")
+    drawn = {label: group for label, group in groups.items() if label not in leave_out}
+    some = next(iter(drawn.values()))[0]
+    figure = Figure(figsize=(8 if len(drawn) < 5 else 9.5, 4.2), dpi=130, layout="constrained")
     axes = figure.add_subplot()
-    turns = np.arange(results[0].record.turns + 1)
-    for agent, group in by_agent(results).items():
+    turns = np.arange(from_turn, some.record.turns + 1)
+    for number, (label, group) in enumerate(drawn.items()):
         first = np.stack([100 * (1 - result.record.initial_rank / result.record.images) for result in group])
         whole = np.concatenate([first[..., None], np.stack([percentile(r.record) for r in group])], axis=-1)
-        cells = _per_turn(whole)
-        line = axes.plot(turns, [cell.value for cell in cells], marker="o", label=f"{agent}: {cells[-1].value:.1f}")[0]
+        cells = _per_turn(whole[..., from_turn:])
+        line = axes.plot(
+            turns,
+            [cell.value for cell in cells],
+            marker=MARKERS[number % len(MARKERS)],
+            label=f"{label}: {cells[-1].value:.1f}",
+        )[0]
         axes.fill_between(
             turns, [c.low for c in cells], [c.high for c in cells], color=line.get_color(), alpha=0.2, linewidth=0
         )
-    axes.set(xlabel="turn", ylabel="ranking percentile of the target", xticks=turns)
-    axes.set_xticks(turns, ["start", *map(str, turns[1:])])
-    axes.set_title(f"{results[0].run.catalog}, user: {results[0].run.user}", fontsize=11)
+    axes.set(xlabel="turn", ylabel="ranking percentile of the target")
+    axes.set_xticks(turns, ["start" if turn == 0 else str(turn) for turn in turns])
+    axes.set_title(f"{Path(some.run.catalog).stem}, user: {some.run.user}", fontsize=11)
     axes.grid(alpha=0.3)
     figure.legend(title="at the last turn", loc="outside right center", frameon=False)
     with replacing(path) as temporary:

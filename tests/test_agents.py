@@ -74,6 +74,16 @@ def test_seeds_decide_what_an_agent_is(gallery: Catalog, user: ToyUser) -> None:
         assert not np.array_equal(first, other)
 
 
+def test_random_draws_the_same_whatever_the_batch(gallery: Catalog, user: ToyUser) -> None:
+    whole, parts, singly = (
+        protocol.run(make("random", gallery, user, seed=3), gallery, user, seed=0, batch=batch).closer
+        for batch in (60, 7, 1)
+    )
+    assert np.array_equal(whole, parts)
+    assert np.array_equal(whole, singly)
+    assert len(np.unique(whole)) > 30
+
+
 def test_random_stands_at_fifty(gallery: Catalog, user: ToyUser) -> None:
     record = protocol.run(make("random", gallery, user), gallery, user, seed=0, turns=50)
     assert abs(100 * (1 - record.rank.mean() / 60) - 50) < 2

@@ -67,7 +67,7 @@ def test_three_supervised_updates_agree(golden: Golden) -> None:
             golden.tensor(f"{name}/{what}")[number] for what in ("target", "first", "negative")
         )
         shown.clear()
-        report = learner.learn(targets, first, negatives, torch.zeros_like(negatives))
+        report = learner.learn(targets, first, negatives[:, None], torch.zeros_like(negatives))
         assert torch.equal(torch.stack(shown), golden.tensor(f"{name}/shown")[number])
         ranks = torch.stack([standing.closer for standing in report.standings])
         assert torch.equal(ranks, golden.tensor(f"{name}/rank")[number])

@@ -1,6 +1,7 @@
 """The benchmark measures what it says, and compares with implementations that give the same answers."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,10 +113,28 @@ def test_bookkeeping_is_measured_in_turns_that_really_happen():
     assert (env.core.world.simulator, env.core.action.decide) == (user, decide)
 
 
+def test_what_bounds_the_ratio_of_environments_is_told_from_their_profile():
+    material = Material(TINY, "cpu")
+    keywords = {"catalog": material.gallery, "split": "all", "simulator": material.user}
+    many = dialogs._Player(gymnasium.make_vec("DialogRetrieval-v0", TINY.dialogs, **keywords), TINY.dialogs)
+    single = dialogs._Player(gymnasium.make("DialogRetrieval-v0", **keywords), None)
+    told = dialogs._why_missed(many, single, TINY, "cpu")
+    assert re.fullmatch(r"the user takes \d+% of a native turn, \d+ µs for a pair among 8 .* in a batch", told)
+
+
 def test_figures_say_whether_they_were_met():
     load = replace(TINY, galleries=(10, 100))
-    assert ranking._growth(load, {10: 1.0, 100: 9.0}).met
-    assert not ranking._growth(load, {10: 1.0, 100: 11.0}).met
+    products = {10: 2e-6, 100: 4e-5}
+    assert ranking._growth(load, {10: 1e-5, 100: 9e-5}, products) == Figure(
+        "growth of the ranking cost from 10 to 100 images",
+        "linear or better",
+        "9 times the cost for 10 times the images",
+        True,
+    )
+    missed = ranking._growth(load, {10: 1e-5, 100: 1.1e-4}, products)
+    assert not missed.met
+    assert "200 ns for the matrix product and 800 ns for all comparisons with 10 images" in missed.why
+    assert "400 ns for the matrix product and 700 ns for all comparisons with 100 images" in missed.why
     assert ranking._against_loop(load, 10.0, 10).met
     assert not ranking._against_loop(load, 9.9, 10).met
 
@@ -123,7 +142,11 @@ def test_figures_say_whether_they_were_met():
 def test_the_table_shows_figures_rows_shares_and_memory():
     findings = Findings(
         [Row("answers", 128, 0.004, 32_000, "pairs/s", "by heart")],
-        [Figure("answers", "10x", "12.0x", True), Figure("cards", "1", "not measured: none", None)],
+        [
+            Figure("answers", "10x", "12.0x", True, "not to be told"),
+            Figure("cards", "1", "not measured: none", None),
+            Figure("turns", "20x", "9.0x", False, "the user takes 92% of a turn"),
+        ],
         {"a turn": {"ranking": 0.25, "bookkeeping": 0.75}},
         {"answers": 3 << 20},
     )
@@ -132,6 +155,8 @@ def test_the_table_shows_figures_rows_shares_and_memory():
     assert "2 x Abacus" in text
     assert "| answers | 10x | 12.0x | yes |" in text
     assert "| cards | 1 | not measured: none | — |" in text
+    assert "* turns: the user takes 92% of a turn\n" in text
+    assert "not to be told" not in text
     assert "| answers | 128 | 32,000 pairs/s | 4 ms | by heart |" in text
     assert "| a turn |  | 25.0% |  | 75.0% |" in text
     assert "| answers | 3 |" in text

@@ -12,7 +12,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from benchmarks.throughput.rows import Findings, Row
+from benchmarks.throughput.rows import Figure, Findings, Row
 from benchmarks.throughput.workload import Workload, fields_of
 from dialog_env.files import replacing, write_atomically
 
@@ -66,6 +66,7 @@ def table(findings: Findings, origin: dict[str, Any]) -> str:
         ("work", "asked for", "measured", "met"),
         ((each.work, each.asked, each.measured, met[each.met]) for each in findings.figures),
     )
+    lines += _shortfalls(findings.figures)
     lines += _markdown(
         ("work", "at once", "rate", "time", "note"),
         (
@@ -82,6 +83,11 @@ def table(findings: Findings, origin: dict[str, Any]) -> str:
     )
     lines += _markdown(("peak memory", "MiB"), ((work, f"{size / MIB:,.0f}") for work, size in findings.memory.items()))
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _shortfalls(figures: list[Figure]) -> list[str]:
+    missed = [figure for figure in figures if figure.met is False and figure.why]
+    return ["Missed, by the profile:", "", *(f"* {each.work}: {each.why}" for each in missed), ""] if missed else []
 
 
 def _markdown(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

@@ -35,12 +35,14 @@ class Figure:
         asked: in words.
         measured: in words, or why nothing was measured.
         met: whether it was reached; None where it was not measured.
+        why: where it was missed, what the profile says of it.
     """
 
     work: str
     asked: str
     measured: str
     met: bool | None
+    why: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,36 @@
+"""The control of every gain: a supervised agent that simply trains on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agents.agent import Lesson
+from agents.supervised import PAPER, Supervised, SupervisedArgs, pretrained
+
+
+@dataclass(frozen=True)
+class ContinuedArgs(SupervisedArgs):
+    """Settings of the training that follows the first one."""
+
+    epochs: int = 20
+    learning_rate: float = 1e-4
+    pretraining: SupervisedArgs = field(default_factory=SupervisedArgs)
+    """How the first weights are trained where no initial ones are given; its fusion is that of the agent."""
+
+
+class Continued(Supervised):
+    """The dialog network, trained by the triplet loss and then by the same loss once more.
+
+    An agent that begins from supervised weights has made more updates than these. What it gained by its own loss is
+    what it has more than this one, which made as many.
+    """
+
+    name = "continued"
+    Args = ContinuedArgs
+    configurations = {"released": {}, "paper": {**PAPER, "epochs": 6, "drop_after": 0, "pretraining": PAPER}}  # noqa: RUF012
+    args: ContinuedArgs
+
+    def pretrained(self, lesson: Lesson, folder: Path, *, progress: bool) -> Path:
+        """Folder of the supervised agent that it begins from."""
+        return pretrained(self, self.args.pretraining, lesson, folder, progress=progress)

@@ -1,0 +1,81 @@
+"""Who is compared: learners with one user, then users with one learner.
+
+All learners of a configuration begin from the same supervised weights, trained once for each seed and kept under a
+hash of all they depend on. Those that go on from there make the same number of updates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One line of a table.
+
+    Args:
+        label: what the line is called.
+        agent: as on the command line of `benchmarks run`.
+        user: the user simulator; that of the benchmark where empty.
+    """
+
+    label: str
+    agent: str
+    user: str = ""
+
+
+SUPERVISED = Arm("supervised", "continued@paper:epochs=0")
+CONTINUED = Arm("supervised, trained on", "continued@paper")
+CONTINUED_AGAINST_5 = Arm("supervised, trained on against 5 negatives", "continued@paper:negatives=5")
+UNSEEN = Arm("supervised, no image twice", 'unseen:inner=continued@paper,settings={"epochs": 0}')
+SCST = Arm("SCST", "scst@paper")
+POLICY_IMPROVEMENT = Arm("policy improvement", "policy_improvement@paper")
+RELEASED_SUPERVISED = Arm("released: supervised", "continued:epochs=0")
+RELEASED_SCST = Arm("released: SCST", "scst:epochs=3")
+RELEASED_POLICY_IMPROVEMENT = Arm("released: policy improvement", "policy_improvement:epochs=3")
+
+LEARNERS = (
+    Arm("random", "random"),
+    Arm("greedy", "greedy"),
+    SUPERVISED,
+    CONTINUED,
+    CONTINUED_AGAINST_5,
+    UNSEEN,
+    SCST,
+    POLICY_IMPROVEMENT,
+    RELEASED_SUPERVISED,
+    RELEASED_SCST,
+    RELEASED_POLICY_IMPROVEMENT,
+)
+
+LANGUAGE = Arm("language", SUPERVISED.agent)
+FEEDBACK = (
+    LANGUAGE,
+    *(Arm(f"{count} attribute{'s' * (count > 1)}", "supervised@paper", f"attributes:{count}") for count in (1, 3, 10)),
+    *(
+        Arm(f"{count} relative attribute{'s' * (count > 1)}", "supervised@paper", f"relative:{count}")
+        for count in (1, 3, 10)
+    ),
+    Arm("relevance", "supervised@paper", "relevance"),
+    Arm("relevance, Rocchio", "rocchio", "relevance"),
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A claim: the first arm is better than the second."""
+
+    better: Arm
+    than: Arm
+
+
+CLAIMS = (
+    Comparison(POLICY_IMPROVEMENT, CONTINUED),
+    Comparison(POLICY_IMPROVEMENT, CONTINUED_AGAINST_5),
+    Comparison(POLICY_IMPROVEMENT, SCST),
+    Comparison(SCST, CONTINUED),
+    Comparison(UNSEEN, SUPERVISED),
+    Comparison(RELEASED_POLICY_IMPROVEMENT, RELEASED_SUPERVISED),
+    Comparison(RELEASED_SCST, RELEASED_SUPERVISED),
+    *(Comparison(LANGUAGE, arm) for arm in FEEDBACK if arm is not LANGUAGE),
+)

@@ -1,0 +1,39 @@
+"""Trains and evaluates every arm with every seed; what is there already is not made again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from benchmarks.experiment import Experiment, Setting
+from benchmarks.paper.arms import FEEDBACK, LEARNERS, Arm
+from benchmarks.results import Result
+
+Results = dict[Arm, list[Result]]
+
+
+def run(setting: Setting, seeds: Sequence[int]) -> tuple[Results, dict[Arm, str]]:
+    """The results of all arms, seeds ascending, and why arms were left out.
+
+    An arm is left out where the catalogue has nothing for its user to tell, such as graded attributes.
+
+    Args:
+        setting: its user is the one of the learners and the one who speaks.
+        seeds: of training.
+    """
+    experiments: dict[str, Experiment] = {}
+    results: Results = {}
+    missing: dict[Arm, str] = {}
+    for seed in sorted(seeds):
+        for arm in (*LEARNERS, *FEEDBACK):
+            user = arm.user or setting.simulator
+            if user not in experiments:
+                experiments[user] = Experiment(replace(setting, simulator=user))
+            experiment = experiments[user]
+            try:
+                experiment.user(experiment.test)
+            except ValueError as error:
+                missing[arm] = str(error)
+                continue
+            results.setdefault(arm, []).append(experiment.run(arm.agent, seed))
+    return results, missing
