@@ -223,8 +223,9 @@ class PolicyImprovement(NetworkAgent):
             "show": "sampled",
             "tau": 1.0,
             "horizon": 2,
-            "weight": 100.0,
+            "weight": 300.0,
             "epochs": 6,
+            "statistics": 4,
             "pretraining": PAPER,
         },
     }

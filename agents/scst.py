@@ -123,7 +123,14 @@ class Scst(NetworkAgent):
     Args = ScstArgs
     configurations = {  # noqa: RUF012
         "released": {},
-        "paper": {"fusion": "concatenation", "relative": True, "tau": 1.0, "epochs": 6, "pretraining": PAPER},
+        "paper": {
+            "fusion": "concatenation",
+            "relative": True,
+            "tau": 1.0,
+            "epochs": 6,
+            "statistics": 4,
+            "pretraining": PAPER,
+        },
     }
     args: ScstArgs
 

@@ -16,7 +16,13 @@ from agents.training import Learner, Report, hashed, identity
 from dialog_env.dialog import Dialog, first_candidates
 from dialog_env.ranking import EmbeddedGallery, QueryRanking
 
-PAPER: dict[str, Any] = {"fusion": "concatenation", "nearest": 4, "epochs": 25, "drop_after": 15}
+PAPER: dict[str, Any] = {
+    "fusion": "concatenation",
+    "nearest": 4,
+    "epochs": 25,
+    "drop_after": 15,
+    "statistics": 4,
+}
 """The supervised agent of the paper's figure, trained until it gains no more: 15 epochs at 1e-3 and 10 at 1e-4."""
 
 

@@ -31,8 +31,8 @@ UNSEEN = Arm("supervised, no image twice", 'unseen:inner=continued@paper,setting
 SCST = Arm("SCST", "scst@paper")
 POLICY_IMPROVEMENT = Arm("policy improvement", "policy_improvement@paper")
 RELEASED_SUPERVISED = Arm("released: supervised", "continued:epochs=0")
-RELEASED_SCST = Arm("released: SCST", "scst:epochs=3")
-RELEASED_POLICY_IMPROVEMENT = Arm("released: policy improvement", "policy_improvement:epochs=3")
+RELEASED_SCST = Arm("released: SCST", "scst:epochs=2")
+RELEASED_POLICY_IMPROVEMENT = Arm("released: policy improvement", "policy_improvement:epochs=2")
 
 LEARNERS = (
     Arm("random", "random"),
@@ -48,15 +48,15 @@ LEARNERS = (
     RELEASED_POLICY_IMPROVEMENT,
 )
 
-LANGUAGE = Arm("language", SUPERVISED.agent)
+LISTENER = "supervised@paper:epochs=10,drop_after=7"
+"""Who hears every kind of feedback: one network with one training, so that only the feedback differs."""
+
+LANGUAGE = Arm("language", LISTENER)
 FEEDBACK = (
     LANGUAGE,
-    *(Arm(f"{count} attribute{'s' * (count > 1)}", "supervised@paper", f"attributes:{count}") for count in (1, 3, 10)),
-    *(
-        Arm(f"{count} relative attribute{'s' * (count > 1)}", "supervised@paper", f"relative:{count}")
-        for count in (1, 3, 10)
-    ),
-    Arm("relevance", "supervised@paper", "relevance"),
+    *(Arm(f"{count} attribute{'s' * (count > 1)}", LISTENER, f"attributes:{count}") for count in (1, 3, 10)),
+    *(Arm(f"{count} relative attribute{'s' * (count > 1)}", LISTENER, f"relative:{count}") for count in (1, 3, 10)),
+    Arm("relevance", LISTENER, "relevance"),
     Arm("relevance, Rocchio", "rocchio", "relevance"),
 )
 
