@@ -6,6 +6,7 @@ import warnings
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
@@ -123,6 +124,16 @@ def test_the_change_of_percentile_adds_up_to_the_whole_rise(gallery):
     assert total == pytest.approx(1 - info["rank"] / len(gallery) - first, abs=1e-6)
 
 
+def test_actions_may_be_lists_arrays_or_tensors(gallery):
+    point = np.linspace(-1, 1, 8, dtype=np.float32)
+    told = []
+    for given in (point, point.tolist(), torch.from_numpy(point)):
+        env = make(gallery, action="query")
+        env.reset(seed=0)
+        told.append(str(env.step(given)))
+    assert told[0] == told[1] == told[2]
+
+
 @pytest.mark.parametrize(
     ("action", "given", "message"),
     [
@@ -136,6 +147,13 @@ def test_the_change_of_percentile_adds_up_to_the_whole_rise(gallery):
         ("query", np.full(8, 1.5), "contains 1.5"),
         ("score", np.zeros(8), "shape \\(24,\\)"),
         ("score", np.full(24, np.inf), "contains inf"),
+        ("candidate", "red", "made of numbers, not \\['red'\\]"),
+        ("candidate", None, "made of numbers, not \\[None\\]"),
+        ("candidate", {"image": 3}, "made of numbers"),
+        ("candidate", [1, [2, 3]], "made of numbers"),
+        ("query", "red", "a query action is made of numbers"),
+        ("query", None, "a query action is made of numbers"),
+        ("score", [None] * 24, "a score action is made of numbers"),
     ],
 )
 def test_a_bad_action_is_refused_in_one_sentence_and_the_dialog_can_go_on(gallery, action, given, message):

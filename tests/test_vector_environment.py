@@ -147,6 +147,11 @@ def test_bad_input_is_refused_in_one_sentence(gallery):
     with pytest.raises(ValueError, match="have not begun"):
         env.reset(options={"reset_mask": np.array([True] + [False] * 4)})
     env.reset(seed=0)
+    for given in (None, 3, np.array(3)):
+        with pytest.raises(ValueError, match="no actions were given for 5 dialogs; give one for each"):
+            env.step(given)
+    with pytest.raises(ValueError, match="made of numbers"):
+        env.step([None] * BATCH)
     with pytest.raises(ValueError, match="4 actions were given for 5 dialogs"):
         env.step(np.zeros(4, dtype=int))
     env.step(np.zeros(BATCH, dtype=int))

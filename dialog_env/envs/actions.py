@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,7 +38,7 @@ class CandidateAction:
 
     def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
         """Rankings around the chosen images, and those images."""
-        chosen = torch.as_tensor(np.asarray(actions) if not isinstance(actions, Tensor) else actions)
+        chosen = numbers(actions, "candidate")
         if chosen.ndim != 1 or chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool:
             raise ValueError(
                 f"a candidate action is one integer for each dialog, not an array of shape {tuple(chosen.shape[1:])} "
@@ -80,9 +81,19 @@ class ScoreAction:
         return ScoreRanking(check_box(actions, self.space, "score", self.device)), None
 
 
+def numbers(actions: Any, what: str) -> Tensor:
+    """Actions as a tensor; ValueError where they are text, None, of unequal lengths, or no numbers otherwise."""
+    try:
+        return actions if isinstance(actions, Tensor) else torch.as_tensor(np.asarray(actions))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"a {what} action is made of numbers, not {reprlib.repr(actions)}; give one of the action space"
+        ) from error
+
+
 def check_box(actions: Any, space: spaces.Box, what: str, device: torch.device) -> Tensor:
     """Actions (B, n) as float32 on the device; ValueError where the shape is wrong or a value is outside [-1, 1]."""
-    values = torch.as_tensor(np.asarray(actions) if not isinstance(actions, Tensor) else actions)
+    values = numbers(actions, what)
     if tuple(values.shape[1:]) != space.shape:
         raise ValueError(f"a {what} action has shape {space.shape}, not {tuple(values.shape[1:])}")
     values = values.to(device, torch.float32)

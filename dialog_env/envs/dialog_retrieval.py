@@ -13,6 +13,7 @@ from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS, Observation
 from dialog_env.envs.core import DEFAULT_CATALOG, DEFAULT_SIMULATOR, Core, Settings
 from dialog_env.envs.vector import as_numpy
+from dialog_env.envs.window import Window
 from dialog_env.rendering import Shown, as_text, dialog_row
 from dialog_env.user_simulator import UserSimulator
 
@@ -98,7 +99,15 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     | `stop_when_found` | `False` | see above |
     | `reveal_target` | `False` | puts target and rank into `info`, and the target into pictures |
     | `device` | `"cpu"` | where catalogue, simulator and world live |
-    | `render_mode` | `None` | `"rgb_array"` (a picture of the dialog so far) or `"ansi"` (the dialog as text) |
+    | `render_mode` | `None` | see below |
+
+    ## Rendering
+
+    | `render_mode=` | `render()` gives |
+    |---|---|
+    | `"rgb_array"` | a picture (H, W, 3) of the dialog so far: the images shown, with the sentences under them |
+    | `"human"` | nothing; the picture is shown in a window at each reset and step (needs the extra `human`) |
+    | `"ansi"` | the dialog as text |
 
     ## Version history
 
@@ -106,7 +115,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     """
 
     metadata = {  # noqa: RUF012 - as Gymnasium declares it
-        "render_modes": ["rgb_array", "ansi"],
+        "render_modes": ["human", "rgb_array", "ansi"],
         "render_fps": 1,
     }
 
@@ -147,6 +156,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         self.action_space = self.core.action.space
         self.observation_space = self.core.observation_space
         self.render_mode = render_mode
+        self._window = Window("DialogRetrieval-v0", self.metadata["render_fps"]) if render_mode == "human" else None
         self._shown: list[Shown] = []
         self._running = False
 
@@ -172,21 +182,26 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         rank = None if self.core.last is None else self.core.last.rank()
         self._shown = []
         self._running = True
-        return self._observe(observation), self._inform(observation, rank)
+        info = self._inform(observation, rank)
+        if self.render_mode == "human":
+            self.render()
+        return self._observe(observation), info
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """One turn; ValueError for an action outside the space, RuntimeError before a reset or after the end."""
         if not self._running:
             raise RuntimeError("there is no dialog to go on with; call reset first, and again after each end")
-        turn = self.core.advance(np.asarray(action)[None])
+        turn = self.core.advance(action[None] if isinstance(action, np.ndarray | torch.Tensor) else [action])
         over = bool(turn.over[0])
         self._running = not over
         observation = self._observe(turn.observation)
         info = self._inform(turn.observation, turn.rank)
+        if self.render_mode == "human":
+            self.render()
         return observation, float(turn.reward[0]), over, False, info
 
     def render(self) -> Any:
-        """The dialog so far: a picture (H, W, 3) uint8, or text; None without a render mode."""
+        """The dialog so far: a picture (H, W, 3) uint8, or text; None where it is in a window or not rendered."""
         if self.render_mode is None:
             return None
         if not self._shown:
@@ -195,7 +210,16 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         target = int(self.core.world.state.target[0]) if revealed else None
         if self.render_mode == "ansi":
             return as_text(self.gallery, self._shown, target)
-        return np.asarray(dialog_row(self.gallery, self._shown, target, self.core.settings.turns + 1))
+        picture = np.asarray(dialog_row(self.gallery, self._shown, target, self.core.settings.turns + 1))
+        if self._window is None:
+            return picture
+        self._window.show(picture)
+        return None
+
+    def close(self) -> None:
+        """Closes the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
 
     def _chosen(self, options: dict[str, Any], target: int, candidate: int) -> dict[str, int]:
         """What was drawn, moved to the positions given; target and candidate stay as far apart as they were drawn."""

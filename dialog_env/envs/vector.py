@@ -122,8 +122,9 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         """
         if not self._begun:
             raise RuntimeError("there are no dialogs to go on with; call reset first")
-        if len(actions) != self.num_envs:
-            raise ValueError(f"{len(actions)} actions were given for {self.num_envs} dialogs; give one for each")
+        given = len(actions) if getattr(actions, "ndim", 1) and hasattr(actions, "__len__") else "no"
+        if given != self.num_envs:
+            raise ValueError(f"{given} actions were given for {self.num_envs} dialogs; give one for each")
         waiting = self._ended
         some_wait = self.autoreset_mode != AutoresetMode.SAME_STEP and bool(waiting.any())
         if some_wait and self.autoreset_mode == AutoresetMode.DISABLED:
