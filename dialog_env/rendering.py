@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ from dialog_env.catalog import Catalog
 
 TILE = 200
 MARGIN = 14
-TITLE_HEIGHT = 26
+FONT_SIZE = 22
+"""Large for the tiles, so that rows of seven can be read at the width of a page."""
+LINE = FONT_SIZE + 4
+TITLE_LINES = 2
 TEXT_LINES = 4
-FONT_SIZE = 17
 INK, FAINT, GREEN, PAPER = (34, 34, 40), (120, 120, 130), (24, 128, 72), (255, 255, 255)
 
 
@@ -37,20 +40,18 @@ def dialog_row(gallery: Catalog, shown: Sequence[Shown], target: int | None, pla
         places: room for that many images, so that pictures of one dialog have one size.
     """
     columns = max(places, len(shown)) + (target is not None)
-    line = FONT_SIZE + 5
-    size = (MARGIN + columns * (TILE + MARGIN), TITLE_HEIGHT + TILE + TEXT_LINES * line + 2 * MARGIN)
+    size = (MARGIN + columns * (TILE + MARGIN), TILE + (TITLE_LINES + TEXT_LINES) * LINE + 3 * MARGIN)
     canvas = Image.new("RGB", size, PAPER)
     for turn, entry in enumerate(shown):
-        found = entry.candidate == target
-        title = "start" if turn == 0 else f"turn {turn}"
+        title = ["start" if turn == 0 else f"turn {turn}"]
         if entry.rank is not None:
-            title += f", rank {entry.rank + 1:.0f} of {len(gallery)}"
+            title.append(f"rank {entry.rank + 1:.0f} of {len(gallery)}")
         text = f"“{entry.sentence}”" if entry.sentence else ""
-        _tile(canvas, turn, gallery, entry.candidate, title, text, GREEN if found else INK)
+        _tile(canvas, turn, gallery, entry.candidate, title, text, GREEN if entry.candidate == target else INK)
     if target is not None:
         found_at = next((turn for turn, entry in enumerate(shown) if entry.candidate == target), None)
-        text = "" if found_at is None else f"shown at turn {found_at}"
-        _tile(canvas, columns - 1, gallery, target, "target", text, GREEN, framed=True)
+        title = ["target", "not shown" if found_at is None else f"shown at turn {found_at}"]
+        _tile(canvas, columns - 1, gallery, target, title, "", GREEN)
     return canvas
 
 
@@ -59,36 +60,40 @@ def _tile(
     column: int,
     gallery: Catalog,
     position: int,
-    title: str,
+    title: Sequence[str],
     text: str,
     colour: tuple[int, int, int],
-    framed: bool = False,
 ) -> None:
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(FONT_SIZE)
-    left, top = MARGIN + column * (TILE + MARGIN), MARGIN + TITLE_HEIGHT
-    draw.text((left, MARGIN - 2), title, font=font, fill=colour)
+    left, top = MARGIN + column * (TILE + MARGIN), MARGIN + TITLE_LINES * LINE
+    for number, words in enumerate(title):
+        draw.text((left, MARGIN // 2 + number * LINE), words, font=font, fill=colour)
     if gallery.image_size is not None:
         canvas.paste(Image.fromarray(gallery.image(position, (TILE, TILE))), (left, top))
     else:
         draw.text((left + 8, top + TILE // 2), str(gallery.ids[position]), font=font, fill=FAINT)
+    framed = colour == GREEN
     draw.rectangle(
         (left - 1, top - 1, left + TILE, top + TILE),
-        outline=colour if framed or colour == GREEN else (225, 225, 230),
-        width=3 if framed or colour == GREEN else 1,
+        outline=colour if framed else (225, 225, 230),
+        width=3 if framed else 1,
     )
-    for number, words in enumerate(wrap(text, font, TILE)[:TEXT_LINES]):
-        draw.text((left, top + TILE + 8 + number * (FONT_SIZE + 5)), words, font=font, fill=INK)
+    lines = wrap(text, font, TILE)
+    if len(lines) > TEXT_LINES:
+        lines[TEXT_LINES - 1] += "…"
+    for number, words in enumerate(lines[:TEXT_LINES]):
+        draw.text((left, top + TILE + MARGIN // 2 + number * LINE), words, font=font, fill=INK)
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
-    """Lines of at most `width` pixels."""
+    """Lines of at most `width` pixels, broken at spaces and after hyphens; a longer word is a line of its own."""
     lines: list[str] = []
-    for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
+    for part in re.findall(r"\s*(?:[^\s-]+-?|-)", text):
+        if lines and font.getlength(lines[-1] + part) <= width:
+            lines[-1] += part
         else:
-            lines.append(word)
+            lines.append(part.lstrip())
     return lines
 
 
