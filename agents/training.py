@@ -2,7 +2,13 @@
 
 TensorBoard, in `<folder>/tensorboard`, over the number of updates made:
 
-    losses/<name>               mean over the turns of each loss of the update
+    losses/triplet              supervised: the triplet loss, mean over the turns of the update
+    losses/choice               policy improvement: cross-entropy of the image that the look-ahead chose
+    losses/regulariser          policy improvement: what keeps the state near the target, before it is weighted
+    losses/gain                 policy improvement: percentile points a turn by which the best of the K nearest beats
+                                the nearest in the look-ahead
+    losses/advantage            self-critical training: percentile points, summed over the turns, by which the sampled
+                                dialogs beat the greedy ones
     charts/percentile           mean ranking percentile (0 to 100) of the update's dialogs over their turns
     charts/percentile_last      the same at the last turn
     charts/updates_per_second   speed of the epoch

@@ -297,3 +297,20 @@ def test_an_agent_of_ones_own_needs_two_methods_and_is_made_and_loaded_by_module
     assert (records[0].shown == records[1].shown).all()
     with pytest.raises(ValueError, match=r"no agent 'tests.nowhere.Agent'.*module\.Class"):
         agents.create("tests.nowhere.Agent")
+
+
+def test_sentences_are_encoded_alike_with_and_without_gradients() -> None:
+    network = new_network(8, 40, "sum", torch.Generator().manual_seed(0)).eval()
+    tokens = torch.randint(41, (50, 16), generator=torch.Generator().manual_seed(1))
+    tokens[:, 9:] = 0
+    with torch.no_grad():
+        without = network.text(tokens)
+    assert torch.equal(network.text(tokens), without)
+
+
+def test_the_agent_that_shows_no_image_twice_wraps_any_configuration(gallery: Catalog, user: ToyUser) -> None:
+    agent = make("unseen", gallery, user, inner="supervised@paper", settings={"epochs": 3})
+    assert isinstance(agent, Unseen)
+    assert (agent.inner.args.fusion, agent.inner.args.epochs) == ("concatenation", 3)
+    with pytest.raises(ValueError, match="no configuration 'mine'"):
+        make("unseen", gallery, user, inner="supervised@mine")

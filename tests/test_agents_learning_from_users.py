@@ -20,7 +20,7 @@ from agents.network_agent import NetworkAgent
 from agents.networks import new_network
 from agents.policy_improvement import PolicyImprovementLearner
 from agents.scst import ScstLearner
-from agents.supervised import SupervisedArgs
+from agents.supervised import SupervisedArgs, SupervisedLearner
 from dialog_env.catalog import Catalog, Contents
 from dialog_env.dialog import Dialog
 from dialog_env.ranking import EmbeddedGallery, QueryRanking
@@ -286,6 +286,23 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="toy-1 may answer the same question in two ways"):
         make("policy_improvement", data).learner(data)
     make("scst", data).learner(data)
+
+
+def test_the_triplet_loss_is_averaged_over_the_negatives() -> None:
+    data = lesson()
+    targets, first = torch.arange(20), torch.arange(20, 40)
+    places = torch.zeros(5, 20, dtype=torch.int64)
+    negatives = torch.randint(60, (5, 3, 20), generator=generator())
+    losses = []
+    for chosen in (negatives, *(negatives[:, [number]] for number in range(3))):
+        agent = agents.create("supervised", gallery=data.gallery, vocabulary=data.simulator.vocabulary, negatives=3)
+        assert isinstance(agent, NetworkAgent)
+        learner = agent.learner(data)
+        assert isinstance(learner, SupervisedLearner)
+        losses.append(learner.learn(targets, first, chosen, places).losses["triplet"])
+    torch.testing.assert_close(losses[0], torch.stack(losses[1:]).mean(dim=0))
+    with pytest.raises(ValueError, match="negatives is 0"):
+        agents.create("supervised", gallery=data.gallery, vocabulary=data.simulator.vocabulary, negatives=0)
 
 
 def test_looking_ahead_finds_the_images_that_make_people_talk() -> None:

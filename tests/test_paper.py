@@ -1,0 +1,137 @@
+"""The comparison with the paper: its arms, its verdicts, its tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import agents
+from agents import checkpoints
+from agents.agent import AGENT_FILE, Lesson
+from agents.training import CHECKPOINT_FILE
+from benchmarks.experiment import AgentSpec, Setting
+from benchmarks.paper import arms, report, run
+from benchmarks.results import Result
+from dialog_env import protocol
+from dialog_env.catalog import Catalog, Contents
+from dialog_env.estimate import Estimate
+from dialog_env.user_simulator import make_simulator
+from tests.conftest import tiny_contents
+from tests.test_benchmarks import made_up_result
+from tests.toys import ToyUser
+
+ARMS = (*arms.LEARNERS, *arms.FEEDBACK)
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.label)
+def test_every_arm_can_be_made(arm: arms.Arm) -> None:
+    gallery = Catalog(tiny_contents(size=60))
+    user = make_simulator(arm.user or "describer", gallery)
+    spec = AgentSpec.parse(arm.agent)
+    agent = agents.create(
+        spec.name,
+        gallery=gallery,
+        vocabulary=user.vocabulary,
+        configuration=spec.configuration,
+        **spec.settings,
+    )
+    agent.check_user(user)
+
+
+def test_those_who_train_on_make_the_same_number_of_updates_from_the_same_weights() -> None:
+    gallery = Catalog(tiny_contents(size=60))
+    user = make_simulator("describer", gallery)
+    made = []
+    for arm in (arms.CONTINUED, arms.CONTINUED_AGAINST_5, arms.SCST, arms.POLICY_IMPROVEMENT):
+        spec = AgentSpec.parse(arm.agent)
+        made.append(
+            agents.create(
+                spec.name,
+                gallery=gallery,
+                vocabulary=user.vocabulary,
+                configuration=spec.configuration,
+                **spec.settings,
+            ).args
+        )
+    assert len({(args.epochs, args.batch, args.learning_rate) for args in made}) == 1
+    assert all(args.pretraining == made[0].pretraining for args in made)
+    spec = AgentSpec.parse(arms.POLICY_IMPROVEMENT.agent)
+    assert made[1].negatives == made[3].negatives == 5
+
+
+def test_a_supervised_agent_that_trains_on_begins_where_the_first_training_ended(tmp_path: Path) -> None:
+    gallery = Catalog(tiny_contents(size=60))
+    validation = gallery.split("validation")
+    lesson = Lesson(gallery, ToyUser(gallery), validation, ToyUser(validation), pretrained=tmp_path / "pretrained")
+    first = {"epochs": 2, "batch": 20, "statistics": 2}
+    trained = {}
+    for epochs in (0, 1):
+        agent = agents.create(
+            "continued",
+            gallery=gallery,
+            vocabulary=lesson.simulator.vocabulary,
+            pretraining=first,
+            **{**first, "epochs": epochs},
+        )
+        agent.train(lesson, tmp_path / str(epochs), progress=False)
+        trained[epochs] = agent
+    (folder,) = (tmp_path / "pretrained").iterdir()
+    before, after = (protocol.run(agents.load(f), gallery, lesson.simulator, seed=0) for f in (folder, tmp_path / "0"))
+    assert np.array_equal(before.closer, after.closer)
+    begun = checkpoints.read(folder / AGENT_FILE).below("network")
+    went_on = checkpoints.read(tmp_path / "1" / CHECKPOINT_FILE).below("network")
+    assert not torch.equal(begun["head.weight"], went_on["head.weight"])
+    assert (begun["head.weight"] - went_on["head.weight"]).abs().max() < 1e-3
+
+
+def test_verdicts_say_what_the_interval_says() -> None:
+    assert report.verdict(Estimate(1, 0.5, 2)) == "yes"
+    assert report.verdict(Estimate(1, -0.5, 2)) == "not shown"
+    assert report.verdict(Estimate(-1, -2, -0.5)) == "no, the opposite"
+
+
+def made_up(arm: arms.Arm, shift: int) -> list[Result]:
+    results = [made_up_result(arm.agent, seed, shift) for seed in (0, 1)]
+    history = [{"gain": 0.25}, {"gain": 0.75}]
+    return [replace(result, training={"history": history}) for result in results]
+
+
+def test_the_report_has_a_row_for_every_claim_and_draws_both_figures(tmp_path: Path) -> None:
+    shifts = {arm: 40 - 2 * number for number, arm in enumerate(ARMS)}
+    shifts[arms.POLICY_IMPROVEMENT] = 60
+    results = {arm: made_up(arm, shift) for arm, shift in shifts.items()}
+    missing = arms.FEEDBACK[-2]
+    del results[missing]
+    text = report.write(results, {missing: "nothing to tell"}, tmp_path)
+    rows = [line for line in text.splitlines() if line.startswith("| policy improvement | supervised, trained on |")]
+    assert len(rows) == 1
+    assert rows[0].count("| yes |") == 2
+    claimed = [claim for claim in arms.CLAIMS if missing not in (claim.better, claim.than)]
+    assert text.count("| yes |") + text.count("| not shown |") + text.count("the opposite |") >= len(claimed)
+    assert "Left out: relevance (nothing to tell)." in text
+    assert "| policy improvement | 0.50 (by seed: 0.50, 0.50) |" in text
+    assert (tmp_path / "table.md").read_text() == text
+    for name in ("percentile.png", "feedback.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width > 900
+
+
+def test_arms_that_a_catalogue_has_nothing_for_are_left_out_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = tiny_contents()
+    bare = Contents("bare", contents.ids, np.asarray(contents.features), splits=contents.splits)
+    path = tmp_path / "bare.h5"
+    Catalog(bare).write(path)
+    greedy, told = arms.Arm("greedy", "greedy"), arms.Arm("3 attributes", "greedy", "attributes:3")
+    monkeypatch.setattr(run, "LEARNERS", (greedy,))
+    monkeypatch.setattr(run, "FEEDBACK", (told,))
+    results, missing = run.run(Setting(str(path), "relevance", tmp_path / "out"), seeds=(1, 0))
+    assert [result.run.seed for result in results[greedy]] == [0, 1]
+    assert "has no attributes to tell" in missing[told]
+    assert told not in results
