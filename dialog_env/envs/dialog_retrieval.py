@@ -37,7 +37,8 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     | `"score"` | `Box(-1, 1, (N,), float32)` | a score for every image; the highest is shown |
 
     Every action is a ranking of the gallery: by distance of pooled features to the candidate or to the query, or by
-    score.
+    score. An action outside the space is refused, and the dialog can go on. Queries are in units of b (below), so that
+    an image's features divided by b are the query that shows it.
 
     ## Observation space
 
@@ -45,10 +46,12 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
 
     | key | space | meaning |
     |---|---|---|
-    | `"image"` | `Box(-1, 1, (D,), float32)` | the candidate's pooled features, with `observation="features"` |
+    | `"image"` | `Box(-b, b, (D,), float32)` | the candidate's pooled features, with `observation="features"` |
     | | `Box(0, 255, (H, W, 3), uint8)` | its picture, with `observation="pixels"` |
     | `"feedback"` | `Box(0, V, (16,), int64)` | tokens of the feedback on it, 0 = padding and end |
     | `"turn"` | `Discrete(T + 1)` | turns taken so far |
+
+    b is 1 where all features lie in [-1, 1], as in every catalogue built here, else the largest absolute one.
 
     ## Rewards
 
