@@ -26,7 +26,6 @@ from tests.conftest import tiny_contents
 from tests.toys import ToyUser
 
 NAMES = sorted(name for name in agents.AGENTS if name.startswith("sb3-"))
-QUERY = [name for name in NAMES if name in ("sb3-ppo", "sb3-sac", "sb3-td3", "sb3-recurrent-ppo")]
 SMALL = {"dialogs": 32, "hidden": 32, "directions": 4, "batch": 64}
 QUICK: dict[str, dict[str, object]] = {
     "sb3-ppo": {"steps": 24_000},
