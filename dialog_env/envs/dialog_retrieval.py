@@ -51,7 +51,8 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     | `"feedback"` | `Box(0, V, (16,), int64)` | tokens of the feedback on it, 0 = padding and end |
     | `"turn"` | `Discrete(T + 1)` | turns taken so far |
 
-    b is 1 where all features lie in [-1, 1], as in every catalogue built here, else the largest absolute one.
+    N is the number of images in the gallery, D of features of each, V of words, T of turns; b is 1 where all features
+    lie in [-1, 1], as in every catalogue built here, else the largest absolute one.
 
     ## Rewards
 
