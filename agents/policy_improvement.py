@@ -50,7 +50,8 @@ class PolicyImprovementArgs(NetworkArgs):
     tau: float = 0.2
     """Temperature of the choice between images: a squared distance, or a share of the spread (`relative`)."""
     contrast: str = "random"
-    """What the chosen image is set against: random images (released) or the other nearest ones."""
+    """What the chosen image is set against: random images (released), the other nearest ones, or none: then nothing is
+    looked ahead for, and what is left is the control that tells what the look-ahead adds."""
     relative: bool = False
     """Measures tau in spreads: mean difference of squared distance between the nearest and farthest of the K."""
     regulariser: str = "distance"
@@ -117,6 +118,11 @@ def among_nearest(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
     return functional.cross_entropy(turn.logits(turn.nearest, args), turn.best)
 
 
+def not_at_all(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
+    """Nothing: the control without a look-ahead."""
+    return turn.state.new_zeros(())
+
+
 def distance_to_target(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
     """Mean |s - x+|^2 (released)."""
     return (turn.state - turn.target).square().sum(dim=1).mean()
@@ -128,7 +134,7 @@ def triplet(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
 
 
 Loss = Callable[[Turn, PolicyImprovementArgs], Tensor]
-CONTRASTS: dict[str, Loss] = {"random": against_random, "nearest": among_nearest}
+CONTRASTS: dict[str, Loss] = {"random": against_random, "nearest": among_nearest, "none": not_at_all}
 REGULARISERS: dict[str, Loss] = {"distance": distance_to_target, "triplet": triplet}
 SHOWS = ("chosen", "sampled")
 
@@ -193,13 +199,13 @@ class PolicyImprovementLearner(Learner):
             with torch.no_grad():
                 seen, memory = self.looking(observation.features, observation.feedback, memory)
             nearest = QueryRanking(seen, gallery).top(args.nearest)  # (B, K)
-            depth = min(args.horizon, args.turns - turn)
+            depth = min(args.horizon, args.turns - turn) if args.contrast != "none" else 0
             costs = look_ahead.costs(world.state, memory, nearest, depth)  # (B, K)
             best = costs.argmin(dim=1)
             facts = Turn(state, embeddings[nearest], best, embeddings[negatives[turn]], embeddings[targets])
             losses["choice"].append(CONTRASTS[args.contrast](facts, args))
             losses["regulariser"].append(REGULARISERS[args.regulariser](facts, args))
-            losses["gain"].append((costs[:, 0] - costs.amin(dim=1)).mean() * 100 / (depth * len(gallery)))
+            losses["gain"].append((costs[:, 0] - costs.amin(dim=1)).mean() * 100 / (max(depth, 1) * len(gallery)))
             place = best if args.show == "chosen" else sample(facts.logits(facts.nearest, args), chances[turn])
             observation, outcome = world.step(QueryRanking(state, gallery), nearest.gather(1, place[:, None])[:, 0])
             standings.append(outcome.standing)

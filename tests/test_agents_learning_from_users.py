@@ -152,6 +152,18 @@ def test_the_looking_network_takes_over_what_was_learned_when_it_is_due() -> Non
         assert torch.equal(learner.looking.head.weight, learner.network.head.weight) == renewed
 
 
+def test_without_a_contrast_nothing_is_looked_ahead_for_and_the_regulariser_learns() -> None:
+    data = lesson()
+    learner = make("policy_improvement", data, contrast="none", regulariser="triplet").learner(data)
+    data.simulator.asked.clear()  # type: ignore[attr-defined]
+    before = learner.modules["network"].state_dict()["head.weight"].clone()
+    report = learner.update(torch.arange(20), generator())
+    assert sum(data.simulator.asked) <= 20 * 5  # type: ignore[attr-defined]
+    assert not report.losses["choice"].any()
+    assert not report.losses["gain"].any()
+    assert not torch.equal(learner.modules["network"].state_dict()["head.weight"], before)
+
+
 class BanditUser(ToyUser):
     """Answers tell all of the target where image 0 or 1 is shown, and nothing otherwise."""
 

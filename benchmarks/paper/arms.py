@@ -30,6 +30,7 @@ CONTINUED_AGAINST_5 = Arm("supervised, trained on against 5 negatives", "continu
 UNSEEN = Arm("supervised, no image twice", 'unseen:inner=continued@paper,settings={"epochs": 0}')
 SCST = Arm("SCST", "scst@paper")
 POLICY_IMPROVEMENT = Arm("policy improvement", "policy_improvement@paper")
+WITHOUT_LOOK_AHEAD = Arm("policy improvement without look-ahead", "policy_improvement@paper:contrast=none")
 RELEASED_SUPERVISED = Arm("released: supervised", "continued:epochs=0")
 RELEASED_SCST = Arm("released: SCST", "scst:epochs=2")
 RELEASED_POLICY_IMPROVEMENT = Arm("released: policy improvement", "policy_improvement:epochs=2")
@@ -43,6 +44,7 @@ LEARNERS = (
     UNSEEN,
     SCST,
     POLICY_IMPROVEMENT,
+    WITHOUT_LOOK_AHEAD,
     RELEASED_SUPERVISED,
     RELEASED_SCST,
     RELEASED_POLICY_IMPROVEMENT,
@@ -72,6 +74,7 @@ class Comparison:
 CLAIMS = (
     Comparison(POLICY_IMPROVEMENT, CONTINUED),
     Comparison(POLICY_IMPROVEMENT, CONTINUED_AGAINST_5),
+    Comparison(POLICY_IMPROVEMENT, WITHOUT_LOOK_AHEAD),
     Comparison(POLICY_IMPROVEMENT, SCST),
     Comparison(SCST, CONTINUED),
     Comparison(UNSEEN, SUPERVISED),
