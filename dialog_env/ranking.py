@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from dialog_env.costs import count_marks, generous_limit, lowest, marked, padded, without
+from dialog_env.costs import compared, count_marks, generous_limit, lowest, marked, padded, without
 from dialog_env.group_minima import GROUP, GroupMinima
 
 CHUNK_ELEMENTS = 524_288
@@ -118,10 +118,10 @@ class Ranking(ABC):
         equal = torch.zeros_like(targets)
         for chunk in self.chunks():
             if chunk.error is not None:
-                rows, columns = marked((chunk.costs - reference).abs_() <= chunk.error)
+                before, rows, columns = compared(chunk.costs, reference, chunk.error)
                 if len(rows) <= max(CLOSE_SHARE * chunk.costs.numel(), self.batch):
                     exact, limit = self.exact(rows, columns + chunk.start), reference[rows, 0]
-                    closer += count_marks(chunk.costs < reference - chunk.error)
+                    closer += before
                     closer.index_add_(0, rows, (exact < limit).long())
                     equal.index_add_(0, rows, (exact == limit).long())
                     continue
@@ -299,14 +299,16 @@ class QueryRanking(Ranking):
 
         A sum of D products in any order is off by at most D u |q| |e| with u = 2^-24 (Higham, 2002, section 3.1); the
         norm, the addition, the last rounding and the comparison itself add less than eight more u. A graphics card
-        has float64 products fast enough, and looking closer there would make the host wait for it.
+        has float64 products fast enough, and looking closer there would make the host wait for it. Costs whose
+        differences might overflow are left to float64 too.
         """
         if self.queries.device.type != "cpu" or torch.get_float32_matmul_precision() != "highest":
             return None
         largest = self.gallery.rounded_norms[1]
         products = 2 * self.queries.double().norm(dim=1, keepdim=True) * largest**0.5
-        bound = ((self.queries.shape[1] + 8) * 2.0**-24 * (products + largest)).float()
-        return bound if bool(bound.isfinite().all()) else None
+        costs = products + largest
+        bound = ((self.queries.shape[1] + 8) * 2.0**-24 * costs).float()
+        return bound if bool((4 * costs).float().isfinite().all()) else None
 
     def chunks(self) -> Iterator[Chunk]:
         """Costs by matrix product, piece by piece, each valid until the next unless they are few."""

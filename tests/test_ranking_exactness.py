@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dialog_env import ranking
+from dialog_env.costs import compared
 from dialog_env.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
 
 BATCH, IMAGES, DIMENSIONS = 12, 640, 48
@@ -100,6 +101,17 @@ def test_a_query_that_is_not_a_number_ranks_no_target_first():
     queries[1] = torch.nan
     for found in (QueryRanking(queries, gallery), ScoreRanking(torch.full((3, IMAGES), torch.nan))):
         assert found.standing(torch.arange(3)).rank()[1] == (IMAGES - 1) / 2
+
+
+@pytest.mark.parametrize("images", [64, 61])
+def test_costs_below_a_reference_are_counted_and_those_near_it_listed(images):
+    costs = torch.randint(-5, 6, (7, images), generator=torch.Generator().manual_seed(0)).float()
+    costs[6] = 9
+    reference, error = costs[:, :1].clone(), torch.tensor([[0.5], [1.0], [1.5], [0.0], [2.0], [0.5], [0.5]])
+    below, rows, columns = compared(costs, reference, error)
+    assert below.tolist() == (costs < reference - error).sum(dim=1).tolist()
+    near = ((costs - reference).abs() <= error).nonzero().tolist()
+    assert sorted(zip(rows.tolist(), columns.tolist(), strict=True)) == [tuple(place) for place in near]
 
 
 def test_enormous_features_are_ranked_without_overflow():
