@@ -59,6 +59,19 @@ def test_feedback_equals_a_literal_forward_pass_token_for_token(architecture: st
     assert torch.equal(case.precomputed().feedback(case.targets, case.candidates), expected)
 
 
+@pytest.mark.parametrize("architecture", ["show_attend_tell", "att2in"])
+@pytest.mark.parametrize("channels", [12, 40])
+def test_regions_are_mixed_as_they_are_or_as_products_whichever_is_narrower(architecture: str, channels: int) -> None:
+    case = Case(architecture, channels=channels)
+    captioner = case.precomputed()
+    products = 32 if architecture == "att2in" else 64
+    memory = captioner.start(case.targets[:5], case.candidates[:5]).memory
+    assert memory.values is not None
+    assert memory.values.shape[2] == min(2 * channels, products)
+    assert memory.projected == (channels == 40)
+    assert torch.equal(captioner.feedback(case.targets, case.candidates), case.literal())
+
+
 @pytest.mark.parametrize("architecture", ALL)
 def test_feedback_does_not_depend_on_batch_size_or_order(architecture: str) -> None:
     case = Case(architecture)

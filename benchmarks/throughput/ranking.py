@@ -38,7 +38,7 @@ def measure(load: Workload, device: str) -> Findings:
             ours()
         seconds[images] = fastest(ours, load.repeats, device, load.patience)
         products[images] = fastest(partial(_multiply, queries, gallery), load.repeats, device, load.patience / 2)
-        memory[f"ranking {load.batch} queries over {images:,} images, extra"] = used.peak - used.before
+        memory[f"ranking {load.batch} queries over {images:,} images, extra"] = max(0, used.peak - used.before)
         rate = load.batch / seconds[images]
         rows.append(Row("ranking: rank, nearest, 4 nearest", images, seconds[images], rate, "queries/s"))
         if images == load.galleries[0]:
