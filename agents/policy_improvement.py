@@ -58,6 +58,8 @@ class PolicyImprovementArgs(NetworkArgs):
     """What keeps the state near the target: distance (squared, released) or triplet (as in supervised training)."""
     weight: float = 1.0
     """Of the regulariser."""
+    freeze: bool = True
+    """Keeps the image embedding as it was (released); otherwise it learns with the rest."""
     show: str = "chosen"
     """What is shown next while training: the chosen image (released), or one sampled from the K nearest."""
     renewal: int = 0
@@ -140,10 +142,7 @@ SHOWS = ("chosen", "sampled")
 
 
 class PolicyImprovementLearner(Learner):
-    """Looks ahead with one network and teaches another to choose what turned out best.
-
-    The image embedding learns in neither: both networks live in one space.
-    """
+    """Looks ahead with one network and teaches another to choose what turned out best."""
 
     def __init__(self, network: DialogNetwork, lesson: Lesson, args: PolicyImprovementArgs, device: str) -> None:
         check_choice(args.nearest, lesson.gallery)
@@ -158,7 +157,8 @@ class PolicyImprovementLearner(Learner):
         self.asked = AskedOnce(lesson.simulator, lesson.gallery)
         self.world = Dialog(lesson.gallery, self.asked, turns=args.turns, device=device)
         self.ahead = Dialog(lesson.gallery, self.asked, turns=args.turns + args.horizon, device=device)
-        learning = [weight for name, weight in network.named_parameters() if not name.startswith("image.")]
+        frozen = "image." if args.freeze else ()
+        learning = [weight for name, weight in network.named_parameters() if not name.startswith(frozen)]
         self.optimiser = torch.optim.Adam(learning, lr=args.learning_rate, weight_decay=args.weight_decay)
 
     def begin_epoch(self, epoch: int) -> None:
@@ -188,8 +188,8 @@ class PolicyImprovementLearner(Learner):
         self.asked.forget()
         with torch.no_grad():
             gallery = EmbeddedGallery(network.image(world.features))
-        embeddings = gallery.embeddings
-        look_ahead = LookAhead(self.looking, gallery, self.ahead)
+            seen_gallery = gallery if args.freeze else EmbeddedGallery(self.looking.image(world.features))
+        look_ahead = LookAhead(self.looking, seen_gallery, self.ahead)
         observation = world.reset(targets, first)
         hidden, memory = network.begin(len(targets)), self.looking.begin(len(targets))
         losses: dict[str, list[Tensor]] = {"choice": [], "regulariser": [], "gain": []}
@@ -198,11 +198,11 @@ class PolicyImprovementLearner(Learner):
             state, hidden = network(observation.features, observation.feedback, hidden)
             with torch.no_grad():
                 seen, memory = self.looking(observation.features, observation.feedback, memory)
-            nearest = QueryRanking(seen, gallery).top(args.nearest)  # (B, K)
+            nearest = QueryRanking(seen, seen_gallery).top(args.nearest)  # (B, K)
             depth = min(args.horizon, args.turns - turn) if args.contrast != "none" else 0
             costs = look_ahead.costs(world.state, memory, nearest, depth)  # (B, K)
             best = costs.argmin(dim=1)
-            facts = Turn(state, embeddings[nearest], best, embeddings[negatives[turn]], embeddings[targets])
+            facts = Turn(state, *self.embed(gallery, nearest), best, *self.embed(gallery, negatives[turn], targets))
             losses["choice"].append(CONTRASTS[args.contrast](facts, args))
             losses["regulariser"].append(REGULARISERS[args.regulariser](facts, args))
             losses["gain"].append((costs[:, 0] - costs.amin(dim=1)).mean() * 100 / (max(depth, 1) * len(gallery)))
@@ -212,6 +212,12 @@ class PolicyImprovementLearner(Learner):
         stacked = {name: torch.stack(values) for name, values in losses.items()}
         self.descend((stacked["choice"] + args.weight * stacked["regulariser"]).sum())
         return Report({name: values.detach() for name, values in stacked.items()}, standings)
+
+    def embed(self, gallery: EmbeddedGallery, *positions: Tensor) -> list[Tensor]:
+        """Embeddings (..., 256) of gallery positions (...): read off where they are frozen, computed to learn by."""
+        if self.args.freeze:
+            return [gallery.embeddings[each] for each in positions]
+        return [self.network.image(self.world.features[each]) for each in positions]
 
 
 class PolicyImprovement(NetworkAgent):
@@ -232,6 +238,7 @@ class PolicyImprovement(NetworkAgent):
             "weight": 300.0,
             "epochs": 6,
             "statistics": 4,
+            "freeze": False,
             "pretraining": PAPER,
         },
     }
