@@ -202,7 +202,8 @@ class PolicyImprovementLearner(Learner):
             depth = min(args.horizon, args.turns - turn) if args.contrast != "none" else 0
             costs = look_ahead.costs(world.state, memory, nearest, depth)  # (B, K)
             best = costs.argmin(dim=1)
-            facts = Turn(state, *self.embed(gallery, nearest), best, *self.embed(gallery, negatives[turn], targets))
+            near, far, target = (self.embed(gallery, images) for images in (nearest, negatives[turn], targets))
+            facts = Turn(state, near, best, far, target)
             losses["choice"].append(CONTRASTS[args.contrast](facts, args))
             losses["regulariser"].append(REGULARISERS[args.regulariser](facts, args))
             losses["gain"].append((costs[:, 0] - costs.amin(dim=1)).mean() * 100 / (max(depth, 1) * len(gallery)))
@@ -213,11 +214,9 @@ class PolicyImprovementLearner(Learner):
         self.descend((stacked["choice"] + args.weight * stacked["regulariser"]).sum())
         return Report({name: values.detach() for name, values in stacked.items()}, standings)
 
-    def embed(self, gallery: EmbeddedGallery, *positions: Tensor) -> list[Tensor]:
-        """Embeddings (..., 256) of gallery positions (...): read off where they are frozen, computed to learn by."""
-        if self.args.freeze:
-            return [gallery.embeddings[each] for each in positions]
-        return [self.network.image(self.world.features[each]) for each in positions]
+    def embed(self, gallery: EmbeddedGallery, images: Tensor) -> Tensor:
+        """Embeddings (..., 256) of images (...): read off where they are frozen, computed where they learn."""
+        return gallery.embeddings[images] if self.args.freeze else self.network.image(self.world.features[images])
 
 
 class PolicyImprovement(NetworkAgent):
