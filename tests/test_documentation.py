@@ -69,3 +69,9 @@ def test_the_docstring_of_the_environment_names_every_keyword_and_value():
         assert f"`{keyword}`" in text or f"`{keyword}=" in text, keyword
     for value in [*ACTIONS, *OBSERVATIONS, *REWARDS]:
         assert f'"{value}"' in text, value
+
+
+def test_the_readme_shows_the_figures_of_the_throughput_kept_as_they_were_generated():
+    """After a new measurement, the part of `table.md` before its rates goes into the README."""
+    table = (ROOT / "benchmarks" / "results" / "throughput-cpu" / "table.md").read_text()
+    assert table.split("\n| work | at once")[0].strip() in (ROOT / "README.md").read_text()
