@@ -145,15 +145,7 @@ class FilmCommand:
         if Path(self.agent).is_dir():
             agent = agents.load(self.agent, self.device)
         else:
-            spec = AgentSpec.parse(self.agent)
-            agent = agents.create(
-                spec.name,
-                gallery=gallery,
-                vocabulary=user.vocabulary,
-                device=self.device,
-                configuration=spec.configuration,
-                **spec.settings,
-            )
+            agent = AgentSpec.parse(self.agent).create(gallery, user.vocabulary, device=self.device)
             if agent.trainable:
                 raise ValueError(f"agent {self.agent} has to be trained first; give the folder of a trained one")
         targets, rows = film.hold_dialogs(

@@ -20,6 +20,7 @@ from dialog_env import catalogs, protocol
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS
 from dialog_env.user_simulator import UserSimulator, make_simulator
+from dialog_env.vocabulary import Vocabulary
 
 SPEC = re.compile(r"(?P<name>[^@:]+)(@(?P<configuration>[^:]+))?(:(?P<settings>.+))?")
 
@@ -44,6 +45,18 @@ class AgentSpec:
             )
         settings = {key.strip(): _value(value) for key, _, value in pairs}
         return cls(text, match["name"], match["configuration"] or "released", settings)
+
+    def create(self, gallery: Catalog, vocabulary: Vocabulary, *, seed: int = 0, device: str = "cpu") -> agents.Agent:
+        """The agent, untrained; see `agents.create`."""
+        return agents.create(
+            self.name,
+            gallery=gallery,
+            vocabulary=vocabulary,
+            seed=seed,
+            device=device,
+            configuration=self.configuration,
+            **self.settings,
+        )
 
 
 def _settings(agent: agents.Agent) -> dict[str, Any]:
@@ -112,16 +125,8 @@ class Experiment:
 
     def agent(self, text: str, seed: int) -> agents.Agent:
         """An untrained agent as written on the command line; ValueError where it cannot be made or used."""
-        spec, user = AgentSpec.parse(text), self.user(self.test)
-        agent = agents.create(
-            spec.name,
-            gallery=self.train,
-            vocabulary=user.vocabulary,
-            seed=seed,
-            device=self.setting.device,
-            configuration=spec.configuration,
-            **spec.settings,
-        )
+        user = self.user(self.test)
+        agent = AgentSpec.parse(text).create(self.train, user.vocabulary, seed=seed, device=self.setting.device)
         agent.check_user(user)
         return agent
 

@@ -133,15 +133,17 @@ def _footnote(results: Sequence[Result]) -> str:
 
 def plot(results: Sequence[Result], path: Path) -> None:
     """Percentile against turn, one line an agent, with its 95% interval as a band."""
-    plot_groups(by_agent(results), path)
+    run = results[0].run
+    plot_groups(by_agent(results), path, f"{Path(run.catalog).stem}, user: {run.user}")
 
 
-def plot_groups(groups: Groups, path: Path, *, from_turn: int = 0, leave_out: Sequence[str] = ()) -> None:
+def plot_groups(groups: Groups, path: Path, title: str, *, from_turn: int = 0, leave_out: Sequence[str] = ()) -> None:
     """The same of results that are grouped already.
 
     Args:
         groups: one line each.
         path: of the picture.
+        title: above it.
         from_turn: the first turn drawn; 0 is the start.
         leave_out: lines not drawn, because the others would lie on each other beside them.
     """
@@ -167,7 +169,7 @@ def plot_groups(groups: Groups, path: Path, *, from_turn: int = 0, leave_out: Se
         )
     axes.set(xlabel="turn", ylabel="ranking percentile of the target")
     axes.set_xticks(turns, ["start" if turn == 0 else str(turn) for turn in turns])
-    axes.set_title(f"{Path(some.run.catalog).stem}, user: {some.run.user}", fontsize=11)
+    axes.set_title(title, fontsize=11)
     axes.grid(alpha=0.3)
     figure.legend(title="at the last turn", loc="outside right center", frameon=False)
     with replacing(path) as temporary:

@@ -32,35 +32,17 @@ ARMS = (*arms.LEARNERS, *arms.FEEDBACK)
 def test_every_arm_can_be_made(arm: arms.Arm) -> None:
     gallery = Catalog(tiny_contents(size=60))
     user = make_simulator(arm.user or "describer", gallery)
-    spec = AgentSpec.parse(arm.agent)
-    agent = agents.create(
-        spec.name,
-        gallery=gallery,
-        vocabulary=user.vocabulary,
-        configuration=spec.configuration,
-        **spec.settings,
-    )
+    agent = AgentSpec.parse(arm.agent).create(gallery, user.vocabulary)
     agent.check_user(user)
 
 
 def test_those_who_train_on_make_the_same_number_of_updates_from_the_same_weights() -> None:
     gallery = Catalog(tiny_contents(size=60))
     user = make_simulator("describer", gallery)
-    made = []
-    for arm in (arms.CONTINUED, arms.CONTINUED_AGAINST_5, arms.SCST, arms.POLICY_IMPROVEMENT):
-        spec = AgentSpec.parse(arm.agent)
-        made.append(
-            agents.create(
-                spec.name,
-                gallery=gallery,
-                vocabulary=user.vocabulary,
-                configuration=spec.configuration,
-                **spec.settings,
-            ).args
-        )
+    trained_on = (arms.CONTINUED, arms.CONTINUED_AGAINST_5, arms.SCST, arms.POLICY_IMPROVEMENT, arms.WITHOUT_LOOK_AHEAD)
+    made = [AgentSpec.parse(arm.agent).create(gallery, user.vocabulary).args for arm in trained_on]
     assert len({(args.epochs, args.batch, args.learning_rate) for args in made}) == 1
     assert all(args.pretraining == made[0].pretraining for args in made)
-    spec = AgentSpec.parse(arms.POLICY_IMPROVEMENT.agent)
     assert made[1].negatives == made[3].negatives == 5
 
 

@@ -73,6 +73,9 @@ def write(results: Results, missing: dict[Arm, str], output: Path) -> str:
     ]
     text = "\n".join(parts)
     write_atomically(output / "table.md", text.encode())
-    report.plot_groups(learners, output / "percentile.png", from_turn=1, leave_out=("random", "greedy"))
-    report.plot_groups(feedback, output / "feedback.png")
+    run = everything[0].run
+    catalog = Path(run.catalog).stem
+    title = f"{catalog}, learners; user: {run.user}"
+    report.plot_groups(learners, output / "percentile.png", title, from_turn=1, leave_out=("random", "greedy"))
+    report.plot_groups(feedback, output / "feedback.png", f"{catalog}, kinds of feedback; language: {run.user}")
     return text
