@@ -84,6 +84,8 @@ class PaperCommand:
     """The user who speaks."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Training seeds."""
+    feedback_seeds: tuple[int, ...] | None = None
+    """Training seeds with the kinds of feedback; the same where left out."""
     output: Path = Path("runs/paper")
     """Folder of the results; what is there already is not run again."""
     device: str = "cpu"
@@ -92,7 +94,7 @@ class PaperCommand:
     def __call__(self) -> None:
         """Runs every arm with every seed, then writes tables and figures."""
         setting = Setting(self.catalog, self.simulator, self.output, device=self.device)
-        print("\n" + paper_report.write(*run_paper(setting, self.seeds), self.output))
+        print("\n" + paper_report.write(*run_paper(setting, self.seeds, self.feedback_seeds), self.output))
         print(
             f"Written: {', '.join(str(self.output / name) for name in ('table.md', 'percentile.png', 'feedback.png'))}"
         )

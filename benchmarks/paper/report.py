@@ -64,7 +64,7 @@ def write(results: Results, missing: dict[Arm, str], output: Path) -> str:
         "## Learners, one user\n",
         report.table_of(learners),
         "## Kinds of feedback, one learner\n",
-        report.table_of(feedback),
+        report.table_of(feedback) if feedback else "Not run.\n",
         *(f"Left out: {arm.label} ({reason}).\n" for arm, reason in missing.items()),
         "## Claims\n",
         claims(results),
@@ -77,5 +77,6 @@ def write(results: Results, missing: dict[Arm, str], output: Path) -> str:
     catalog = Path(run.catalog).stem
     title = f"{catalog}, learners; user: {run.user}"
     report.plot_groups(learners, output / "percentile.png", title, from_turn=1, leave_out=("random", "greedy"))
-    report.plot_groups(feedback, output / "feedback.png", f"{catalog}, kinds of feedback; language: {run.user}")
+    if feedback:
+        report.plot_groups(feedback, output / "feedback.png", f"{catalog}, kinds of feedback; language: {run.user}")
     return text

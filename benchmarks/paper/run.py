@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 from benchmarks.experiment import Experiment, Setting
 from benchmarks.paper.arms import FEEDBACK, LEARNERS, Arm
@@ -12,7 +13,9 @@ from benchmarks.results import Result
 Results = dict[Arm, list[Result]]
 
 
-def run(setting: Setting, seeds: Sequence[int]) -> tuple[Results, dict[Arm, str]]:
+def run(
+    setting: Setting, seeds: Sequence[int], feedback_seeds: Sequence[int] | None = None
+) -> tuple[Results, dict[Arm, str]]:
     """The results of all arms, seeds ascending, and why arms were left out.
 
     An arm is left out where the catalogue has nothing for its user to tell, such as graded attributes.
@@ -20,12 +23,13 @@ def run(setting: Setting, seeds: Sequence[int]) -> tuple[Results, dict[Arm, str]
     Args:
         setting: its user is the one of the learners and the one who speaks.
         seeds: of training.
+        feedback_seeds: of training with the kinds of feedback; the same where None.
     """
     experiments: dict[str, Experiment] = {}
     results: Results = {}
     missing: dict[Arm, str] = {}
-    for seed in sorted(seeds):
-        for arm in (*LEARNERS, *FEEDBACK):
+    for arms, their_seeds in ((LEARNERS, seeds), (FEEDBACK, seeds if feedback_seeds is None else feedback_seeds)):
+        for seed, arm in product(sorted(their_seeds), arms):
             user = arm.user or setting.simulator
             if user not in experiments:
                 experiments[user] = Experiment(replace(setting, simulator=user))
