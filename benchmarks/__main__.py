@@ -95,9 +95,7 @@ class PaperCommand:
         """Runs every arm with every seed, then writes tables and figures."""
         setting = Setting(self.catalog, self.simulator, self.output, device=self.device)
         print("\n" + paper_report.write(*run_paper(setting, self.seeds, self.feedback_seeds), self.output))
-        print(
-            f"Written: {', '.join(str(self.output / name) for name in ('table.md', 'percentile.png', 'feedback.png'))}"
-        )
+        print(f"Written: table.md, results.json and the figures in {self.output}")
 
 
 @dataclass

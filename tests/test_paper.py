@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,6 +99,9 @@ def test_the_report_has_a_row_for_every_claim_and_draws_both_figures(tmp_path: P
     assert "Left out: relevance (nothing to tell)." in text
     assert "| policy improvement | 0.50 (by seed: 0.50, 0.50) |" in text
     assert (tmp_path / "table.md").read_text() == text
+    kept = json.loads((tmp_path / "results.json").read_text())
+    assert len(kept) == 2 * (len(ARMS) - 1)
+    assert {"arm", "run", "scores", "training", "provenance"} == set(kept[0])
     for name in ("percentile.png", "feedback.png"):
         with Image.open(tmp_path / name) as picture:
             assert picture.width > 900

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +58,23 @@ def look_ahead(results: Results) -> str:
     return "\n".join([*lines, ""])
 
 
+def records(results: Results) -> list[dict[str, Any]]:
+    """What was run, its scores and where they come from, JSON-able; what each epoch did is left out."""
+    return [
+        {
+            "arm": arm.label,
+            "run": asdict(result.run),
+            "scores": result.scores(),
+            "training": {name: value for name, value in result.training.items() if name != "history"},
+            "provenance": result.provenance,
+        }
+        for arm, group in results.items()
+        for result in group
+    ]
+
+
 def write(results: Results, missing: dict[Arm, str], output: Path) -> str:
-    """Writes `table.md`, `percentile.png` and `feedback.png` into the folder and returns the tables."""
+    """Writes `table.md`, `results.json`, `percentile.png` and `feedback.png` into the folder; returns the tables."""
     learners, feedback = groups_of(results, LEARNERS), groups_of(results, FEEDBACK)
     everything: list[Result] = [result for group in results.values() for result in group]
     report.check_alike(everything, names=("gallery", "evaluation_seed", "turns", "ties"))
@@ -73,6 +91,7 @@ def write(results: Results, missing: dict[Arm, str], output: Path) -> str:
     ]
     text = "\n".join(parts)
     write_atomically(output / "table.md", text.encode())
+    write_atomically(output / "results.json", json.dumps(records(results), indent=1).encode())
     run = everything[0].run
     catalog = Path(run.catalog).stem
     title = f"{catalog}, learners; user: {run.user}"
