@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from agents.agent import Lesson
-from agents.supervised import PAPER, Supervised, SupervisedArgs, pretrained
+from agents.supervised import PAPER, BeginsSupervised, Supervised, SupervisedArgs
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class ContinuedArgs(SupervisedArgs):
     """How the first weights are trained where no initial ones are given; its fusion is that of the agent."""
 
 
-class Continued(Supervised):
+class Continued(BeginsSupervised, Supervised):
     """The dialog network, trained by the triplet loss and then by the same loss once more.
 
     An agent that begins from supervised weights has made more updates than these. What it gained by its own loss is
@@ -30,7 +28,3 @@ class Continued(Supervised):
     Args = ContinuedArgs
     configurations = {"released": {}, "paper": {**PAPER, "epochs": 6, "drop_after": 0, "pretraining": PAPER}}  # noqa: RUF012
     args: ContinuedArgs
-
-    def pretrained(self, lesson: Lesson, folder: Path, *, progress: bool) -> Path:
-        """Folder of the supervised agent that it begins from."""
-        return pretrained(self, self.args.pretraining, lesson, folder, progress=progress)

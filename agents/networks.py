@@ -61,7 +61,7 @@ def strongest_pairs(rows: Tensor, first: Tensor, second: Tensor) -> Tensor:
         rows: (B, L) int64, the words.
         first, second: (V, C), what each word gives as the first and as the second of two.
     """
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() or rows.device.type != "cpu":
         pairs = functional.embedding(rows[:, :-1], first) + functional.embedding(rows[:, 1:], second)  # (B, L - 1, C)
         return pairs.max(dim=1).values
     # One position at a time, so that what is compared stays in the cache; the same sums, so the same maxima.

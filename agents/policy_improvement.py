@@ -5,8 +5,9 @@ in spreads so that it means the same on every catalogue, keeps to the target by 
 the random images of the turn, lets the image embedding learn, and shows images sampled among the nearest.
 
 The weight of the regulariser in `paper` was found by measurement: a trained agent has a triplet loss of 0.002 to 0.005
-and a choice loss of 1.3, so a weight of 1 hardly holds the state, and every epoch costs percentile points. From 300 on
-the choice costs nothing. What it gains, and all else that was tried, is in docs/claims.md.
+and a choice loss of 1.3, so a weight of 1 hardly holds the state, and every epoch costs percentile points. At 300,
+the largest that was tried, the choice cost nothing that could be measured. What it gains, and all else that was tried,
+is in docs/claims.md.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -24,9 +24,9 @@ from agents.agent import Lesson
 from agents.asking import AskedOnce
 from agents.choices import check_choice, sample, spread, squared_distances
 from agents.look_ahead import LookAhead
-from agents.network_agent import NetworkAgent, NetworkArgs
+from agents.network_agent import NetworkArgs
 from agents.networks import DialogNetwork
-from agents.supervised import PAPER, SupervisedArgs, pretrained, triplet_losses
+from agents.supervised import PAPER, BeginsSupervised, SupervisedArgs, triplet_losses
 from agents.training import Learner, Report
 from dialog_env.dialog import Dialog, first_candidates
 from dialog_env.ranking import EmbeddedGallery, QueryRanking
@@ -217,7 +217,7 @@ class PolicyImprovementLearner(Learner):
         return gallery.embeddings[images] if self.args.freeze else self.network.image(self.world.features[images])
 
 
-class PolicyImprovement(NetworkAgent):
+class PolicyImprovement(BeginsSupervised):
     """The dialog network, taught to show what a look-ahead with the user found best."""
 
     name = "policy_improvement"
@@ -244,7 +244,3 @@ class PolicyImprovement(NetworkAgent):
     def learner(self, lesson: Lesson) -> PolicyImprovementLearner:
         """What turns the weights."""
         return PolicyImprovementLearner(self.network, lesson, self.args, self.device)
-
-    def pretrained(self, lesson: Lesson, folder: Path, *, progress: bool) -> Path:
-        """Folder of the supervised agent that it begins from."""
-        return pretrained(self, self.args.pretraining, lesson, folder, progress=progress)

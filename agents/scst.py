@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,9 +10,9 @@ from torch import Tensor
 from agents.agent import Lesson
 from agents.asking import AskedOnce
 from agents.choices import check_choice, sample, spread, squared_distances
-from agents.network_agent import NetworkAgent, NetworkArgs
+from agents.network_agent import NetworkArgs
 from agents.networks import DialogNetwork
-from agents.supervised import PAPER, SupervisedArgs, pretrained
+from agents.supervised import PAPER, BeginsSupervised, SupervisedArgs
 from agents.training import Learner, Report
 from dialog_env.dialog import Dialog, first_candidates
 from dialog_env.ranking import EmbeddedGallery, QueryRanking, Standing
@@ -116,7 +115,7 @@ class ScstLearner(Learner):
         return torch.stack([standing.percentile() for standing in standings]).sum(dim=0)
 
 
-class Scst(NetworkAgent):
+class Scst(BeginsSupervised):
     """The dialog network, trained by self-critical sequence training."""
 
     name = "scst"
@@ -137,7 +136,3 @@ class Scst(NetworkAgent):
     def learner(self, lesson: Lesson) -> ScstLearner:
         """What turns the weights."""
         return ScstLearner(self.network, lesson, self.args, self.device)
-
-    def pretrained(self, lesson: Lesson, folder: Path, *, progress: bool) -> Path:
-        """Folder of the supervised agent that it begins from."""
-        return pretrained(self, self.args.pretraining, lesson, folder, progress=progress)

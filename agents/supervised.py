@@ -135,3 +135,12 @@ def pretrained(
     there = (lesson.pretrained or folder.parent) / f"supervised-{hashed(identity(supervised, lesson))}"
     supervised.train(lesson, there, progress=progress)
     return there
+
+
+class BeginsSupervised(NetworkAgent):
+    """An agent that begins from supervised weights, trained as its setting `pretraining` says."""
+
+    def pretrained(self, lesson: Lesson, folder: Path, *, progress: bool) -> Path:
+        """Folder of the supervised agent that it begins from."""
+        args: Any = self.args
+        return pretrained(self, args.pretraining, lesson, folder, progress=progress)

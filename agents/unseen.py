@@ -12,6 +12,7 @@ from agents import checkpoints
 from agents.agent import AGENT_FILE, Agent, Decision, Lesson, Memory
 from agents.checkpoints import Saved
 from agents.choices import first_unseen
+from agents.settings import arguments
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Observation
 from dialog_env.ranking import Ranking
@@ -73,7 +74,7 @@ class Unseen(Agent):
         """The inner agent from its own folder, wrapped."""
         from agents import load
 
-        return cls(load(folder / INNER, device), UnseenArgs(**saved.facts["settings"]))
+        return cls(load(folder / INNER, device), arguments(UnseenArgs, saved.facts["settings"]))
 
     def bind(self, gallery: Catalog) -> None:
         """Binds the agent that ranks."""

@@ -24,12 +24,17 @@ def run(
         setting: its user is the one of the learners and the one who speaks.
         seeds: of training.
         feedback_seeds: of training with the kinds of feedback; the same where None.
+
+    Raises:
+        ValueError: no seeds, or a user of the setting that cannot be made.
     """
+    if not seeds:
+        raise ValueError("no training seeds were given; give one or more after --seeds")
     experiments: dict[str, Experiment] = {}
     results: Results = {}
     missing: dict[Arm, str] = {}
     for arms, their_seeds in ((LEARNERS, seeds), (FEEDBACK, seeds if feedback_seeds is None else feedback_seeds)):
-        for seed, arm in product(sorted(their_seeds), arms):
+        for seed, arm in product(sorted(set(their_seeds)), arms):
             user = arm.user or setting.simulator
             if user not in experiments:
                 experiments[user] = Experiment(replace(setting, simulator=user))
@@ -37,6 +42,8 @@ def run(
             try:
                 experiment.user(experiment.test)
             except ValueError as error:
+                if not arm.user:
+                    raise
                 missing[arm] = str(error)
                 continue
             results.setdefault(arm, []).append(experiment.run(arm.agent, seed))
