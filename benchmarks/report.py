@@ -162,7 +162,6 @@ def plot_groups(groups: Groups, path: Path, title: str, *, from_turn: int = 0, l
             turns,
             [cell.value for cell in cells],
             marker=MARKERS[number % len(MARKERS)],
-            markersize=max(12 - number, 3),  # the earlier ones stay in sight where lines coincide
             label=f"{label}: {cells[-1].value:.1f}",
         )[0]
         axes.fill_between(
