@@ -103,13 +103,15 @@ class Vocabulary:
                 "decode with the vocabulary that the tokens were made with"
             )
         # One join and one split for the whole batch cost a fraction of a join for each of its rows.
-        end = len(self.words) + 1
-        spoken = np.logical_and.accumulate(np.pad(rows != 0, ((0, 0), (0, 1)), constant_values=True), axis=1)
-        spoken[:, -1] = True
-        tokens = np.pad(rows, ((0, 0), (0, 1)), constant_values=end)
-        text = " ".join(self._by_token[tokens[spoken]].tolist()) + " "
-        return [sentence[:-1] for sentence in text.split("\n ")[:-1]]
+        batch, length = rows.shape
+        tokens = np.full((batch, length + 1), len(self.words) + 1)
+        tokens[:, :-1] = rows
+        spoken = np.ones(tokens.shape, dtype=bool)
+        np.logical_and.accumulate(rows != 0, axis=1, out=spoken[:, :-1])
+        text = "".join(self._by_token[tokens[spoken]].tolist())
+        return text.replace("\n ", "\n").removeprefix(" ").split("\n")[:-1]
 
     @cached_property
     def _by_token(self) -> NDArray[Any]:
-        return np.array(["", *self.words, "\n"], dtype=object)
+        """What each token adds to a text: a word after a space, and the end of a sentence after the last one."""
+        return np.array(["", *(f" {word}" for word in self.words), "\n"], dtype=object)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -87,13 +88,18 @@ class Core:
         self.features = self.world.embedded
         self.last: Standing | None = None
 
-    def draw(self, generator: np.random.Generator) -> tuple[int, int]:
-        """A target and a first candidate, uniform and different; ValueError in a gallery of one image."""
+    def draw(self, generators: Iterable[np.random.Generator]) -> NDArray[np.int64]:
+        """(2, B) targets and first candidates, a pair from each generator, uniform and different.
+
+        Raises:
+            ValueError: a gallery of one image.
+        """
         others = self.images - 1
         if not others:
             raise ValueError("the gallery has one image only; a dialog needs at least two")
-        target, away = divmod(int(generator.integers(self.images * others)), others)
-        return target, (target + 1 + away) % self.images
+        pairs = np.fromiter((generator.integers(self.images * others) for generator in generators), np.int64)
+        targets, away = np.divmod(pairs, others)
+        return np.stack([targets, (targets + 1 + away) % self.images])
 
     def begin(self, targets: Tensor, candidates: Tensor, where: Tensor | None = None) -> Observation:
         """Begins the dialogs `where` (B,), or all."""

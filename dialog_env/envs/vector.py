@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 import gymnasium
@@ -157,11 +158,11 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         return self._observe(observation), *self._out(reward, terminated, truncated), info
 
     def _begin(self, where: Tensor | None) -> Observation:
-        positions = torch.zeros(2, self.num_envs, dtype=torch.int64)
-        rows = range(self.num_envs) if where is None else where.nonzero()[:, 0].tolist()
-        drawn = [self.core.draw(generator) for row in rows if (generator := self._generators[row]) is not None]
-        positions[:, list(rows)] = torch.tensor(drawn).T
-        targets, candidates = positions.to(self.core.world.device)
+        positions = np.zeros((2, self.num_envs), dtype=np.int64)
+        rows = np.ones(self.num_envs, dtype=bool) if where is None else where.cpu().numpy()
+        begun = compress(self._generators, rows)
+        positions[:, rows] = self.core.draw(generator for generator in begun if generator is not None)
+        targets, candidates = torch.from_numpy(positions).to(self.core.world.device)
         return self.core.begin(targets, candidates, where)
 
     def _mask_of(self, options: dict[str, Any]) -> NDArray[np.bool_]:
@@ -207,8 +208,8 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if self.output == "torch":
             return {"final_obs": whole, "_final_obs": self._ended, "final_info": self._inform(observation, rank, ended)}
         final = np.full(self.num_envs, None, dtype=object)
-        rows = zip(*(value[ended] for value in whole.values()), strict=True)
-        final[ended] = np.fromiter((dict(zip(whole, row, strict=True)) for row in rows), dtype=object)
+        image, feedback, turn = (whole[key][ended] for key in ("image", "feedback", "turn"))
+        final[ended] = [{"image": image[row], "feedback": feedback[row], "turn": turn[row]} for row in range(len(turn))]
         info = self._inform(observation, rank, ended)
         return {"final_obs": final, "_final_obs": ended.copy(), "final_info": info, "_final_info": ended.copy()}
 
