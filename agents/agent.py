@@ -65,7 +65,7 @@ class NoArgs:
 
 
 class Agent(ABC):
-    """From an observation to scores over the gallery, batched (DESIGN 3).
+    """From an observation to scores over the gallery, batched.
 
     Use: `bind` a gallery, `begin` a batch of dialogs, then `act` once a turn with the memory of the turn before.
     Nothing of the target reaches an agent outside `train`. A new agent needs `bind` and `rank`; one that learns also

@@ -12,7 +12,7 @@ from dialog_env.ranking import EmbeddedGallery, QueryRanking
 
 
 class LookAhead:
-    """Judges candidates by the target's ranks in the dialogs that would follow (paper, section 3.3; DESIGN 2).
+    """Judges candidates by the target's ranks in the dialogs that would follow (Guo et al., 2018).
 
     Args:
         network: leads the dialogs, in evaluation mode; the nearest image is always shown.

@@ -59,7 +59,7 @@ class NetworkArgs:
 
 
 class NetworkAgent(Agent):
-    """Shows the image whose embedding is nearest to the state of the dialog (DESIGN 2).
+    """Shows the image whose embedding is nearest to the state of the dialog (Guo et al., 2018).
 
     Args:
         network: the dialog network.

@@ -1,4 +1,4 @@
-"""The dialog network: response encoder, state tracker and image embedding (DESIGN 2; paper, figure 2)."""
+"""The dialog network: response encoder, state tracker and image embedding (Guo et al., 2018, figure 2)."""
 
 from __future__ import annotations
 

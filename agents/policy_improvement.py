@@ -1,4 +1,4 @@
-"""Policy improvement by looking ahead with the known user (paper, section 3.3; DESIGN 2).
+"""Policy improvement by looking ahead with the known user (Guo et al., 2018, model-based policy improvement).
 
 `released` does what the released code does. `paper` sets the chosen image against the other nearest ones, measures tau
 in spreads so that it means the same on every catalogue, keeps to the target by the loss of supervised training against

@@ -1,4 +1,4 @@
-"""Weights under the names of the released code (DESIGN 2): `emb_txt`, `cnn_txt`, `bn2`, `fc_txt`, `img_linear`, …"""
+"""Weights under the names of the released code: `emb_txt`, `cnn_txt`, `bn2`, `fc_txt`, `img_linear`, …"""
 
 from __future__ import annotations
 

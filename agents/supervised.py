@@ -1,4 +1,4 @@
-"""The supervised agent: the state is drawn to the target's embedding and away from a random one (DESIGN 2, SL)."""
+"""The supervised agent: the state is drawn to the target's embedding and away from a random one (SL in the paper)."""
 
 from __future__ import annotations
 

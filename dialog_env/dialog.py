@@ -69,7 +69,7 @@ class Outcome:
 
 
 class Dialog:
-    """B dialogs over one gallery with one user simulator, advanced together (DESIGN 3).
+    """B dialogs over one gallery with one user simulator, advanced together.
 
     Args:
         gallery: the images that can be shown.

@@ -1,4 +1,4 @@
-"""What the protocol reports: one function a metric, each from a record alone (DESIGN 4)."""
+"""What the protocol reports: one function a metric, each from a record alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evaluation protocol: every target of a gallery once, the same first candidates for every agent (DESIGN 4)."""
+"""The evaluation protocol: every target of a gallery once, the same first candidates for every agent."""
 
 from __future__ import annotations
 

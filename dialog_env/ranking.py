@@ -57,7 +57,7 @@ class Standing:
         return self.closer + (self.equal - 1) / 2
 
     def percentile(self, ties: str = "half") -> Tensor:
-        """(B,) float32 ranking percentile in (0, 1]: 1 - rank / N (DESIGN 2)."""
+        """(B,) float32 ranking percentile in (0, 1]: 1 - rank / N."""
         return 1 - self.rank(ties) / self.images
 
 
@@ -253,7 +253,7 @@ class EmbeddedGallery:
 
 
 class QueryRanking(Ranking):
-    """Images ordered by squared Euclidean distance of their embedding to a query, nearest first (DESIGN 2).
+    """Images ordered by squared Euclidean distance of their embedding to a query, nearest first.
 
     Costs leave out the query's own squared norm, which is the same for all images. Without it no cost is the
     small difference of large numbers, so equal embeddings stay equal after rounding.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from inspect import signature
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -73,8 +73,8 @@ def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulato
         **settings: keywords of the simulator (`device`, `seed`, …).
 
     Raises:
-        ValueError: an unknown name; the message lists the known ones. Or a device that is not there, or an argument
-            for one that takes none.
+        ValueError: an unknown name or keyword; the message lists the known ones. Or a device that is not there, or an
+            argument for one that takes none.
     """
     name, _, argument = spec.partition(":")
     if "device" in settings:
@@ -83,9 +83,14 @@ def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulato
         raise ValueError(f"no user simulator {name!r}; known are {', '.join(sorted(SIMULATORS))}")
     module, _, attribute = SIMULATORS[name].partition(":")
     factory = getattr(import_module(module), attribute)
+    parameters = signature(factory).parameters
     if argument:
-        if "argument" not in signature(factory).parameters:
+        if "argument" not in parameters:
             raise ValueError(f"simulator {name!r} takes no argument; write {name!r} instead of {spec!r}")
         settings["argument"] = argument
+    unknown = sorted(settings.keys() - parameters.keys())
+    if unknown and all(parameter.kind is not Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        known = ", ".join(key for key in parameters if key not in ("gallery", "argument"))
+        raise ValueError(f"simulator {name!r} has no setting {', '.join(unknown)}; its settings are {known}")
     simulator: UserSimulator = factory(gallery, **settings)
     return simulator

@@ -27,7 +27,7 @@ READ_AT_ONCE = 512 << 20
 
 
 class CaptioningUser:
-    """Says what a trained captioner says, by greedy decoding; deterministic for a pair (DESIGN 2).
+    """Says what a trained captioner says, by greedy decoding; deterministic for a pair.
 
     It sees the features of the two images and nothing else: no attribute of a catalogue reaches it. Its answer on a
     pair is the same in every batch, order and device. Shown the target itself, it describes it.

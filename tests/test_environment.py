@@ -188,6 +188,20 @@ def test_unknown_keywords_say_what_there_is(gallery):
         make(gallery).reset(options={"target": 24})
 
 
+def test_settings_of_the_simulator_that_it_cannot_have_are_refused(gallery):
+    def with_settings(simulator, **settings):
+        return gym.make("DialogRetrieval-v0", catalog=gallery, simulator=simulator, simulator_settings=settings)
+
+    with pytest.raises(ValueError, match="'describer' has no setting sed; its settings are seed, device"):
+        with_settings("describer", sed=3)
+    with pytest.raises(ValueError, match="seed must be a number"):
+        with_settings("describer", seed=[3])
+    with pytest.raises(ValueError, match="give them to ToyUser itself"):
+        with_settings(ToyUser(gallery), seed=3)
+    with pytest.raises(ValueError, match="mars"):
+        with_settings("describer", device="mars")
+
+
 def test_a_gallery_of_one_image_is_refused(gallery):
     single = gallery.take(np.array([0]))
     with pytest.raises(ValueError, match="at least two"):

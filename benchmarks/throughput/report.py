@@ -12,12 +12,13 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from benchmarks.throughput.clock import REST
 from benchmarks.throughput.rows import Figure, Findings, Row
 from benchmarks.throughput.workload import Workload, fields_of
 from dialog_env.files import replacing, write_atomically
 
 MIB = 1 << 20
-PARTS = ("simulator", "ranking", "network", "bookkeeping")
+PARTS = ("simulator", "ranking", "network", REST)
 PANELS = (
     (
         "images",

@@ -13,7 +13,7 @@ from agents import Lesson
 from agents.network_agent import NetworkAgent
 from agents.networks import DialogNetwork
 from agents.training import Learner
-from benchmarks.throughput.clock import PeakMemory, Shares, fastest
+from benchmarks.throughput.clock import REST, PeakMemory, Shares, fastest
 from benchmarks.throughput.dialogs import RANKING, literal_call
 from benchmarks.throughput.rows import Figure, Findings, Row
 from benchmarks.throughput.workload import Material, Workload, literal
@@ -98,7 +98,7 @@ def _shares(learner: Any, material: Material, update: Callable[[], object]) -> d
     parts: list[tuple[Any, str, str]] = [*RANKING, (material.user, "feedback", "simulator")]
     parts += [(DialogNetwork, "forward", "network"), (torch.nn.Linear, "forward", "network")]
     parts += [(type(learner), "descend", "network")]
-    return Shares(parts, "bookkeeping", material.device).of(update)
+    return Shares(parts, REST, material.device).of(update)
 
 
 def _count_questions(material: Material, update: Callable[[], object]) -> int:

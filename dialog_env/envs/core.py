@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -167,16 +167,28 @@ def _open_gallery(catalog: str, split: str, modified: int) -> Catalog:
 
 
 def open_simulator(settings: Settings, gallery: Catalog) -> UserSimulator:
-    """The user simulator that the settings name; one for all environments of a process that share the gallery."""
+    """The user simulator that the settings name; one for all environments of a process that share the gallery.
+
+    Raises:
+        ValueError: an unknown name or setting, or settings for a simulator that is made already.
+    """
+    keywords = settings.simulator_settings
     if not isinstance(settings.simulator, str):
+        if keywords:
+            raise ValueError(
+                f"simulator_settings {', '.join(keywords)} are for a simulator given by name; "
+                f"give them to {type(settings.simulator).__name__} itself"
+            )
         return settings.simulator
-    keywords = tuple(sorted(settings.simulator_settings.items()))
-    return _open_simulator(settings.simulator, _Same(gallery), settings.device, keywords)
+    wrong = [key for key, value in keywords.items() if not isinstance(value, Hashable)]
+    if wrong:
+        raise ValueError(f"simulator_settings {', '.join(wrong)} must be a number, a text or a tuple")
+    return _open_simulator(settings.simulator, _Same(gallery), settings.device, tuple(sorted(keywords.items())))
 
 
 @lru_cache(maxsize=16)
 def _open_simulator(spec: str, gallery: _Same, device: str, keywords: tuple[tuple[str, Any], ...]) -> UserSimulator:
-    return make_simulator(spec, gallery.catalog, device=device, **dict(keywords))
+    return make_simulator(spec, gallery.catalog, **{"device": device, **dict(keywords)})
 
 
 class _Same:
