@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.throughput import SMALL, clock, dialogs, ranking, report, updates
+from benchmarks.throughput import SMALL, clock, compiled, dialogs, ranking, report, updates
 from benchmarks.throughput.clock import PeakMemory, Shares, fastest, fastest_in_turn
 from benchmarks.throughput.rows import Figure, Findings, Row
 from benchmarks.throughput.run import run
@@ -126,6 +126,28 @@ def test_bookkeeping_is_measured_in_turns_that_really_happen():
     assert (env.core.world.simulator, env.core.action.decide) == (user, decide)
 
 
+def test_whether_compiling_pays_is_measured_with_every_step_compiled(monkeypatch):
+    steps = []
+
+    def compile_by_hand(step, dynamic):
+        return lambda *arguments: steps.append(len(arguments[0])) or step(*arguments)
+
+    monkeypatch.setattr(torch, "compile", compile_by_hand)
+    material = Material(replace(TINY, compiled=True, batch=3), "cpu")
+    material.user.precompute()
+    (figure,) = compiled.measure(material).figures
+    assert {1, 3} <= set(steps)
+    assert re.fullmatch(r"\d+\.\d\dx at 1 pair, \d+\.\d\dx at 3 pairs", figure.measured)
+    assert "step" not in vars(material.user._captioner.network), "what was measured must be as before"
+
+    def without_a_compiler(step, dynamic):
+        raise RuntimeError("No working C++ compiler found\nin three lines\nor more")
+
+    monkeypatch.setattr(torch, "compile", without_a_compiler)
+    (figure,) = compiled.measure(material).figures
+    assert (figure.measured, figure.met) == ("not measured: No working C++ compiler found", None)
+
+
 def test_what_bounds_the_ratio_of_environments_is_told_from_their_profile():
     material = Material(TINY, "cpu")
     keywords = {"catalog": material.gallery, "split": "all", "simulator": material.user}
@@ -192,7 +214,7 @@ def test_the_whole_benchmark_runs_and_writes_table_json_and_plot(tmp_path):
     works = {row["work"] for row in content["rows"]}
     assert {"supervised update", "policy-improvement update", "SyncVectorEnv, captioner"} <= works
     assert all(row["rate"] > 0 for row in content["rows"])
-    assert sum(figure["met"] is None for figure in content["figures"]) == 2
+    assert sum(figure["met"] is None for figure in content["figures"]) == 3
     for shares in content["shares"].values():
         assert sum(shares.values()) == pytest.approx(1)
     assert content["workload"]["images"] == 20

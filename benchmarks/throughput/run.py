@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.provenance import provenance
-from benchmarks.throughput import cards, dialogs, ranking, report, updates
+from benchmarks.throughput import cards, compiled, dialogs, ranking, report, updates
 from benchmarks.throughput.rows import Findings
 from benchmarks.throughput.workload import Material, Workload, literal
 from dialog_env.devices import find_device
@@ -28,6 +28,7 @@ def run(load: Workload, device: str, output: Path) -> str:
         "ranking": partial(ranking.measure, load, device),
         "turns": partial(dialogs.measure_turns, load, device),
         "feedback": partial(dialogs.measure_feedback, material),
+        "torch.compile": partial(compiled.measure, material),
         "updates": partial(updates.measure, material),
         "graphics card": partial(cards.measure, material),
     }

@@ -39,6 +39,7 @@ class Workload:
         gpu_dialogs: held at once on a graphics card.
         repeats: of which the fastest counts.
         patience: seconds that short work goes on being repeated: other load must have a chance to leave it alone.
+        compiled: whether `torch.compile` is tried, which takes a minute and a C++ compiler.
         seed: of all random numbers.
     """
 
@@ -57,6 +58,7 @@ class Workload:
     gpu_dialogs: int = 4096
     repeats: int = 5
     patience: float = 8.0
+    compiled: bool = True
     seed: int = 0
 
 
@@ -77,6 +79,7 @@ SMALL = replace(
     gpu_dialogs=16,
     repeats=2,
     patience=0.0,
+    compiled=False,
     literal_calls=1,
 )
 """Seconds instead of minutes; its numbers say nothing."""
