@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simulators.captioners.cells import attend, maxout_cell
-from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given, mixed_by
+from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given, keys_beside_values
 
 
 class AttendIn(Captioner):
@@ -29,14 +29,13 @@ class AttendIn(Captioner):
 
     def first_layers(self) -> FirstLayers:
         """See `Captioner`."""
-        values = mixed_by(self.context)
-        return FirstLayers(None, (torch.cat([self.keys.weight, values]), F.pad(self.keys.bias, (0, len(values)))))
+        return FirstLayers(None, keys_beside_values(self.keys, self.context))
 
     def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
         """See `Captioner`."""
         width, channels = self.context.weight.shape
         keys, values = given(regions).split([self.sizes.attention, min(width, channels)], dim=2)
-        return Memory(2 * keys, values, projected=width <= channels), self.zero_state(len(keys))
+        return Memory(keys, values, projected=width <= channels), self.zero_state(len(keys))
 
     def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
         """See `Captioner`."""

@@ -27,7 +27,7 @@ def maxout_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
 
 def tanh(values: Tensor) -> Tensor:
     """Of many values as 2 sigmoid(2x) - 1, since the sigmoid is several times faster on a CPU; of few in one call."""
-    return torch.tanh(values) if values.numel() < MANY else 2 * torch.sigmoid(2 * values) - 1
+    return torch.tanh(values) if values.numel() < MANY else (2 * torch.sigmoid(2 * values)).sub_(1)
 
 
 def attend(keys: Tensor, values: Tensor, query: Tensor, score: Tensor, room: Tensor | None = None) -> Tensor:

@@ -10,6 +10,9 @@ from torch import Tensor
 from dialog_env.vocabulary import MAX_WORDS
 from simulators.captioners.network import Captioner, Memory, State
 
+STILL_SPEAKING = 3 / 4
+"""When no more than this share of the dialogs goes on, the others are left out; measured on a CPU."""
+
 
 class Start(NamedTuple):
     """A captioner that is about to speak about B pairs.
@@ -108,8 +111,8 @@ def greedy(
         left = int(said.count_nonzero())
         if not left:
             break
-        # Leaving out ended dialogs copies the memory of the others, which pays when most have ended.
-        if 2 * left <= len(said):
+        # Leaving out ended dialogs copies the memory of the others, which pays when enough have ended.
+        if left <= STILL_SPEAKING * len(said):
             kept = said.nonzero().squeeze(1)
             speaking, said = kept if isinstance(speaking, slice) else speaking[kept], said[kept]
             memory, state = memory.take(kept), tuple(part[kept] for part in state)

@@ -109,15 +109,16 @@ def given(tensor: Tensor | None) -> Tensor:
     return tensor
 
 
-def mixed_by(context: nn.Linear) -> Tensor:
-    """Weight (·, 2C) that makes the values which attention mixes, for a layer that reads the mixture.
+def keys_beside_values(keys: nn.Linear, context: nn.Linear) -> Affine:
+    """One layer that reads the regions as keys, doubled (see `cells.scores`), and beside them as values.
 
-    It is the layer's own, so that the mixture need not pass it at every word, unless the layer makes its input wider:
-    then the values stay as they are, which leaves less to keep, to copy and to mix.
+    The values are what `context` makes of the regions, so that their mixture need not pass it at every word, unless
+    it makes its input wider: then they are the regions as they are, which leaves less to keep, to copy and to mix.
     """
     width, channels = context.weight.shape
     weight = context.weight
-    return weight if width <= channels else torch.eye(channels, dtype=weight.dtype, device=weight.device)
+    values = weight if width <= channels else torch.eye(channels, dtype=weight.dtype, device=weight.device)
+    return torch.cat([2 * keys.weight, values]), F.pad(2 * keys.bias, (0, len(values)))
 
 
 def pair_features(targets: Tensor, candidates: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ CACHED = 16 << 20
 CPU, and the steps of many pairs are few large products instead of many small ones."""
 
 LARGEST_CHUNK, LARGEST_GPU_CHUNK = 256, 1024
-"""Pairs spoken about at a time at most: what they look at is copied whenever half of them have ended."""
+"""Pairs spoken about at a time at most: what they look at is copied whenever a quarter of them have ended."""
 
 MARGIN = 1e-5
 """Share of the spread of the logits. A word that leads by less is decided again in double precision; measured errors

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simulators.captioners.cells import attend, lstm_cell
-from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given, mixed_by
+from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given, keys_beside_values
 
 
 class ShowAttendTell(Captioner):
@@ -29,15 +27,13 @@ class ShowAttendTell(Captioner):
 
     def first_layers(self) -> FirstLayers:
         """See `Captioner`."""
-        values = mixed_by(self.context)
-        regions = torch.cat([self.keys.weight, values]), F.pad(self.keys.bias, (0, len(values)))
-        return FirstLayers((self.start.weight, self.start.bias), regions)
+        return FirstLayers((self.start.weight, self.start.bias), keys_beside_values(self.keys, self.context))
 
     def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
         """See `Captioner`."""
         width, channels = self.context.weight.shape
         keys, values = given(regions).split([self.sizes.attention, min(width, channels)], dim=2)
-        return Memory(2 * keys, values, projected=width <= channels), (given(pooled), given(pooled))
+        return Memory(keys, values, projected=width <= channels), (given(pooled), given(pooled))
 
     def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
         """See `Captioner`."""
