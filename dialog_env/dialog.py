@@ -142,7 +142,7 @@ class Dialog:
     def observation(self) -> Observation:
         """What the agent may know now."""
         state = self.state
-        return Observation(state.candidate, self.features[state.candidate], state.feedback, state.turn)
+        return Observation(state.candidate, self.features.index_select(0, state.candidate), state.feedback, state.turn)
 
     def over(self) -> Tensor:
         """(B,) bool, dialogs that have ended."""

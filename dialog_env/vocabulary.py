@@ -107,7 +107,9 @@ class Vocabulary:
         tokens = np.full((batch, length + 1), len(self.words) + 1)
         tokens[:, :-1] = rows
         spoken = np.ones(tokens.shape, dtype=bool)
-        np.logical_and.accumulate(rows != 0, axis=1, out=spoken[:, :-1])
+        np.not_equal(rows, 0, out=spoken[:, :-1])
+        if (spoken[:, 1:-1] > spoken[:, :-2]).any():  # words after a 0
+            np.logical_and.accumulate(spoken[:, :-1], axis=1, out=spoken[:, :-1])
         text = "".join(self._by_token[tokens[spoken]].tolist())
         return text.replace("\n ", "\n").removeprefix(" ").split("\n")[:-1]
 

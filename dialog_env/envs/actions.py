@@ -48,7 +48,7 @@ class CandidateAction:
         if not bool(((chosen >= 0) & (chosen < self.images)).all()):
             wrong = int(chosen[(chosen < 0) | (chosen >= self.images)][0])
             raise ValueError(f"candidate {wrong} is not in the gallery; give a position from 0 to {self.images - 1}")
-        return QueryRanking(self.features.embeddings[chosen], self.features), chosen
+        return QueryRanking(self.features.embeddings.index_select(0, chosen), self.features), chosen
 
 
 class QueryAction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -88,17 +88,16 @@ class Core:
         self.features = self.world.embedded
         self.last: Standing | None = None
 
-    def draw(self, generators: Iterable[np.random.Generator]) -> NDArray[np.int64]:
-        """(2, B) targets and first candidates, a pair from each generator, uniform and different.
-
-        Raises:
-            ValueError: a gallery of one image.
-        """
-        others = self.images - 1
-        if not others:
+    @property
+    def beginnings(self) -> int:
+        """In how many ways a dialog can begin; ValueError in a gallery of one image."""
+        if self.images < 2:
             raise ValueError("the gallery has one image only; a dialog needs at least two")
-        pairs = np.fromiter((generator.integers(self.images * others) for generator in generators), np.int64)
-        targets, away = np.divmod(pairs, others)
+        return self.images * (self.images - 1)
+
+    def beginning(self, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(2, ...) targets and first candidates, which differ, for integers (...) below `beginnings`."""
+        targets, away = np.divmod(drawn, self.images - 1)
         return np.stack([targets, (targets + 1 + away) % self.images])
 
     def begin(self, targets: Tensor, candidates: Tensor, where: Tensor | None = None) -> Observation:

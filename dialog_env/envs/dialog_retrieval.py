@@ -179,7 +179,8 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begins a dialog; ValueError for options other than positions of `target` and `candidate`."""
         super().reset(seed=seed)
-        chosen = self._chosen(options or {}, *self.core.draw([self.np_random])[:, 0].tolist())
+        drawn = np.asarray(self.np_random.integers(self.core.beginnings))
+        chosen = self._chosen(options or {}, *self.core.beginning(drawn).tolist())
         device = self.core.world.device
         target, candidate = (torch.tensor([chosen[name]], device=device) for name in ("target", "candidate"))
         observation = self.core.begin(target, candidate)

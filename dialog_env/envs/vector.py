@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -18,6 +16,7 @@ from torch import Tensor
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Observation
 from dialog_env.envs.core import Core, Settings
+from dialog_env.envs.draws import Draws
 from dialog_env.user_simulator import UserSimulator
 
 OUTPUTS = ("numpy", "torch")
@@ -72,7 +71,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         self.single_observation_space = self.core.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self._generators: list[np.random.Generator | None] = [None] * num_envs
+        self._draws = Draws(num_envs, self.core.beginnings)
         self._ended = torch.ones(num_envs, dtype=torch.bool, device=self.core.world.device)
         self._begun = False
 
@@ -105,8 +104,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds were given for {self.num_envs} dialogs; give one for each")
         for dialog in mask.nonzero()[0]:
-            if seeds[dialog] is not None or self._generators[dialog] is None:
-                self._generators[dialog] = seeding.np_random(seeds[dialog])[0]
+            self._draws.seed(int(dialog), seeds[dialog])
         where = None if mask.all() else torch.from_numpy(mask).to(self.core.world.device)
         observation = self._begin(where)
         self._begun = True
@@ -158,10 +156,9 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         return self._observe(observation), *self._out(reward, terminated, truncated), info
 
     def _begin(self, where: Tensor | None) -> Observation:
+        rows = np.arange(self.num_envs) if where is None else where.cpu().numpy().nonzero()[0]
         positions = np.zeros((2, self.num_envs), dtype=np.int64)
-        rows = np.ones(self.num_envs, dtype=bool) if where is None else where.cpu().numpy()
-        begun = compress(self._generators, rows)
-        positions[:, rows] = self.core.draw(generator for generator in begun if generator is not None)
+        positions[:, rows] = self.core.beginning(self._draws.of(rows))
         targets, candidates = torch.from_numpy(positions).to(self.core.world.device)
         return self.core.begin(targets, candidates, where)
 
