@@ -58,17 +58,19 @@ def measure(material: Material) -> Findings:
     once = TURNS * call
     note = f"{once / supervised:.1f} times the time; {TURNS} times {how}"
     rows.insert(1, Row("a supervised update done literally", load.batch, once, 1 / once, "updates/s", note))
-    return Findings(rows, [_figure(load, slow / seconds)], shares, memory)
+    parts = ", ".join(f"{part} {100 * share:.0f}%" for part, share in list(shares.values())[-1].items())
+    why = f"of an update's {seconds:.1f} s go to {parts}"
+    return Findings(rows, [_figure(load, slow / seconds, why)], shares, memory)
 
 
-def _figure(load: Workload, ratio: float) -> Figure:
+def _figure(load: Workload, ratio: float, why: str = "") -> Figure:
     side = round(load.regions**0.5)
     work = (
         f"policy-improvement update, batch {load.batch}, {TURNS} turns, K={NEAREST}, {load.images:,} images, "
         f"{side}x{side}x{load.channels} regions, show_attend_tell {load.hidden} against the literal implementation "
         f"({LITERAL_CALLS} calls of {load.batch} pairs)"
     )
-    return Figure(work, "40x", f"{ratio:.1f}x", ratio >= 40)
+    return Figure(work, "40x", f"{ratio:.1f}x", ratio >= 40, why)
 
 
 def _learner(
