@@ -145,7 +145,10 @@ class FilmCommand:
         if Path(self.agent).is_dir():
             agent = agents.load(self.agent, self.device)
         else:
-            agent = AgentSpec.parse(self.agent).create(gallery, user.vocabulary, device=self.device)
+            try:
+                agent = AgentSpec.parse(self.agent).create(gallery, user.vocabulary, device=self.device)
+            except ValueError as error:
+                raise ValueError(f"{self.agent} is no folder of a trained agent, and as a name: {error}") from error
             if agent.trainable:
                 raise ValueError(f"agent {self.agent} has to be trained first; give the folder of a trained one")
         targets, rows = film.hold_dialogs(

@@ -1,12 +1,14 @@
 """Dialog-based interactive image retrieval: the world, its catalogues, and `DialogRetrieval-v0` on top of them.
 
-Importing this package registers the environment with Gymnasium.
+Importing this package registers the environment with Gymnasium; `dialog_env.envs.DialogRetrievalEnv` describes it. The
+world is in `dialog_env.dialog`, catalogues in `dialog_env.catalogs`, wrappers in `dialog_env.wrappers`, evaluation in
+`dialog_env.protocol` and `dialog_env.metrics`.
 """
 
-from gymnasium.envs.registration import register, registry
+import gymnasium
 
-if "DialogRetrieval-v0" not in registry:
-    register(
+if "DialogRetrieval-v0" not in gymnasium.registry:
+    gymnasium.register(
         id="DialogRetrieval-v0",
         entry_point="dialog_env.envs:DialogRetrievalEnv",
         vector_entry_point="dialog_env.envs:DialogRetrievalVectorEnv",

@@ -28,7 +28,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_path_is_opened(tiny_file: Path) -> None:
     assert catalogs.load(tiny_file).name == catalogs.load(str(tiny_file)).name == "tiny"
-    with pytest.raises(FileNotFoundError, match="no catalogue at nowhere"):
+    with pytest.raises(FileNotFoundError, match="no catalogue 'nowhere': it is no file, and no name such as synthetic"):
         catalogs.load("nowhere")
 
 

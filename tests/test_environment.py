@@ -142,7 +142,7 @@ def test_actions_may_be_lists_arrays_or_tensors(gallery):
         ("candidate", 1.5, "one integer"),
         ("candidate", np.array([1, 2]), "one integer"),
         ("candidate", True, "one integer"),
-        ("query", np.zeros(7), "shape \\(8,\\), not \\(7,\\)"),
+        ("query", np.zeros(7), "shape \\(8,\\), and \\(7,\\) was given"),
         ("query", np.full(8, np.nan), "contains nan"),
         ("query", np.full(8, 1.5), "contains 1.5"),
         ("score", np.zeros(8), "shape \\(24,\\)"),

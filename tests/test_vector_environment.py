@@ -137,8 +137,20 @@ def test_what_a_user_does_to_an_observation_does_not_reach_the_dialog(gallery):
 def test_bad_input_is_refused_in_one_sentence(gallery):
     with pytest.raises(ValueError, match="num_envs is 0"):
         dialog_env.envs.DialogRetrievalVectorEnv(0, catalog=gallery, simulator=ToyUser(gallery))
+    with pytest.raises(ValueError, match=r"num_envs is 2\.5; give a whole number"):
+        dialog_env.envs.DialogRetrievalVectorEnv(2.5, catalog=gallery, simulator=ToyUser(gallery))
     with pytest.raises(ValueError, match="choose one of numpy, torch"):
         make_vec(gallery, output="jax")
+    with pytest.raises(ValueError, match="'same' is not known; choose one of NextStep, SameStep, Disabled"):
+        make_vec(gallery, autoreset_mode="same")
+    with pytest.raises(ValueError, match="max_episode_steps is 0; give 1 or more"):
+        make_vec(gallery, max_episode_steps=0)
+    with pytest.raises(TypeError, match="no keyword simulater; known are catalog, split, simulator"):
+        make_vec(gallery, simulater="describer")
+    with pytest.raises(ValueError, match="simulator_settings='seed' is no dictionary"):
+        make_vec(gallery, simulator_settings="seed")
+    with pytest.raises(ValueError, match=r"seed=1\.5 is no seed"):
+        make_vec(gallery).reset(seed=1.5)
     env = make_vec(gallery, autoreset_mode=AutoresetMode.DISABLED, turns=1)
     with pytest.raises(RuntimeError, match="call reset first"):
         env.step(np.zeros(BATCH, dtype=int))
@@ -147,8 +159,8 @@ def test_bad_input_is_refused_in_one_sentence(gallery):
     with pytest.raises(ValueError, match="have not begun"):
         env.reset(options={"reset_mask": np.array([True] + [False] * 4)})
     env.reset(seed=0)
-    for given in (None, 3, np.array(3)):
-        with pytest.raises(ValueError, match="no actions were given for 5 dialogs; give one for each"):
+    for given in (None, 3, np.array(3), "12345", {"a": 1}):
+        with pytest.raises(ValueError, match="was given for 5 dialogs; give an array with an action for each"):
             env.step(given)
     with pytest.raises(ValueError, match="made of numbers"):
         env.step([None] * BATCH)

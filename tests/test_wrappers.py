@@ -10,10 +10,11 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
 from dialog_env.catalog import Catalog
-from dialog_env.wrappers import DialogHistory, DialogHistoryVector, History
+from dialog_env.wrappers import DialogHistory, DialogHistoryVector, History, TensorEpisodeStatistics
 from tests.test_vector_environment import assert_same
 from tests.toys import ToyUser
 
@@ -119,6 +120,31 @@ def test_tensors_hold_what_arrays_hold(gallery):
         if "final_obs" in info:
             assert np.array_equal(told["final_obs"]["mask"][2].numpy(), info["final_obs"][2]["mask"])
             assert told["final_obs"]["mask"].all()
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_statistics_of_tensors_are_those_that_gymnasium_records_of_arrays(gallery, mode):
+    small = gallery.take(np.arange(4))
+    keywords = {"split": "selection", "stop_when_found": True, "autoreset_mode": mode}
+    arrays = RecordEpisodeStatistics(make_vec(small, **keywords))
+    tensors = TensorEpisodeStatistics(make_vec(small, output="torch", **keywords))
+    arrays.action_space.seed(1)
+    arrays.reset(seed=7)
+    tensors.reset(seed=7)
+    ended, some_ended = np.zeros(BATCH, dtype=bool), 0
+    for _ in range(25):
+        if mode == AutoresetMode.DISABLED and ended.any():
+            for env in (arrays, tensors):
+                env.reset(options={"reset_mask": ended.copy()})
+        action = arrays.action_space.sample()
+        told, recorded = arrays.step(action)[4], tensors.step(torch.from_numpy(action))[4]
+        ended = np.array(told.get("_episode", np.zeros(BATCH, dtype=bool)))
+        assert recorded["_episode"].tolist() == ended.tolist()
+        for key in ("r", "l"):
+            expected = told["episode"][key] if ended.any() else np.zeros(BATCH)
+            np.testing.assert_allclose(recorded["episode"][key].numpy(), expected, rtol=1e-6)
+        some_ended += int(0 < ended.sum() < BATCH)
+    assert some_ended
 
 
 def test_a_longer_dialog_than_there_are_slots_forgets_its_first_turns():

@@ -17,13 +17,18 @@ def load(name_or_path: str | Path) -> Catalog:
     drawn when first asked for and kept in the user's cache folder; all else is the path of a catalogue file.
 
     Raises:
-        FileNotFoundError: no file at that path.
+        FileNotFoundError: neither a known name nor a file.
         ValueError: a size or seed that is no number, or a file that cannot be read.
     """
     name = str(name_or_path)
     if name == "synthetic":
         return Catalog.open(DEFAULT)
     if not name.startswith("synthetic:"):
+        if not Path(name).is_file():
+            raise FileNotFoundError(
+                f"no catalogue {name!r}: it is no file, and no name such as synthetic, synthetic:SIZE or "
+                "synthetic:SIZE:SEED; build one with `python -m dialog_env.catalogs build`"
+            )
         return Catalog.open(name_or_path)
     numbers = name.split(":")[1:]
     if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):

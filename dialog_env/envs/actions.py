@@ -95,7 +95,10 @@ def check_box(actions: Any, space: spaces.Box, what: str, device: torch.device) 
     """Actions (B, n) as float32 on the device; ValueError where the shape is wrong or a value is outside [-1, 1]."""
     values = numbers(actions, what)
     if tuple(values.shape[1:]) != space.shape:
-        raise ValueError(f"a {what} action has shape {space.shape}, not {tuple(values.shape[1:])}")
+        raise ValueError(
+            f"each {what} action has shape {space.shape}, and {tuple(values.shape[1:])} was given; give one of the "
+            "action space"
+        )
     values = values.to(device, torch.float32)
     if not bool((values.abs() <= 1).all()):
         wrong = values[~(values.abs() <= 1)][0].item()

@@ -43,6 +43,8 @@ class Settings:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.simulator_settings, dict):
+            raise ValueError(f"simulator_settings={self.simulator_settings!r} is no dictionary; give keywords in one")
         for keyword, known in (("action", ACTIONS), ("observation", OBSERVATIONS), ("reward", REWARDS)):
             if getattr(self, keyword) not in known:
                 raise ValueError(f"{keyword}={getattr(self, keyword)!r} is not known; choose one of {', '.join(known)}")

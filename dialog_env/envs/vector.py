@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import gymnasium
@@ -55,12 +57,21 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         simulator_settings: dict[str, Any] | None = None,
         **keywords: Any,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}; give 1 or more")
+        if not isinstance(num_envs, int) or num_envs < 1:
+            raise ValueError(f"num_envs is {num_envs}; give a whole number, 1 or more")
+        if max_episode_steps is not None and max_episode_steps < 1:
+            raise ValueError(f"max_episode_steps is {max_episode_steps}; give 1 or more, or None for no limit")
         if output not in OUTPUTS:
             raise ValueError(f"output={output!r} is not known; choose one of {', '.join(OUTPUTS)}")
         if render_mode is not None:
             raise ValueError(f"render_mode={render_mode!r} is for single environments; leave it out here")
+        modes = [mode.value for mode in AutoresetMode]
+        if autoreset_mode not in (*AutoresetMode, *modes):
+            raise ValueError(f"autoreset_mode={autoreset_mode!r} is not known; choose one of {', '.join(modes)}")
+        known = [setting.name for setting in fields(Settings)]
+        unknown = [keyword for keyword in keywords if keyword not in known]
+        if unknown:
+            raise TypeError(f"there is no keyword {', '.join(unknown)}; known are {', '.join(known)}")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
@@ -100,7 +111,11 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         """
         mask = self._mask_of(dict(options or {}))
         seeds = [None] * self.num_envs if seed is None else seed
-        seeds = [seeds + dialog for dialog in range(self.num_envs)] if isinstance(seeds, int) else list(seeds)
+        if isinstance(seeds, int | np.integer):
+            seeds = [seeds + dialog for dialog in range(self.num_envs)]
+        elif not isinstance(seeds, Sequence | np.ndarray):
+            raise ValueError(f"seed={seed!r} is no seed; give an integer, or one for each dialog")
+        seeds = list(seeds)
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds were given for {self.num_envs} dialogs; give one for each")
         for dialog in mask.nonzero()[0]:
@@ -121,9 +136,11 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         """
         if not self._begun:
             raise RuntimeError("there are no dialogs to go on with; call reset first")
-        given = len(actions) if getattr(actions, "ndim", 1) and hasattr(actions, "__len__") else "no"
-        if given != self.num_envs:
-            raise ValueError(f"{given} actions were given for {self.num_envs} dialogs; give one for each")
+        listed = hasattr(actions, "__len__") and not isinstance(actions, str | bytes | dict)
+        listed = listed and getattr(actions, "ndim", 1) > 0
+        if not listed or len(actions) != self.num_envs:
+            given = f"{len(actions)} actions were" if listed else f"{reprlib.repr(actions)} was"
+            raise ValueError(f"{given} given for {self.num_envs} dialogs; give an array with an action for each")
         waiting = self._ended
         some_wait = self.autoreset_mode != AutoresetMode.SAME_STEP and bool(waiting.any())
         if some_wait and self.autoreset_mode == AutoresetMode.DISABLED:

@@ -98,7 +98,10 @@ def load_captioner(
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no captioner at {path}; train one or name another file")
+        raise FileNotFoundError(
+            f"no captioner at {path}; train one with `python -m simulators train --output {path}`, or name another "
+            "folder or file"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["captioner"])

@@ -1,0 +1,53 @@
+"""Returns and lengths of dialogs whose rewards are tensors, which Gymnasium's own wrapper cannot add up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import torch
+from gymnasium.vector import AutoresetMode
+from torch import Tensor
+
+
+class TensorEpisodeStatistics(gymnasium.vector.VectorWrapper):
+    """What `gymnasium.wrappers.vector.RecordEpisodeStatistics` records, for `output="torch"`, on the device.
+
+    Every step's `info["episode"]` holds `r`, the sum of rewards (B,) float32, and `l`, the turns (B,) int64, of the
+    dialogs that end with the step and 0 for the others; `info["_episode"]` (B,) tells which end. They are there at
+    every step, so that nobody has to wait for the device to learn whether there are any.
+
+    Args:
+        env: a vector environment of `DialogRetrieval-v0` with `output="torch"`.
+    """
+
+    def __init__(self, env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> None:
+        super().__init__(env)
+        self.returns = torch.zeros(env.num_envs)
+        self.lengths = torch.zeros(env.num_envs, dtype=torch.int64)
+        self._ended = torch.zeros(env.num_envs, dtype=torch.bool)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begins dialogs, as the wrapped environment does."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        device = observation["turn"].device
+        begun = torch.as_tensor((options or {}).get("reset_mask", [True] * self.num_envs), device=device)
+        self.returns, self.lengths, self._ended = (
+            part.to(device).masked_fill(begun, 0) for part in (self.returns, self.lengths, self._ended)
+        )
+        return observation, info
+
+    def step(self, actions: Any) -> tuple[Any, Tensor, Tensor, Tensor, dict[str, Any]]:
+        """One turn of every dialog."""
+        observation, reward, terminated, truncated, info = self.env.step(actions)
+        # In the mode "NextStep" the step after an end begins the dialog anew, and is no turn of it.
+        same_step = self.env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+        self.returns = self.returns.masked_fill(self._ended, 0) + reward
+        self.lengths = self.lengths.masked_fill(self._ended, 0) + (1 if same_step else (~self._ended).long())
+        self._ended = ended = terminated | truncated
+        info = {
+            **info,
+            "episode": {"r": self.returns.masked_fill(~ended, 0), "l": self.lengths.masked_fill(~ended, 0)},
+            "_episode": ended.clone(),
+        }
+        return observation, reward, terminated, truncated, info
