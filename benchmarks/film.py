@@ -64,14 +64,14 @@ def hold_dialogs(
 def write_film(gallery: Catalog, targets: Sequence[int], rows: Sequence[Sequence[Shown]], output: Path) -> list[Path]:
     """One PNG a dialog, `dialog-1.png` and so on, and `film.gif`, in which they unfold turn by turn."""
     written, frames, lasting = [], [], []
-    places = max(len(row) for row in rows)
+    columns = max(len(row) for row in rows) + 1
     for number, (target, row) in enumerate(zip(targets, rows, strict=True), 1):
-        picture = dialog_row(gallery, row, target, places)
+        picture = dialog_row(gallery, row, target, len(row), columns)
         written.append(output / f"dialog-{number}.png")
         with replacing(written[-1]) as temporary:
             picture.save(temporary, "PNG", optimize=True)
         for shown in range(1, len(row) + 1):
-            frame = dialog_row(gallery, row[:shown], target, places)
+            frame = dialog_row(gallery, row[:shown], target, len(row), columns)
             height = round(frame.height * FILM_WIDTH / frame.width)
             frames.append(frame.resize((FILM_WIDTH, height), Image.Resampling.LANCZOS))
             lasting.append(LAST_MILLISECONDS if shown == len(row) else FRAME_MILLISECONDS)

@@ -30,20 +30,25 @@ class Shown:
     rank: float | None = None
 
 
-def dialog_row(gallery: Catalog, shown: Sequence[Shown], target: int | None, places: int) -> Image.Image:
+def dialog_row(
+    gallery: Catalog, shown: Sequence[Shown], target: int | None, places: int, columns: int | None = None
+) -> Image.Image:
     """One row: the images shown with the sentences under them, and the target at the end if it may be seen.
 
     Args:
         gallery: where the pictures are; without pictures their ids are written.
         shown: the dialog so far.
         target: gallery position, or None to keep it secret.
-        places: room for that many images, so that pictures of one dialog have one size.
+        places: room for that many images before the target, so that pictures of one dialog have one size.
+        columns: width in images, so that pictures of several dialogs have one size; no wider than needed where None.
     """
-    columns = max(places, len(shown)) + (target is not None)
+    places = max(places, len(shown))
+    columns = max(columns or 0, places + (target is not None))
     size = (MARGIN + columns * (TILE + MARGIN), TILE + (TITLE_LINES + TEXT_LINES) * LINE + 3 * MARGIN)
     canvas = Image.new("RGB", size, PAPER)
     for turn, entry in enumerate(shown):
-        title = ["start" if turn == 0 else f"turn {turn}"]
+        again = any(entry.candidate == earlier.candidate for earlier in shown[:turn])
+        title = ["start" if turn == 0 else f"turn {turn}{', again' * again}"]
         if entry.rank is not None:
             title.append(f"rank {entry.rank + 1:.0f} of {len(gallery)}")
         text = f"“{entry.sentence}”" if entry.sentence else ""
@@ -51,7 +56,7 @@ def dialog_row(gallery: Catalog, shown: Sequence[Shown], target: int | None, pla
     if target is not None:
         found_at = next((turn for turn, entry in enumerate(shown) if entry.candidate == target), None)
         title = ["target", "not shown" if found_at is None else f"shown at turn {found_at}"]
-        _tile(canvas, columns - 1, gallery, target, title, "", GREEN)
+        _tile(canvas, places, gallery, target, title, "", GREEN)
     return canvas
 
 

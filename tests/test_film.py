@@ -4,7 +4,7 @@ from PIL import Image
 
 import agents
 from benchmarks import film
-from dialog_env.rendering import Shown, dialog_row
+from dialog_env.rendering import GREEN, LINE, MARGIN, TILE, TITLE_LINES, Shown, dialog_row
 from tests.toys import ToyUser
 
 
@@ -32,3 +32,26 @@ def test_a_row_shows_what_was_said_and_frames_the_found_target(tiny_catalog):
     assert said.size == silent.size
     assert (np.asarray(said) != np.asarray(silent)).any()
     assert dialog_row(tiny_catalog, [Shown(1, "")], None, 2).width < silent.width
+
+
+def test_the_target_stands_beside_the_last_image_in_pictures_of_one_width(tiny_catalog):
+    found, long = (
+        dialog_row(tiny_catalog, [Shown(position, "") for position in positions], 3, len(positions), 5)
+        for positions in ((1, 3), (1, 2, 4, 5))
+    )
+    assert found.size == long.size
+    tile = TILE + MARGIN
+    green = (np.asarray(found) == GREEN).all(axis=2).any(axis=0)
+    assert [bool(green[MARGIN + place * tile - 1 : MARGIN + (place + 1) * tile - 2].any()) for place in range(5)] == [
+        False, True, True, False, False,
+    ]  # fmt: skip
+
+
+def test_an_image_that_is_shown_again_is_said_to_be(tiny_catalog):
+    again, anew = (
+        np.asarray(dialog_row(tiny_catalog, [Shown(first, ""), Shown(7, "")], None, 2))[:, 2 * MARGIN + TILE :]
+        for first in (7, 5)
+    )
+    titles = MARGIN + TITLE_LINES * LINE - 1
+    assert (again[:titles] != anew[:titles]).any()
+    assert (again[titles:] == anew[titles:]).all()
