@@ -37,8 +37,9 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     | `"score"` | `Box(-1, 1, (N,), float32)` | a score for every image; the highest is shown |
 
     Every action is a ranking of the gallery: by distance of pooled features to the candidate or to the query, or by
-    score. An action outside the space is refused, and the dialog can go on. Queries are in units of b (below), so that
-    an image's features divided by b are the query that shows it.
+    score. An action outside the space is refused, and the dialog can go on: clip what a Gaussian policy draws. Queries
+    are in units of b (below), so that an image's features divided by b are the query that shows it; features use little
+    of the space (in the default catalogue their standard deviation is 0.09), and so should exploration.
 
     ## Observation space
 
@@ -50,6 +51,8 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     | | `Box(0, 255, (H, W, 3), uint8)` | its picture, with `observation="pixels"` |
     | `"feedback"` | `Box(0, V, (16,), int64)` | tokens of the feedback on it, 0 = padding and end |
     | `"turn"` | `Discrete(T + 1)` | turns taken so far |
+
+    An observation is the latest turn alone. `dialog_env.wrappers.DialogHistory` observes the whole dialog.
 
     N is the number of images in the gallery, D of features of each, V of words, T of turns; b is 1 where all features
     lie in [-1, 1], as in every catalogue built here, else the largest absolute one.

@@ -28,22 +28,25 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
     """`DialogRetrieval-v0`, `num_envs` dialogs in one batch.
 
     The same seeds and actions give what `num_envs` single environments give; dialog i is seeded with `seed + i`, or
-    with `seed[i]`. Made by `gym.make_vec("DialogRetrieval-v0", num_envs=…)`.
+    with `seed[i]`. Made by `gym.make_vec("DialogRetrieval-v0", num_envs=…)`. Options of `reset` are `reset_mask` alone.
+    `dialog_env.wrappers` has the dialog so far as the observation, and returns and lengths of dialogs as tensors.
 
     Args:
         num_envs: B, dialogs at once.
         autoreset_mode: "SameStep" (a dialog that ends begins anew at once, its last observation and info stand in
             `info["final_obs"]` and `info["final_info"]`), "NextStep" or "Disabled" (finished dialogs are begun with
             `reset(options={"reset_mask": …})`), as in Gymnasium.
-        output: "numpy", or "torch" for tensors that stay on the device. Then nothing is turned into text: `info`
-            holds `candidate` (and `target` and `rank` where asked for), `final_obs` whole batches with a mask
-            `_final_obs`, and `sentences(observation)` gives the feedback as text.
+        output: "numpy" (rewards are float64), or "torch" for tensors that stay on the device (float32). Then nothing
+            is turned into text: `info` holds `candidate` (and `target` and `rank` where asked for) without Gymnasium's
+            masks, `final_obs` and `final_info` hold whole batches with the mask `_final_obs`, and
+            `sentences(observation)` gives the feedback as text.
         max_episode_steps: truncates dialogs after so many turns.
         render_mode: not available for many dialogs.
         **keywords: those of `DialogRetrievalEnv`.
 
     Raises:
         ValueError: num_envs below 1, an unknown mode, output or keyword value.
+        TypeError: an unknown keyword.
     """
 
     def __init__(
