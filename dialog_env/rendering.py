@@ -48,7 +48,7 @@ def dialog_row(
     canvas = Image.new("RGB", size, PAPER)
     for turn, entry in enumerate(shown):
         again = any(entry.candidate == earlier.candidate for earlier in shown[:turn])
-        title = ["start" if turn == 0 else f"turn {turn}{', again' * again}"]
+        title = ["start" if turn == 0 else f"turn {turn}, again" if again else f"turn {turn}"]
         if entry.rank is not None:
             title.append(f"rank {entry.rank + 1:.0f} of {len(gallery)}")
         text = f"“{entry.sentence}”" if entry.sentence else ""

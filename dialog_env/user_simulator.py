@@ -6,6 +6,7 @@ from importlib import import_module
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from dialog_env.devices import find_device
@@ -88,9 +89,13 @@ def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulato
         if "argument" not in parameters:
             raise ValueError(f"simulator {name!r} takes no argument; write {name!r} instead of {spec!r}")
         settings["argument"] = argument
-    unknown = sorted(settings.keys() - parameters.keys())
-    if unknown and all(parameter.kind is not Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        known = ", ".join(key for key in parameters if key not in ("gallery", "argument"))
-        raise ValueError(f"simulator {name!r} has no setting {', '.join(unknown)}; its settings are {known}")
+    if all(parameter.kind is not Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        known = [key for key in list(parameters)[1:] if key != "argument"]
+        if "device" not in known and torch.device(settings.get("device", "cpu")).type == "cpu":
+            settings.pop("device", None)
+        unknown = [str(key) for key in settings if key not in (*known, "argument")]
+        if unknown:
+            told = f"its settings are {', '.join(known)}" if known else "it has none"
+            raise ValueError(f"simulator {name!r} has no setting {', '.join(unknown)}; {told}")
     simulator: UserSimulator = factory(gallery, **settings)
     return simulator

@@ -37,7 +37,7 @@ class Vocabulary:
         words: at least one word and, last, "UNK", all different.
 
     Raises:
-        ValueError: no words, a word twice, or a last word that is not "UNK".
+        ValueError: no words, a word twice or with white space, or a last word that is not "UNK".
     """
 
     words: tuple[str, ...]
@@ -47,6 +47,9 @@ class Vocabulary:
             raise ValueError("the vocabulary is empty; lower the count threshold or give sentences with words")
         if self.words[-1] != UNKNOWN:
             raise ValueError(f"the vocabulary ends with {self.words[-1]!r}; its last word must be {UNKNOWN!r}")
+        broken = [word for word in self.words if word.split() != [word]]
+        if broken:
+            raise ValueError(f"the vocabulary has {broken[0]!r}; a word is not empty and has no white space")
         twice = [word for word, count in Counter(self.words).items() if count > 1]
         if twice:
             raise ValueError(f"the vocabulary has {twice[0]!r} more than once; give every word once")
@@ -94,7 +97,7 @@ class Vocabulary:
         return rows
 
     def decode(self, tokens: Any) -> list[str]:
-        """Sentences of token rows (B, L), each up to its first 0; ValueError for a token beyond V."""
+        """Sentences of token rows (B, L), each up to its first 0; ValueError for another shape or a token beyond V."""
         rows = np.asarray(tokens)
         if rows.size and (rows.min() < 0 or rows.max() > len(self.words)):
             wrong = rows.max() if rows.max() > len(self.words) else rows.min()
@@ -102,15 +105,16 @@ class Vocabulary:
                 f"token {wrong} is outside 0..{len(self.words)}; "
                 "decode with the vocabulary that the tokens were made with"
             )
+        if rows.ndim != 2:
+            raise ValueError(f"tokens have shape {rows.shape}; give rows of them, (B, L)")
         # One join and one split for the whole batch cost a fraction of a join for each of its rows.
-        batch, length = rows.shape
-        tokens = np.full((batch, length + 1), len(self.words) + 1)
-        tokens[:, :-1] = rows
-        spoken = np.ones(tokens.shape, dtype=bool)
+        ended = np.full((len(rows), rows.shape[1] + 1), len(self.words) + 1)
+        ended[:, :-1] = rows
+        spoken = np.ones(ended.shape, dtype=bool)
         np.not_equal(rows, 0, out=spoken[:, :-1])
         if (spoken[:, 1:-1] > spoken[:, :-2]).any():  # words after a 0
             np.logical_and.accumulate(spoken[:, :-1], axis=1, out=spoken[:, :-1])
-        text = "".join(self._by_token[tokens[spoken]].tolist())
+        text = "".join(self._by_token[ended[spoken]].tolist())
         return text.replace("\n ", "\n").removeprefix(" ").split("\n")[:-1]
 
     @cached_property

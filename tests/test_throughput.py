@@ -55,8 +55,8 @@ def test_shares_count_a_part_within_another_once_and_the_rest_as_the_rest(monkey
         shop.saw()
         time.passes(2)
 
-    shares = Shares([(shop, "saw", "sawing"), (shop, "sharpen", "sharpening")], "rest", "cpu").of(work)
-    assert shares == {"rest": 0.3, "sawing": 0.3, "sharpening": 0.4}
+    shares = Shares([(shop, "saw", "sawing"), (shop, "sharpen", "sharpening")], "cpu").of(work)
+    assert shares == {"all else": 0.3, "sawing": 0.3, "sharpening": 0.4}
     assert "saw" not in vars(shop), "what was timed must be as before"
 
 
@@ -127,25 +127,44 @@ def test_bookkeeping_is_measured_in_turns_that_really_happen():
 
 
 def test_whether_compiling_pays_is_measured_with_every_step_compiled(monkeypatch):
-    steps = []
+    time = Clock(monkeypatch)
+    material = Material(replace(TINY, compiled=True, batch=3), "cpu")
+    network = material.user._captioner.network
+    plain = type(network).step
+    monkeypatch.setattr(type(network), "step", lambda *arguments: time.passes(1.0) or plain(*arguments))
+    compiled_steps = []
 
     def compile_by_hand(step, dynamic):
-        return lambda *arguments: steps.append(len(arguments[0])) or step(*arguments)
+        def compiled_step(words, *arguments):
+            compiled_steps.append(len(words))
+            time.passes(-0.75)  # of the second that the plain step takes
+            return step(words, *arguments)
+
+        return compiled_step
 
     monkeypatch.setattr(torch, "compile", compile_by_hand)
-    material = Material(replace(TINY, compiled=True, batch=3), "cpu")
-    material.user.precompute()
     (figure,) = compiled.measure(material).figures
-    assert {1, 3} <= set(steps)
-    assert re.fullmatch(r"\d+\.\d\dx at 1 pair, \d+\.\d\dx at 3 pairs", figure.measured)
-    assert "step" not in vars(material.user._captioner.network), "what was measured must be as before"
+    assert (figure.measured, figure.met) == ("4.00x at 1 pair, 4.00x at 3 pairs", False)
+    assert {1, 3} <= set(compiled_steps)
+    assert material.user._captioner.network is network
+    assert "step" not in vars(network), "what was measured must be as before"
 
+
+def test_without_a_compiler_the_figure_says_so(monkeypatch):
     def without_a_compiler(step, dynamic):
         raise RuntimeError("No working C++ compiler found\nin three lines\nor more")
 
     monkeypatch.setattr(torch, "compile", without_a_compiler)
+    material = Material(replace(TINY, compiled=True), "cpu")
     (figure,) = compiled.measure(material).figures
     assert (figure.measured, figure.met) == ("not measured: No working C++ compiler found", None)
+
+
+def test_the_larger_share_of_bookkeeping_counts():
+    assert dialogs._bookkeeping("turns", 0.05, 0.09).met
+    assert not dialogs._bookkeeping("turns", 0.05, 0.11).met
+    figure = dialogs._bookkeeping("turns", 0.11, 0.09)
+    assert (figure.met, figure.measured) == (False, "9.0% within a turn, 11.0% where user and ranking cost nothing")
 
 
 def test_what_bounds_the_ratio_of_environments_is_told_from_their_profile():

@@ -143,14 +143,17 @@ def test_bad_input_is_refused_in_one_sentence(gallery):
         make_vec(gallery, output="jax")
     with pytest.raises(ValueError, match="'same' is not known; choose one of NextStep, SameStep, Disabled"):
         make_vec(gallery, autoreset_mode="same")
-    with pytest.raises(ValueError, match="max_episode_steps is 0; give 1 or more"):
+    with pytest.raises(ValueError, match="max_episode_steps is 0; give a whole number"):
         make_vec(gallery, max_episode_steps=0)
-    with pytest.raises(TypeError, match="no keyword simulater; known are catalog, split, simulator"):
+    with pytest.raises(TypeError, match="no keyword simulater; known are autoreset_mode, output, max_episode_steps"):
         make_vec(gallery, simulater="describer")
     with pytest.raises(ValueError, match="simulator_settings='seed' is no dictionary"):
         make_vec(gallery, simulator_settings="seed")
-    with pytest.raises(ValueError, match=r"seed=1\.5 is no seed"):
-        make_vec(gallery).reset(seed=1.5)
+    for seed in (1.5, "12345", np.array(3), 2.0):
+        with pytest.raises(ValueError, match="is no seed; give an integer, or one for each dialog"):
+            make_vec(gallery).reset(seed=seed)
+    with pytest.raises(ValueError, match=r"-1 is no seed; give integers from 0 up"):
+        make_vec(gallery).reset(seed=[1, 2, -1, 4, 5])
     env = make_vec(gallery, autoreset_mode=AutoresetMode.DISABLED, turns=1)
     with pytest.raises(RuntimeError, match="call reset first"):
         env.step(np.zeros(BATCH, dtype=int))
@@ -171,3 +174,9 @@ def test_bad_input_is_refused_in_one_sentence(gallery):
         env.step(np.zeros(BATCH, dtype=int))
     with pytest.raises(ValueError, match="5 booleans"):
         env.reset(options={"reset_mask": np.zeros(BATCH, dtype=bool)})
+
+
+def test_integers_and_arrays_of_numpy_are_seeds_too(gallery):
+    seen = [make_vec(gallery).reset(seed=seed)[0] for seed in (3, np.int64(3), np.arange(3, 3 + BATCH))]
+    assert_same(seen[0], seen[1])
+    assert_same(seen[0], seen[2])

@@ -123,19 +123,23 @@ def test_tensors_hold_what_arrays_hold(gallery):
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_statistics_of_tensors_are_those_that_gymnasium_records_of_arrays(gallery, mode):
+@pytest.mark.parametrize("limit", [None, 2])
+def test_statistics_of_tensors_are_those_that_gymnasium_records_of_arrays(gallery, mode, limit):
     small = gallery.take(np.arange(4))
-    keywords = {"split": "selection", "stop_when_found": True, "autoreset_mode": mode}
+    keywords = {"split": "selection", "stop_when_found": True, "autoreset_mode": mode, "max_episode_steps": limit}
     arrays = RecordEpisodeStatistics(make_vec(small, **keywords))
     tensors = TensorEpisodeStatistics(make_vec(small, output="torch", **keywords))
     arrays.action_space.seed(1)
     arrays.reset(seed=7)
     tensors.reset(seed=7)
     ended, some_ended = np.zeros(BATCH, dtype=bool), 0
-    for _ in range(25):
-        if mode == AutoresetMode.DISABLED and ended.any():
+    for number in range(25):
+        if number == 11:
             for env in (arrays, tensors):
-                env.reset(options={"reset_mask": ended.copy()})
+                env.reset()
+        elif mode == AutoresetMode.DISABLED and ended.any():
+            arrays.reset(options={"reset_mask": ended.copy()})
+            tensors.reset(options={"reset_mask": torch.from_numpy(ended)})
         action = arrays.action_space.sample()
         told, recorded = arrays.step(action)[4], tensors.step(torch.from_numpy(action))[4]
         ended = np.array(told.get("_episode", np.zeros(BATCH, dtype=bool)))
@@ -160,3 +164,5 @@ def test_other_environments_are_refused():
         DialogHistory(gym.make("CartPole-v1"))
     with pytest.raises(ValueError, match=r"image, feedback and turn"):
         DialogHistoryVector(gym.make_vec("CartPole-v1", 2))
+    with pytest.raises(ValueError, match="gives no tensors; make it with output='torch'"):
+        TensorEpisodeStatistics(gym.make_vec("CartPole-v1", 2))

@@ -16,7 +16,7 @@ from unittest import mock
 import torch
 
 REST = "all else"
-"""Name of the part of some work that is none of its named parts: bookkeeping, and giving memory back."""
+"""The part of some work that is none of its named parts."""
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -106,12 +106,11 @@ class Shares:
 
     Args:
         parts: (owner, name of its function, name of the part).
-        rest: name of all that is left.
         device: where the work is done.
     """
 
-    def __init__(self, parts: list[tuple[Any, str, str]], rest: str, device: str) -> None:
-        self.parts, self.rest, self.device = parts, rest, device
+    def __init__(self, parts: list[tuple[Any, str, str]], device: str) -> None:
+        self.parts, self.device = parts, device
         self._seconds: dict[str, float] = defaultdict(float)
         self._within: list[str] = []
         self._since = 0.0
@@ -125,7 +124,7 @@ class Shares:
         with ExitStack() as stack:
             for owner, name, part in self.parts:
                 stack.enter_context(mock.patch.object(owner, name, self._timed(getattr(owner, name), part)))
-            with self._in(self.rest):
+            with self._in(REST):
                 work()
         total = sum(self._seconds.values())
         return total, {part: seconds / total for part, seconds in sorted(self._seconds.items())}

@@ -13,7 +13,7 @@ from agents import Lesson
 from agents.network_agent import NetworkAgent
 from agents.networks import DialogNetwork
 from agents.training import Learner
-from benchmarks.throughput.clock import REST, PeakMemory, Shares, fastest
+from benchmarks.throughput.clock import PeakMemory, Shares, fastest
 from benchmarks.throughput.dialogs import RANKING, literal_call
 from benchmarks.throughput.rows import Figure, Findings, Row
 from benchmarks.throughput.workload import Material, Workload, literal
@@ -44,7 +44,7 @@ def measure(material: Material) -> Findings:
     improving, update = _learner("policy_improvement", material, lesson, generator, taught.network)
     with PeakMemory(device) as used:
         seconds = fastest(update, load.repeats, device)
-    shares[f"policy-improvement update, batch {load.batch}"] = _shares(improving, material, update)
+    parts = shares[f"policy-improvement update, batch {load.batch}"] = _shares(improving, material, update)
     memory["policy-improvement update, in all"] = used.peak
     asked = _count_questions(material, update)
     call, how = _literal_call_and_loop(material, speaking)
@@ -58,8 +58,7 @@ def measure(material: Material) -> Findings:
     once = TURNS * call
     note = f"{once / supervised:.1f} times the time; {TURNS} times {how}"
     rows.insert(1, Row("a supervised update done literally", load.batch, once, 1 / once, "updates/s", note))
-    parts = ", ".join(f"{part} {100 * share:.0f}%" for part, share in list(shares.values())[-1].items())
-    why = f"of an update's {seconds:.1f} s go to {parts}"
+    why = "its time goes to " + ", ".join(f"{part} ({100 * share:.0f}%)" for part, share in parts.items())
     return Findings(rows, [_figure(load, slow / seconds, why)], shares, memory)
 
 
@@ -100,7 +99,7 @@ def _shares(learner: Any, material: Material, update: Callable[[], object]) -> d
     parts: list[tuple[Any, str, str]] = [*RANKING, (material.user, "feedback", "simulator")]
     parts += [(DialogNetwork, "forward", "network"), (torch.nn.Linear, "forward", "network")]
     parts += [(type(learner), "descend", "network")]
-    return Shares(parts, REST, material.device).of(update)
+    return Shares(parts, material.device).of(update)
 
 
 def _count_questions(material: Material, update: Callable[[], object]) -> int:

@@ -39,7 +39,7 @@ class Workload:
         gpu_dialogs: held at once on a graphics card.
         repeats: of which the fastest counts.
         patience: seconds that short work goes on being repeated: other load must have a chance to leave it alone.
-        compiled: whether `torch.compile` is tried, which takes a minute and a C++ compiler.
+        compiled: whether `torch.compile` is tried, which takes a C++ compiler.
         seed: of all random numbers.
     """
 

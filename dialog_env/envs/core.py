@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ class Settings:
     catalog: str | Path | Catalog = DEFAULT_CATALOG
     split: str = "train"
     simulator: str | UserSimulator = DEFAULT_SIMULATOR
-    simulator_settings: dict[str, Any] = field(default_factory=dict)
+    simulator_settings: dict[str, Any] | None = None
     action: str = "candidate"
     observation: str = "features"
     reward: str = "percentile"
@@ -43,7 +42,7 @@ class Settings:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.simulator_settings, dict):
+        if not isinstance(self.simulator_settings, dict | None):
             raise ValueError(f"simulator_settings={self.simulator_settings!r} is no dictionary; give keywords in one")
         for keyword, known in (("action", ACTIONS), ("observation", OBSERVATIONS), ("reward", REWARDS)):
             if getattr(self, keyword) not in known:
@@ -67,13 +66,15 @@ class Core:
         settings: the keywords of the environment.
 
     Raises:
-        ValueError: an unknown keyword value, catalogue, split or simulator.
+        ValueError: an unknown keyword value, catalogue, split or simulator, or a gallery of one image.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.gallery = open_gallery(settings.catalog, settings.split)
         self.images = len(self.gallery)
+        if self.images < 2:
+            raise ValueError("the gallery has one image only; a dialog needs at least two")
         self.simulator = open_simulator(settings, self.gallery)
         self.world = Dialog(
             self.gallery,
@@ -92,9 +93,7 @@ class Core:
 
     @property
     def beginnings(self) -> int:
-        """In how many ways a dialog can begin; ValueError in a gallery of one image."""
-        if self.images < 2:
-            raise ValueError("the gallery has one image only; a dialog needs at least two")
+        """In how many ways a dialog can begin."""
         return self.images * (self.images - 1)
 
     def beginning(self, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -173,7 +172,7 @@ def open_simulator(settings: Settings, gallery: Catalog) -> UserSimulator:
     Raises:
         ValueError: an unknown name or setting, or settings for a simulator that is made already.
     """
-    keywords = settings.simulator_settings
+    keywords = settings.simulator_settings or {}
     if not isinstance(settings.simulator, str):
         if keywords:
             raise ValueError(
@@ -181,10 +180,13 @@ def open_simulator(settings: Settings, gallery: Catalog) -> UserSimulator:
                 f"give them to {type(settings.simulator).__name__} itself"
             )
         return settings.simulator
-    wrong = [key for key, value in keywords.items() if not isinstance(value, Hashable)]
-    if wrong:
-        raise ValueError(f"simulator_settings {', '.join(wrong)} must be a number, a text or a tuple")
-    return _open_simulator(settings.simulator, _Same(gallery), settings.device, tuple(sorted(keywords.items())))
+    for key, value in keywords.items():
+        try:
+            hash(value)
+        except TypeError as error:
+            raise ValueError(f"simulator setting {key} is {value!r}; give a number, a text or a tuple") from error
+    named = tuple(sorted(keywords.items(), key=str))
+    return _open_simulator(settings.simulator, _Same(gallery), settings.device, named)
 
 
 @lru_cache(maxsize=16)

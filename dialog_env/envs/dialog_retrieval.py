@@ -150,7 +150,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
                 catalog=catalog,
                 split=split,
                 simulator=simulator,
-                simulator_settings=simulator_settings or {},
+                simulator_settings=simulator_settings,
                 action=action,
                 observation=observation,
                 reward=reward,

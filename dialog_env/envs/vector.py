@@ -57,13 +57,11 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         output: str = "numpy",
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
-        simulator_settings: dict[str, Any] | None = None,
         **keywords: Any,
     ) -> None:
-        if not isinstance(num_envs, int) or num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}; give a whole number, 1 or more")
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps is {max_episode_steps}; give 1 or more, or None for no limit")
+        for name, number in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
+            if name == "num_envs" or number is not None:
+                require_count(name, number)
         if output not in OUTPUTS:
             raise ValueError(f"output={output!r} is not known; choose one of {', '.join(OUTPUTS)}")
         if render_mode is not None:
@@ -71,21 +69,22 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         modes = [mode.value for mode in AutoresetMode]
         if autoreset_mode not in (*AutoresetMode, *modes):
             raise ValueError(f"autoreset_mode={autoreset_mode!r} is not known; choose one of {', '.join(modes)}")
-        known = [setting.name for setting in fields(Settings)]
-        unknown = [keyword for keyword in keywords if keyword not in known]
+        settings = [setting.name for setting in fields(Settings)]
+        unknown = [keyword for keyword in keywords if keyword not in settings]
         if unknown:
-            raise TypeError(f"there is no keyword {', '.join(unknown)}; known are {', '.join(known)}")
+            known = ", ".join(["autoreset_mode", "output", "max_episode_steps", *settings])
+            raise TypeError(f"there is no keyword {', '.join(unknown)}; known are {known}")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
-        self.num_envs = num_envs
+        self.num_envs = int(num_envs)
         self.output = output
         self.max_episode_steps = max_episode_steps
-        self.core = Core(Settings(simulator_settings=simulator_settings or {}, **keywords))
+        self.core = Core(Settings(**keywords))
         self.single_action_space = self.core.action.space
         self.single_observation_space = self.core.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self._draws = Draws(num_envs, self.core.beginnings)
+        self._draws = Draws(self.num_envs, self.core.beginnings)
         self._ended = torch.ones(num_envs, dtype=torch.bool, device=self.core.world.device)
         self._begun = False
 
@@ -113,14 +112,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             ValueError: seeds or a mask of another batch, a mask before the first reset, or unknown options.
         """
         mask = self._mask_of(dict(options or {}))
-        seeds = [None] * self.num_envs if seed is None else seed
-        if isinstance(seeds, int | np.integer):
-            seeds = [seeds + dialog for dialog in range(self.num_envs)]
-        elif not isinstance(seeds, Sequence | np.ndarray):
-            raise ValueError(f"seed={seed!r} is no seed; give an integer, or one for each dialog")
-        seeds = list(seeds)
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"{len(seeds)} seeds were given for {self.num_envs} dialogs; give one for each")
+        seeds = self._seeds_of(seed)
         for dialog in mask.nonzero()[0]:
             self._draws.seed(int(dialog), seeds[dialog])
         where = None if mask.all() else torch.from_numpy(mask).to(self.core.world.device)
@@ -182,6 +174,19 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         targets, candidates = torch.from_numpy(positions).to(self.core.world.device)
         return self.core.begin(targets, candidates, where)
 
+    def _seeds_of(self, seed: Any) -> list[int | None]:
+        given = [None] * self.num_envs if seed is None else seed
+        if isinstance(given, int | np.integer):
+            given = [int(given) + dialog for dialog in range(self.num_envs)]
+        if not isinstance(given, Sequence | np.ndarray) or isinstance(given, str) or getattr(given, "ndim", 1) != 1:
+            raise ValueError(f"seed={seed!r} is no seed; give an integer, or one for each dialog")
+        if len(given) != self.num_envs:
+            raise ValueError(f"{len(given)} seeds were given for {self.num_envs} dialogs; give one for each")
+        wrong = [each for each in given if each is not None and not (isinstance(each, int | np.integer) and each >= 0)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no seed; give integers from 0 up, or None")
+        return [None if each is None else int(each) for each in given]
+
     def _mask_of(self, options: dict[str, Any]) -> NDArray[np.bool_]:
         mask = options.pop("reset_mask", None)
         if options:
@@ -190,7 +195,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             )
         if mask is None:
             return np.ones(self.num_envs, dtype=bool)
-        mask = np.asarray(mask)
+        mask = np.array(mask.cpu().numpy() if isinstance(mask, Tensor) else mask)
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
             raise ValueError(f"reset_mask must be {self.num_envs} booleans, at least one of them True")
         if not self._begun and not mask.all():
@@ -200,7 +205,8 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
     def _observe(self, observation: Observation) -> dict[str, Any]:
         parts = self.core.observe(observation)
         if self.output == "torch":
-            return {key: torch.as_tensor(value, device=self.core.world.device).clone() for key, value in parts.items()}
+            device = self.core.world.device
+            return {key: torch.as_tensor(value, device=device).clone() for key, value in parts.items()}
         return {key: as_numpy(value) for key, value in parts.items()}
 
     def _inform(self, observation: Observation, rank: Tensor | None, mask: NDArray[np.bool_]) -> dict[str, Any]:
@@ -223,7 +229,11 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
     def _final(self, observation: Observation, rank: Tensor, ended: NDArray[np.bool_]) -> dict[str, Any]:
         whole = self._observe(observation)
         if self.output == "torch":
-            return {"final_obs": whole, "_final_obs": self._ended, "final_info": self._inform(observation, rank, ended)}
+            return {
+                "final_obs": whole,
+                "_final_obs": self._ended.clone(),
+                "final_info": self._inform(observation, rank, ended),
+            }
         final = np.full(self.num_envs, None, dtype=object)
         image, feedback, turn = (whole[key][ended] for key in ("image", "feedback", "turn"))
         final[ended] = [{"image": image[row], "feedback": feedback[row], "turn": turn[row]} for row in range(len(turn))]
@@ -234,6 +244,12 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if self.output == "torch":
             return reward, terminated, truncated
         return reward.cpu().numpy().astype(np.float64), as_numpy(terminated), as_numpy(truncated)
+
+
+def require_count(name: str, number: Any) -> None:
+    """ValueError, naming it, unless a number is whole and 1 or more."""
+    if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"{name} is {number!r}; give a whole number, 1 or more")
 
 
 def as_numpy(values: Any) -> NDArray[Any]:

@@ -19,10 +19,18 @@ class TensorEpisodeStatistics(gymnasium.vector.VectorWrapper):
 
     Args:
         env: a vector environment of `DialogRetrieval-v0` with `output="torch"`.
+
+    Raises:
+        ValueError: another environment.
     """
 
     def __init__(self, env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> None:
         super().__init__(env)
+        if getattr(env.unwrapped, "output", None) != "torch":
+            raise ValueError(
+                f"{env} gives no tensors; make it with output='torch', or use Gymnasium's RecordEpisodeStatistics"
+            )
+        self._same_step = env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
         self.returns = torch.zeros(env.num_envs)
         self.lengths = torch.zeros(env.num_envs, dtype=torch.int64)
         self._ended = torch.zeros(env.num_envs, dtype=torch.bool)
@@ -31,7 +39,8 @@ class TensorEpisodeStatistics(gymnasium.vector.VectorWrapper):
         """Begins dialogs, as the wrapped environment does."""
         observation, info = self.env.reset(seed=seed, options=options)
         device = observation["turn"].device
-        begun = torch.as_tensor((options or {}).get("reset_mask", [True] * self.num_envs), device=device)
+        mask = (options or {}).get("reset_mask")
+        begun = torch.as_tensor([True] * self.num_envs if mask is None else mask, device=device)
         self.returns, self.lengths, self._ended = (
             part.to(device).masked_fill(begun, 0) for part in (self.returns, self.lengths, self._ended)
         )
@@ -41,9 +50,8 @@ class TensorEpisodeStatistics(gymnasium.vector.VectorWrapper):
         """One turn of every dialog."""
         observation, reward, terminated, truncated, info = self.env.step(actions)
         # In the mode "NextStep" the step after an end begins the dialog anew, and is no turn of it.
-        same_step = self.env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
         self.returns = self.returns.masked_fill(self._ended, 0) + reward
-        self.lengths = self.lengths.masked_fill(self._ended, 0) + (1 if same_step else (~self._ended).long())
+        self.lengths = self.lengths.masked_fill(self._ended, 0) + (1 if self._same_step else (~self._ended).long())
         self._ended = ended = terminated | truncated
         info = {
             **info,

@@ -7,7 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simulators.captioners.cells import attend, maxout_cell
-from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given, keys_beside_values
+from simulators.captioners.network import (
+    Captioner,
+    FirstLayers,
+    Memory,
+    Sizes,
+    State,
+    given,
+    keys_beside_values,
+    split_keys,
+)
 
 
 class AttendIn(Captioner):
@@ -33,9 +42,8 @@ class AttendIn(Captioner):
 
     def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
         """See `Captioner`."""
-        width, channels = self.context.weight.shape
-        keys, values = given(regions).split([self.sizes.attention, min(width, channels)], dim=2)
-        return Memory(keys, values, projected=width <= channels), self.zero_state(len(keys))
+        keys, values, projected = split_keys(given(regions), self.keys, self.context)
+        return Memory(keys, values, projected=projected), self.zero_state(len(keys))
 
     def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
         """See `Captioner`."""

@@ -11,7 +11,8 @@ from dialog_env.vocabulary import MAX_WORDS
 from simulators.captioners.network import Captioner, Memory, State
 
 STILL_SPEAKING = 3 / 4
-"""When no more than this share of the dialogs goes on, the others are left out; measured on a CPU."""
+"""When no more than this share of the dialogs goes on, the others are left out. With 1/2 a CPU took 3% longer for 256
+pairs of the drawn catalogue, with 9/10 as long."""
 
 
 class Start(NamedTuple):

@@ -121,6 +121,13 @@ def keys_beside_values(keys: nn.Linear, context: nn.Linear) -> Affine:
     return torch.cat([2 * keys.weight, values]), F.pad(2 * keys.bias, (0, len(values)))
 
 
+def split_keys(regions: Tensor, keys: nn.Linear, context: nn.Linear) -> tuple[Tensor, Tensor, bool]:
+    """Doubled keys and values (B, R, ·) from outputs of `keys_beside_values`, and whether `context` made the values."""
+    width, channels = context.weight.shape
+    doubled, values = regions.split([keys.out_features, min(width, channels)], dim=2)
+    return doubled, values, width <= channels
+
+
 def pair_features(targets: Tensor, candidates: Tensor) -> Tensor:
     """Input of a captioner, [target, target - candidate] on the channel axis: (..., C) twice -> (..., 2C)."""
     return torch.cat([targets, targets - candidates], dim=-1)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from simulators.captioners.cells import attend, lstm_cell
-from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given, keys_beside_values
+from simulators.captioners.network import (
+    Captioner,
+    FirstLayers,
+    Memory,
+    Sizes,
+    State,
+    given,
+    keys_beside_values,
+    split_keys,
+)
 
 
 class ShowAttendTell(Captioner):
@@ -31,9 +40,8 @@ class ShowAttendTell(Captioner):
 
     def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
         """See `Captioner`."""
-        width, channels = self.context.weight.shape
-        keys, values = given(regions).split([self.sizes.attention, min(width, channels)], dim=2)
-        return Memory(keys, values, projected=width <= channels), (given(pooled), given(pooled))
+        keys, values, projected = split_keys(given(regions), self.keys, self.context)
+        return Memory(keys, values, projected=projected), (given(pooled), given(pooled))
 
     def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
         """See `Captioner`."""
