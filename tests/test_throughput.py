@@ -161,10 +161,11 @@ def test_without_a_compiler_the_figure_says_so(monkeypatch):
 
 
 def test_the_larger_share_of_bookkeeping_counts():
-    assert dialogs._bookkeeping("turns", 0.05, 0.09).met
-    assert not dialogs._bookkeeping("turns", 0.05, 0.11).met
-    figure = dialogs._bookkeeping("turns", 0.11, 0.09)
+    assert dialogs._bookkeeping("turns", 0.05, 0.09, 0.08).met
+    assert not dialogs._bookkeeping("turns", 0.05, 0.11, 0.08).met
+    figure = dialogs._bookkeeping("turns", 0.11, 0.09, 0.08)
     assert (figure.met, figure.measured) == (False, "9.0% within a turn, 11.0% where user and ranking cost nothing")
+    assert figure.why == "within a turn it is 8.0% when no ranking gives its memory back"
 
 
 def test_what_bounds_the_ratio_of_environments_is_told_from_their_profile():

@@ -34,7 +34,7 @@ class CandidateAction:
     def __init__(self, world: Dialog) -> None:
         self.images = len(world.gallery)
         self.space = spaces.Discrete(self.images)
-        self.features = world.embedded
+        self.embedded = world.embedded
 
     def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
         """Rankings around the chosen images, and those images."""
@@ -44,11 +44,11 @@ class CandidateAction:
                 f"a candidate action is one integer for each dialog, not an array of shape {tuple(chosen.shape[1:])} "
                 f"and type {chosen.dtype}; give a gallery position from 0 to {self.images - 1}"
             )
-        chosen = chosen.to(self.features.embeddings.device, torch.int64)
+        chosen = chosen.to(self.embedded.embeddings.device, torch.int64)
         if not bool(((chosen >= 0) & (chosen < self.images)).all()):
             wrong = int(chosen[(chosen < 0) | (chosen >= self.images)][0])
             raise ValueError(f"candidate {wrong} is not in the gallery; give a position from 0 to {self.images - 1}")
-        return QueryRanking(self.features.embeddings.index_select(0, chosen), self.features), chosen
+        return QueryRanking(self.embedded.embeddings.index_select(0, chosen), self.embedded), chosen
 
 
 class QueryAction:
@@ -59,14 +59,14 @@ class QueryAction:
     """
 
     def __init__(self, world: Dialog) -> None:
-        self.features = world.embedded
+        self.embedded = world.embedded
         self.scale = world.feature_bound
         self.space = spaces.Box(-1.0, 1.0, (world.gallery.dimensions,), np.float32)
 
     def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
         """Rankings by distance to the queries."""
-        queries = check_box(actions, self.space, "query", self.features.embeddings.device)
-        return QueryRanking(queries * self.scale, self.features), None
+        queries = check_box(actions, self.space, "query", self.embedded.embeddings.device)
+        return QueryRanking(queries * self.scale, self.embedded), None
 
 
 class ScoreAction:

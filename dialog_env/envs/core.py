@@ -88,7 +88,7 @@ class Core:
         self.reward = REWARDS[settings.reward]()
         self.observation_space = observation_space(self.image, len(self.simulator.vocabulary), settings.turns)
         self.keeps_standing = self.reward.needs_last or settings.reveal_target
-        self.features = self.world.embedded
+        self.embedded = self.world.embedded
         self.last: Standing | None = None
 
     @property
@@ -105,7 +105,7 @@ class Core:
         """Begins the dialogs `where` (B,), or all."""
         observation = self.world.reset(targets, candidates, where)
         if self.keeps_standing:
-            fresh = QueryRanking(observation.features, self.features).standing(self.world.state.target)
+            fresh = QueryRanking(observation.features, self.embedded).standing(self.world.state.target)
             self.last = fresh if where is None or self.last is None else _merge(where, fresh, self.last)
         return observation
 
