@@ -235,7 +235,12 @@ class EmbeddedGallery:
     @cached_property
     def norms(self) -> Tensor:
         """(N,) float64 squared norms."""
-        return torch.cat([piece.double().square().sum(dim=1) for piece in self.embeddings.split(self.rows)])
+        # One piece of memory for all pieces: fresh ones between lasting results would fragment the heap into gigabytes.
+        room = self.embeddings.new_empty(min(self.rows, len(self)), self.embeddings.shape[1], dtype=torch.float64)
+        norms = self.embeddings.new_empty(len(self), dtype=torch.float64)
+        for piece, norm in zip(self.embeddings.split(self.rows), norms.split(self.rows), strict=True):
+            torch.sum(room[: len(piece)].copy_(piece).square_(), dim=1, out=norm)
+        return norms
 
     @cached_property
     def rounded_norms(self) -> tuple[Tensor, float]:
