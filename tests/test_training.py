@@ -228,7 +228,7 @@ def test_the_command_line_trains_an_agent_on_a_catalogue_file(tiny_file: Path, t
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["train", "supervised", "--output", "x", "--catalog", "absent.h5"], "no catalogue at absent.h5"),
+        (["train", "supervised", "--output", "x", "--catalog", "absent.h5"], "no catalogue 'absent.h5'"),
         (["train", "supervised", "--output", "x", "--configuration", "best"], "no configuration 'best'"),
         (["evaluate"], "usage: python -m agents train"),
     ],
