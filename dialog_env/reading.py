@@ -1,0 +1,217 @@
+"""Reading files that others may have written: regular, of a bounded size, of the expected form, or one sentence."""
+
+from __future__ import annotations
+
+import reprlib
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+T = TypeVar("T")
+
+TEXT_BYTES = 64 << 20
+"""Largest text that is read, unless the reader says otherwise: parsed, it takes some ten times as much memory."""
+MOST_COMPRESSED = 1040
+"""Bytes that one compressed byte may stand for; deflate reaches 1032."""
+EXACT = ConfigDict(extra="forbid")
+"""As `__pydantic_config__` of a dataclass: keys that it does not have are refused, not passed over."""
+
+
+def regular_file(path: str | Path, what: str, remedy: str, *, limit: int | None = None) -> Path:
+    """The path of a file that can be read to its end: no folder, pipe or device, and no larger than expected.
+
+    Args:
+        path: of the file.
+        what: it should be, such as "catalogue".
+        remedy: what to do where it is not, the end of the sentence.
+        limit: most bytes that it may have; None for as many as the disk holds.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: something else lies there, or the file is larger.
+        OSError: it cannot be looked at.
+    """
+    path = Path(path)
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"no {what} at {path}; {remedy}") from None
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} names no file ({error}); {remedy}") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise ValueError(f"{path} is a folder and no {what}; {remedy}")
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{path} is a pipe, device or socket and no {what}; {remedy}")
+    if limit is not None and found.st_size > limit:
+        raise ValueError(f"{path} has {found.st_size:,} bytes, and no {what} has more than {limit:,}; {remedy}")
+    return path
+
+
+def read_bytes(path: str | Path, what: str, remedy: str, *, limit: int) -> bytes:
+    """The content of a regular file; arguments and errors as for `regular_file`."""
+    return regular_file(path, what, remedy, limit=limit).read_bytes()
+
+
+def read_text(path: str | Path, what: str, remedy: str, *, limit: int = TEXT_BYTES) -> str:
+    """The UTF-8 text in a regular file, line ends as they are; ValueError for other text, else as `regular_file`."""
+    content = read_bytes(path, what, remedy, limit=limit)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no {what}: byte {error.start} is not of UTF-8 text; {remedy}") from error
+
+
+def read_json(path: str | Path, schema: type[T], what: str, remedy: str, *, limit: int = TEXT_BYTES) -> T:
+    """What a JSON file holds, in the form that `schema` asks for.
+
+    Args:
+        path: of the file.
+        schema: a dataclass, or a type of built-in containers such as `list[str]`; see `parse_json`.
+        what: it should be, such as "vocabulary".
+        remedy: what to do where it is not, the end of the sentence.
+        limit: most bytes that it may have.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: no regular file, a larger one, no JSON, or JSON of another form.
+    """
+    return parse_json(read_bytes(path, what, remedy, limit=limit), schema, str(path), what, remedy)
+
+
+def parse_json(text: str | bytes, schema: type[T], where: str, what: str, remedy: str) -> T:
+    """What a JSON text holds, in the form that `schema` asks for; nothing is converted but lists to tuples or sets.
+
+    Args:
+        text: JSON, in UTF-8 where it is bytes.
+        schema: a dataclass, whose own checks count as well, or a type of built-in containers. A dataclass refuses
+            keys that it does not have if its `__pydantic_config__` is `EXACT`.
+        where: the file, and the place in it, that the text is from.
+        what: it should be.
+        remedy: what to do where it is not, the end of the sentence.
+
+    Raises:
+        ValueError: no JSON, JSON nested beyond some 200 levels, or of another form.
+    """
+    try:
+        value: T = _adapter(schema).validate_json(text, strict=True)  # type: ignore[arg-type]
+        return value
+    except ValidationError as error:
+        raise ValueError(f"{where} is no {what} ({_problem(error)}); {remedy}") from error
+
+
+@lru_cache(maxsize=128)
+def _adapter(schema: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(schema)
+
+
+def _problem(error: ValidationError) -> str:
+    """The first thing that is wrong, in a few words."""
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    place = ".".join(map(str, first["loc"]))
+    if first["type"] == "missing":
+        return f"it lacks {place!r}"
+    if first["type"] == "json_invalid":
+        return message
+    return f"{place or 'all of it'}: {message}, and it is {reprlib.repr(first['input'])}"
+
+
+@contextmanager
+def open_hdf5(path: str | Path, what: str, remedy: str) -> Iterator[h5py.File]:
+    """An HDF5 file open for reading; what goes wrong with it in the block becomes one sentence that names it.
+
+    Args:
+        path: of the file.
+        what: it should be, such as "catalogue".
+        remedy: what to do where it is not, the end of the sentence.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: no regular file, no HDF5, or a part of it that is missing, damaged or refused in the block.
+    """
+    path = regular_file(path, what, remedy)
+    try:
+        file = h5py.File(path, "r")
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{path} is truncated or no {what} ({_line(error)}); {remedy}") from error
+    with file:
+        try:
+            yield file
+        except (ArithmeticError, AttributeError, LookupError, MemoryError, OSError) as error:
+            raise ValueError(f"{path} is a damaged {what} ({_line(error)}); {remedy}") from error
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is no {what} ({_line(error)}); {remedy}") from error
+
+
+def data_set(file: h5py.Group, name: str, kinds: str, shape: tuple[int | None, ...]) -> h5py.Dataset:
+    """A data set of an open file, known to be what it should be before any of it is read.
+
+    Args:
+        file: open.
+        name: path within it.
+        kinds: letters of the numpy kinds that will do, such as "iu" for whole numbers.
+        shape: expected; None for an axis of any length.
+
+    Raises:
+        ValueError: it is missing or no data set, of another kind or shape, kept in another file, or declared larger
+            than what is stored can be.
+    """
+    here: Any = file
+    for part in name.split("/"):
+        link = here.get(part, getlink=True) if isinstance(here, h5py.Group) else None
+        if link is None:
+            raise ValueError(f"it lacks {name!r}")
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"{name!r} refers to something elsewhere")
+        here = here[part]
+    if not isinstance(here, h5py.Dataset) or here.shape is None:
+        raise ValueError(f"{name!r} is not a data set with numbers in it")
+    if here.is_virtual or here.external:
+        raise ValueError(f"{name!r} refers to other files")
+    wanted = tuple("any" if length is None else length for length in shape)
+    if here.dtype.kind not in kinds:
+        raise ValueError(f"{name!r} has numbers of type {here.dtype}")
+    if len(here.shape) != len(shape) or any(w not in ("any", s) for w, s in zip(wanted, here.shape, strict=True)):
+        raise ValueError(f"{name!r} has shape {here.shape}, not ({', '.join(map(str, wanted))})")
+    chunk = here.dtype.itemsize * int(np.prod(here.chunks or (0,), dtype=object))
+    stored = here.id.get_storage_size()
+    if max(here.nbytes, chunk) > stored * (1 if here.chunks is None else MOST_COMPRESSED):
+        raise ValueError(f"{name!r} is declared as {here.nbytes:,} bytes and stores {stored:,}")
+    return here
+
+
+def read_array(file: h5py.Group, name: str, kinds: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """All of a data set; arguments and errors as for `data_set`."""
+    return np.asarray(data_set(file, name, kinds, shape)[()])
+
+
+def attribute(part: h5py.Group | h5py.Dataset, name: str, kind: type[T]) -> T:
+    """An attribute, a text or one number.
+
+    Raises:
+        ValueError: it is missing or of another kind than `kind` (str, int or float; a whole number is a float too).
+    """
+    if name not in part.attrs:
+        raise ValueError(f"{part.name!r} lacks the attribute {name!r}")
+    value = part.attrs[name]
+    if isinstance(value, bytes):
+        value = value.decode()
+    value = value.item() if isinstance(value, np.generic) else value
+    if kind is float and type(value) is int:
+        value = float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"attribute {name!r} is {reprlib.repr(value)}, no {kind.__name__}")
+    return value
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
