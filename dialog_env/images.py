@@ -8,9 +8,13 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 WHITE = (255, 255, 255)
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""What pictures may be encoded as; Pillow knows others, some of which start programs."""
+MOST_PIXELS = 64_000_000
+"""Of a picture; decoded, it takes 4 bytes each, several times over. Few cameras make larger ones."""
 
 
 class ImageSource(Protocol):
@@ -27,6 +31,30 @@ class ImageSource(Protocol):
     def image(self, position: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """The picture (H, W, 3) uint8 RGB at a position of the whole catalogue."""
         ...
+
+
+def decode_picture(content: bytes, where: str, remedy: str) -> Image.Image:
+    """The picture in an encoded file, in RGB; of an animation the first frame.
+
+    Args:
+        content: of the file, in one of `FORMATS`.
+        where: the file, or its place in one: how the sentence of an error begins.
+        remedy: what to do about it: how that ends.
+
+    Raises:
+        ValueError: another format, a truncated or damaged picture, or one of more than `MOST_PIXELS`, which is known
+            before it is decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            if picture.width * picture.height <= MOST_PIXELS:
+                return flatten(picture)
+            problem = f"{picture.width} x {picture.height} pixels are more than {MOST_PIXELS:,}"
+    except UnidentifiedImageError:
+        problem = f"it is none of {', '.join(FORMATS)}"
+    except Exception as error:  # Pillow's decoders raise almost anything
+        problem = (str(error).splitlines() or [type(error).__name__])[0]
+    raise ValueError(f"{where} is truncated or cannot be decoded ({problem}); {remedy}")
 
 
 def flatten(picture: Image.Image) -> Image.Image:
@@ -60,10 +88,10 @@ class EncodedImages:
         self.description: dict[str, Any] = {"kind": "encoded", "size": list(size)}
 
     def image(self, position: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Decodes the picture and fits it into `size` (height, width)."""
+        """Decodes the picture and fits it into `size` (height, width); ValueError where it is damaged."""
         content = np.asarray(self.encoded[position], dtype=np.uint8).tobytes()
-        with Image.open(io.BytesIO(content)) as picture:
-            return letterbox(picture, size or self.size)
+        picture = decode_picture(content, f"the picture of image {position} of the catalogue", "build it again")
+        return letterbox(picture, size or self.size)
 
 
 class DrawnImages:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
@@ -22,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from dialog_env.images import flatten
+from dialog_env.images import decode_picture
 
 RAW_VERSION = 1
 
@@ -78,8 +77,7 @@ class Preprocessing:
 
     def pixels(self, content: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture in an encoded file, scaled and cut: (height, width, 3) uint8."""
-        with Image.open(io.BytesIO(bytes(content))) as file:
-            picture = flatten(file)
+        picture = decode_picture(bytes(content), "a picture to be embedded", "replace it")
         if not self.shortest:
             return np.array(picture.resize((self.width, self.height), self.resample))
         factor = self.shortest / min(picture.size)

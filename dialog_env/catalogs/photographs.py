@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import platform
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -12,8 +11,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from dialog_env.catalog import Catalog, Contents
@@ -21,7 +18,7 @@ from dialog_env.catalogs.features import Backbone, extract
 from dialog_env.catalogs.listing import Listing
 from dialog_env.catalogs.measures import measure, scale
 from dialog_env.catalogs.reduction import Projection, reduce_regions, unit_rows
-from dialog_env.images import EncodedImages, flatten
+from dialog_env.images import EncodedImages, decode_picture
 
 LARGEST_SIDE = 256
 
@@ -154,13 +151,11 @@ def read_pictures(listing: Listing, skip_broken: bool) -> tuple[Listing, Picture
             raise FileNotFoundError(f"image {path} is missing; put it back, or remove its entry from the listing")
         content = path.read_bytes()
         try:
-            pixels = _decode(content)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
+            pixels = np.array(decode_picture(content, f"image {path}", "replace it, or pass --skip-broken"))
+        except ValueError:
             if skip_broken:
                 continue
-            raise ValueError(
-                f"image {path} is truncated or cannot be decoded ({error}); replace it, or pass --skip-broken"
-            ) from error
+            raise
         encoded.append(content)
         kept.append(position)
         sizes[pixels.shape[0], pixels.shape[1]] += 1
@@ -183,11 +178,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _decode(content: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(content)) as picture:
-        return np.array(flatten(picture))
 
 
 def _describe(projection: Projection, scaling: str) -> dict[str, Any]:
