@@ -274,6 +274,7 @@ def first_candidates(targets: Tensor, images: int, generator: torch.Generator) -
     return (targets + away) % images
 
 
+@torch.inference_mode(False)
 def features_on(gallery: Catalog, device: torch.device) -> Tensor:
     """The gallery's pooled features (N, D); on the CPU they stay memory-mapped. ValueError where they do not fit."""
     if device.type != "cpu":

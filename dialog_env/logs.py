@@ -123,7 +123,7 @@ def log_of(
     previous = np.column_stack([np.full(len(record.target), -1), record.shown[:, :-2]]).ravel()
     device = getattr(simulator, "device", "cpu")
     sentences: list[str] = []
-    with torch.inference_mode():
+    with torch.no_grad():
         for start in range(0, len(targets), batch):
             asked = (torch.from_numpy(part[start : start + batch]) for part in (targets, candidates, previous))
             answer = simulator.feedback(*(part.to(device) for part in asked))

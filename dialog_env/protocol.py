@@ -128,7 +128,7 @@ def run(
         check_user(simulator)
     policy.bind(gallery)
     shown, standings = [], []
-    with torch.inference_mode(), tqdm(total=images, desc="dialogs", disable=not progress) as bar:
+    with torch.no_grad(), tqdm(total=images, desc="dialogs", disable=not progress) as bar:
         for start in range(0, images, batch):
             target = targets[start : start + batch].to(world.device)
             observation = world.reset(target, firsts[start : start + batch].to(world.device))

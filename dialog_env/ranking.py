@@ -19,6 +19,7 @@ from torch import Tensor
 
 from dialog_env.costs import compared, count_marks, generous_limit, lowest, marked, padded, without
 from dialog_env.group_minima import GROUP, GroupMinima
+from dialog_env.lasting import lasting
 
 CHUNK_ELEMENTS = 524_288
 """A chunk holds at most this many costs, and at most this many feature values in float64: few enough for the cache."""
@@ -233,6 +234,7 @@ class EmbeddedGallery:
         return len(self.embeddings)
 
     @cached_property
+    @lasting
     def norms(self) -> Tensor:
         """(N,) float64 squared norms."""
         # One piece of memory for all pieces: fresh ones between lasting results would fragment the heap into gigabytes.
@@ -243,11 +245,13 @@ class EmbeddedGallery:
         return norms
 
     @cached_property
+    @lasting
     def rounded_norms(self) -> tuple[Tensor, float]:
         """(N,) float32 squared norms, and the largest."""
         return self.norms.float(), float(self.norms.max())
 
     @cached_property
+    @lasting
     def resident(self) -> Tensor | None:
         """Embeddings in float64, where one chunk holds them all."""
         return self.embeddings.double() if len(self) <= self.rows else None

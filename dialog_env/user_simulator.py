@@ -97,5 +97,6 @@ def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulato
         if unknown:
             told = f"its settings are {', '.join(known)}" if known else "it has none"
             raise ValueError(f"simulator {name!r} has no setting {', '.join(unknown)}; {told}")
-    simulator: UserSimulator = factory(gallery, **settings)
+    with torch.inference_mode(False):  # it may be kept for long, and asked in a training
+        simulator: UserSimulator = factory(gallery, **settings)
     return simulator

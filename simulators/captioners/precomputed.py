@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import nullcontext
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dialog_env.devices import find_device, require_memory
+from dialog_env.lasting import lasting
 from dialog_env.vocabulary import MAX_WORDS
 from simulators.captioners.decoding import Start, greedy
-from simulators.captioners.network import Affine, Captioner, FirstLayers, given, pair_features
+from simulators.captioners.network import Affine, Captioner, FirstLayers, pair_features
 
 DEFAULT_MEMORY_LIMIT = 2 << 30
 """Bytes."""
@@ -60,7 +63,10 @@ class PrecomputedCaptioner:
     Memory: an image takes `image_bytes` for both roles, the words `table_bytes`. If the whole gallery fits into
     `memory_limit`, every image is kept, otherwise half of what is left goes to each role, where the images asked
     for longest ago make room. Images are projected when they are first asked about, or all by `precompute`. Beside
-    this, a few tens of MB are in use while it speaks.
+    this, a few tens of MB are in use while it speaks, in every thread that it speaks in at the time.
+
+    Threads may share it: each call has its own scratch memory, and where images come and go one call waits for the
+    other. What it keeps and gives can take part in a training, also where it was asked in inference mode.
 
     Args:
         network: in evaluation mode; it is copied to `device` and `dtype`.
@@ -76,6 +82,7 @@ class PrecomputedCaptioner:
             limit that does not hold the words and one pair, or less free memory than is to be kept.
     """
 
+    @lasting
     def __init__(
         self,
         network: Captioner,
@@ -98,9 +105,9 @@ class PrecomputedCaptioner:
         self.network = copy.deepcopy(network).to(self.device, dtype).requires_grad_(False)
         self._features = _Features(network, pooled, regions)
         self._exact: tuple[Captioner, FirstLayers] | None = None
-        self._room = torch.empty(0)
-        with torch.no_grad():
-            self._table = self.network.word_gates(torch.arange(network.sizes.words + 1, device=self.device))
+        self._lock = _OwnLock()
+        self._unused: list[_Scratch] = []
+        self._table = self.network.word_gates(torch.arange(network.sizes.words + 1, device=self.device))
         self._plan(memory_limit, *self._split_layers(torch.float64 if half else dtype))
 
     def _plan(self, memory_limit: int, targets: list[Affine | None], candidates: list[Affine | None]) -> None:
@@ -122,7 +129,10 @@ class PrecomputedCaptioner:
         self.memory_bytes = self.table_bytes + capacity * self.image_bytes
         what = f"what a {self.network.architecture} captioner keeps of {capacity} images"
         require_memory(self.memory_bytes, self.device, what, "lower memory_limit, or give half=True")
-        self._roles = [_Role(self._features, layers, capacity, self.device, kept) for layers in (targets, candidates)]
+        self._roles = [
+            _Role(name, self._features, layers, capacity, self.device, kept)
+            for name, layers in (("target", targets), ("candidate", candidates))
+        ]
 
     def _split_layers(self, dtype: torch.dtype) -> tuple[list[Affine | None], list[Affine | None]]:
         """The first layers, as read by a target and by a candidate (pooled, regions)."""
@@ -142,14 +152,16 @@ class PrecomputedCaptioner:
         """N, the number of images."""
         return self._features.images
 
+    @lasting
     def precompute(self, progress: Callable[[Iterator[int]], Iterator[int]] = iter) -> None:
         """Projects all images (as many as are kept) now instead of when they are asked about."""
         for start in progress(iter(range(0, self.capacity, IMAGES_AT_ONCE))):
             images = torch.arange(start, min(self.capacity, start + IMAGES_AT_ONCE))
-            for role in self._roles:
-                role.find(images)
+            with self._lock:
+                for role in self._roles:
+                    role.find(images, None)
 
-    @torch.no_grad()
+    @lasting
     def start(self, targets: Tensor, candidates: Tensor) -> Start:
         """Prepares the network for pairs, for any way of decoding; at most `capacity` pairs at once.
 
@@ -157,29 +169,29 @@ class PrecomputedCaptioner:
             targets: (B,) int64 positions.
             candidates: (B,) int64 positions.
         """
-        return self._start(targets, candidates)
+        return self._start(targets, candidates, None)
 
-    def _start(self, targets: Tensor, candidates: Tensor, *, reuse: bool = False) -> Start:
-        read = self._differences(targets, candidates, self.dtype, reuse=reuse)
+    def _start(self, targets: Tensor, candidates: Tensor, scratch: _Scratch | None) -> Start:
+        read = self._differences(targets, candidates, self.dtype, scratch)
         memory, state = self.network.begin_projected(*read)
-        if reuse and memory.keys is not None:
-            self._room = memory.keys.new_empty(memory.keys.shape) if len(self._room) < len(targets) else self._room
-            memory = memory._replace(room=self._room[: len(targets)])
+        if scratch is not None and memory.keys is not None:
+            memory = memory._replace(room=scratch.take("room", memory.keys, len(targets)))
         return Start(self.network, memory, state, self._table)
 
     def _differences(
-        self, targets: Tensor, candidates: Tensor, dtype: torch.dtype, *, reuse: bool = False
+        self, targets: Tensor, candidates: Tensor, dtype: torch.dtype, scratch: _Scratch | None
     ) -> list[Tensor | None]:
-        """Outputs of the first layers for pairs, from what is kept; with `reuse`, valid until the next such call."""
-        target, candidate = (
-            role.find(images, reuse=reuse) for role, images in zip(self._roles, (targets, candidates), strict=True)
-        )
+        """Outputs of the first layers for pairs, from what is kept; in scratch memory, where it is given."""
+        with nullcontext() if all(role.whole for role in self._roles) else self._lock:
+            target, candidate = (
+                role.find(images, scratch) for role, images in zip(self._roles, (targets, candidates), strict=True)
+            )
         return [
             None if left is None or right is None else left.to(dtype).sub_(right)
             for left, right in zip(target, candidate, strict=True)
         ]
 
-    @torch.no_grad()
+    @lasting
     def feedback(self, targets: Tensor, candidates: Tensor) -> Tensor:
         """What the captioner says about pairs.
 
@@ -195,11 +207,16 @@ class PrecomputedCaptioner:
         """
         targets, candidates = self._check(targets, candidates)
         parts, doubts = [], []
+        try:
+            scratch = self._unused.pop()
+        except IndexError:  # the first call, or others are speaking at the moment
+            scratch = _Scratch()
         for pair in zip(targets.split(self._chunk), candidates.split(self._chunk), strict=True):
-            said = greedy(self._start(*pair, reuse=True), margin=MARGIN)
+            said = greedy(self._start(*pair, scratch), margin=MARGIN)
             assert said.doubtful is not None
             parts.append(said.tokens)
             doubts.append(said.doubtful)
+        self._unused.append(scratch)
         if not parts:
             return torch.zeros(0, MAX_WORDS, dtype=torch.int64, device=self.device)
         tokens, doubtful = torch.cat(parts), torch.cat(doubts)
@@ -221,25 +238,57 @@ class PrecomputedCaptioner:
 
     def _decide(self, targets: Tensor, candidates: Tensor) -> Tensor:
         """Tokens (B, 16) in double precision, from the features, or from what is kept in half precision."""
-        if self._exact is None:
-            exact = copy.deepcopy(self.network).double()
-            self._exact = exact, exact.first_layers()
-        network, layers = self._exact
+        with self._lock:
+            if self._exact is None:
+                exact = copy.deepcopy(self.network).double()
+                self._exact = exact, exact.first_layers()
+            network, layers = self._exact
         if self.half:
-            read = self._differences(targets, candidates, torch.float64)
+            read = self._differences(targets, candidates, torch.float64, None)
             return greedy(Start(network, *network.begin_projected(*read)), tie=TIE).tokens
-        pairs = [
-            None if target is None or candidate is None else pair_features(target, candidate)
-            for target, candidate in zip(
-                *(self._features.read(images.cpu(), self.device, torch.float64) for images in (targets, candidates)),
-                strict=True,
+        with self._lock:
+            target, candidate = (
+                self._features.read(images.cpu(), self.device, torch.float64) for images in (targets, candidates)
             )
+        pairs = [
+            None if left is None or right is None else pair_features(left, right)
+            for left, right in zip(target, candidate, strict=True)
         ]
         read = [
             None if layer is None or pair is None else F.linear(pair, *layer)
             for layer, pair in zip(layers, pairs, strict=True)
         ]
         return greedy(Start(network, *network.begin_projected(read[0], read[1])), tie=TIE).tokens
+
+
+class _OwnLock:
+    """A lock; a copy of what it guards has one of its own, which nobody holds."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> Any:
+        return _OwnLock, ()
+
+
+class _Scratch:
+    """Memory that one call after the other writes over: fresh memory costs a CPU more than filling it."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Hashable, Tensor] = {}
+
+    def take(self, name: Hashable, like: Tensor, rows: int) -> Tensor:
+        """So many rows of the shape and kind of those of `like`, the same ones at every call for a name."""
+        part = self._parts.get(name)
+        if part is None or len(part) < rows:
+            part = self._parts[name] = like.new_empty(rows, *like.shape[1:])
+        return part[:rows]
 
 
 class _Features:
@@ -302,12 +351,14 @@ class _Role:
 
     def __init__(
         self,
+        name: str,
         features: _Features,
         layers: list[Affine | None],
         capacity: int,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
+        self.name = name
         self.features = features
         self.layers = layers
         self.device, self.dtype = device, dtype
@@ -316,7 +367,6 @@ class _Role:
             None if layer is None else torch.empty(*shape, len(layer[0]), device=device, dtype=dtype)
             for layer, shape in zip(layers, shapes, strict=True)
         ]
-        self.scratch: list[Tensor | None] = [None] * len(self.kept)
         self.complete = capacity == features.images
         """Whether every image has its place, its position."""
         self.missing = features.images
@@ -325,29 +375,27 @@ class _Role:
         self.used: NDArray[np.int64] = np.zeros(capacity, dtype=np.int64)
         self.clock = 0
 
-    def find(self, images: Tensor, *, reuse: bool = False) -> list[Tensor | None]:
-        """Products with images (B,), pooled (B, ·) and of regions (B, R, ·), computed where they are not kept.
+    @property
+    def whole(self) -> bool:
+        """Whether every image is in its place, and nothing changes any more."""
+        return self.complete and not self.missing
 
-        With `reuse` they are valid until the next such call: fresh memory costs a CPU more than filling it.
-        """
-        if self.complete and not self.missing:
+    def find(self, images: Tensor, scratch: _Scratch | None) -> list[Tensor | None]:
+        """Products with images (B,), pooled (B, ·) and of regions (B, R, ·), computed where they are not kept."""
+        if self.whole:
             places = images.to(self.device)
         else:
             asked = images.cpu().numpy()
             self._keep(np.unique(asked))
             places = torch.from_numpy(self.place[asked]).to(self.device)
-        if not reuse:
-            return [None if kept is None else kept.index_select(0, places) for kept in self.kept]
-        return [
-            None if kept is None else torch.index_select(kept, 0, places, out=self._scratch_for(part, len(places)))
-            for part, kept in enumerate(self.kept)
-        ]
-
-    def _scratch_for(self, part: int, rows: int) -> Tensor:
-        kept, scratch = given(self.kept[part]), self.scratch[part]
-        if scratch is None or len(scratch) < rows:
-            scratch = self.scratch[part] = kept.new_empty(rows, *kept.shape[1:])
-        return scratch[:rows]
+        found: list[Tensor | None] = []
+        for part, kept in enumerate(self.kept):
+            if kept is None or scratch is None:
+                found.append(None if kept is None else kept.index_select(0, places))
+            else:
+                room = scratch.take((self.name, part), kept, len(places))
+                found.append(torch.index_select(kept, 0, places, out=room))
+        return found
 
     def _keep(self, images: NDArray[np.int64]) -> None:
         if len(images) > len(self.image):
