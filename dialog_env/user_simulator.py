@@ -31,6 +31,8 @@ class UserSimulator(Protocol):
         uses_previous: may be left out; False says that `previous` plays no part, so that who looks ahead can use an
             answer again whatever was shown before.
         deterministic: may be left out; False says that the same question may be answered in two ways.
+        log_likelihood: a method that may be left out; from tokens (B, L), targets (B,) and candidates (B,) to the
+            log-probabilities (B,), in nats, of saying just that. Who knows the user needs it where answers are drawn.
     """
 
     id: str

@@ -83,6 +83,13 @@ class CaptioningUser:
         """Tokens (B, 16) int64 of how targets (B,) differ from candidates (B,); `previous` plays no part."""
         return self._captioner.feedback(targets, candidates)
 
+    def log_likelihood(self, tokens: Tensor, targets: Tensor, candidates: Tensor) -> Tensor:
+        """(B,) float64 log-probabilities, in nats, with which it would say `tokens` (B, 16) if it drew its words.
+
+        That is for users who draw them: this one always says the likeliest word.
+        """
+        return self._captioner.log_likelihood(tokens, targets, candidates)
+
     def sentences(self, targets: Tensor, candidates: Tensor) -> list[str]:
         """The feedback on candidates (B,) as text."""
         return self.vocabulary.decode(self._captioner.feedback(targets, candidates).cpu())

@@ -177,6 +177,32 @@ def sample(
     return Sentences(tokens, logs)
 
 
+@torch.no_grad()
+def log_likelihood(start: Start, tokens: Tensor) -> Tensor:
+    """How likely it is to say given sentences, by teacher forcing.
+
+    Args:
+        start: from `start_speaking` or `PrecomputedCaptioner.start`.
+        tokens: (B, L) int64, one sentence a pair; what follows its first 0 plays no part.
+
+    Returns:
+        (B,) float64 in nats: with `sample` at temperature 1, the log-probability of the sentence. Its end is part of it
+        unless it has all L words.
+    """
+    memory, state = start.memory, start.state
+    said = torch.zeros_like(tokens[:, 0])
+    speaking = torch.ones_like(said, dtype=torch.bool)
+    total = torch.zeros(len(tokens), dtype=torch.float64, device=tokens.device)
+    for following in tokens.unbind(dim=1):
+        logits, state = start.step(said, memory, state)
+        chosen = logits.log_softmax(dim=1).gather(1, following[:, None])[:, 0]
+        total += chosen.masked_fill(~speaking, 0)
+        said, speaking = following, speaking & (following != 0)
+        if not speaking.any():
+            break
+    return total
+
+
 def _keep_likeliest(logits: Tensor, top_k: int | None, top_p: float | None) -> tuple[Tensor, Tensor]:
     """Logits (B, V + 1) in falling order, -inf for words that are not kept, and the tokens in that order."""
     ordered, order = logits.sort(dim=1, descending=True, stable=True)

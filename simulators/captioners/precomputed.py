@@ -17,7 +17,7 @@ from torch import Tensor
 from dialog_env.devices import find_device, require_memory
 from dialog_env.lasting import lasting
 from dialog_env.vocabulary import MAX_WORDS
-from simulators.captioners.decoding import Start, greedy
+from simulators.captioners.decoding import Start, greedy, log_likelihood
 from simulators.captioners.network import Affine, Captioner, FirstLayers, pair_features
 
 DEFAULT_MEMORY_LIMIT = 2 << 30
@@ -225,6 +225,30 @@ class PrecomputedCaptioner:
             some = unsure[first : first + CHUNK]
             tokens[some] = self._decide(targets[some], candidates[some])
         return tokens
+
+    @torch.no_grad()
+    def log_likelihood(self, tokens: Tensor, targets: Tensor, candidates: Tensor) -> Tensor:
+        """How likely the captioner is to say given sentences of pairs; see `decoding.log_likelihood`.
+
+        It is computed in single precision, whose sums depend on the batch: 1e-5 nats or so a sentence.
+
+        Args:
+            tokens: (B, 16) int64, 0 after the last word.
+            targets: (B,) int64 positions of the images in mind.
+            candidates: (B,) int64 positions of the images shown.
+
+        Returns:
+            (B,) float64 log-probabilities in nats.
+
+        Raises:
+            ValueError: positions outside the gallery, or shapes that differ.
+        """
+        targets, candidates = self._check(targets, candidates)
+        if tokens.shape != (len(targets), MAX_WORDS):
+            raise ValueError(f"tokens {tuple(tokens.shape)} must be ({len(targets)}, {MAX_WORDS}), one row a pair")
+        pieces = zip(*(part.split(self._chunk) for part in (targets, candidates, tokens.to(self.device))), strict=True)
+        parts = [log_likelihood(self.start(target, candidate), said) for target, candidate, said in pieces]
+        return torch.cat([torch.zeros(0, dtype=torch.float64, device=self.device), *parts])
 
     def _check(self, targets: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
         if targets.shape != candidates.shape or targets.dim() != 1:
