@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from agents import checkpoints
-from agents.agent import AGENT_FILE, Agent, Decision, Lesson, Memory
+from agents.agent import AGENT_FILE, Agent, AgentFacts, Decision, Lesson, Memory
 from agents.settings import arguments
 from dialog_env.catalog import Catalog
 from dialog_env.devices import find_device
+from dialog_env.reading import one_sentence
 from dialog_env.vocabulary import Vocabulary
 
 __all__ = ["AGENTS", "Agent", "Decision", "Lesson", "Memory", "agent_class", "create", "load"]
@@ -90,19 +91,33 @@ def create(
     return kind.create(args, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
 
 
-def load(folder: str | Path, device: str = "cpu", *, last: bool = False) -> Agent:
+def load(folder: str | Path, device: str = "cpu", *, last: bool = False, kind: type[Agent] | None = None) -> Agent:
     """The agent saved in a folder; it acts as the saved one did.
+
+    A file starts no code: what it names is one of `AGENTS`, or the class that is given.
 
     Args:
         folder: given to `save` or `train`.
         device: where it will live.
         last: the weights of the last epoch of its training, instead of those that were best on validation.
+        kind: its class, where that is not one of `AGENTS`.
 
     Raises:
         FileNotFoundError: no agent there.
-        ValueError: a file that is truncated, of another kind, or with NaN weights.
+        ValueError: a file that is truncated, damaged, of another kind or agent, or with NaN weights.
     """
     folder = Path(folder)
     device = str(find_device(device))
     saved = checkpoints.read(folder / ("checkpoint.safetensors" if last else AGENT_FILE))
-    return agent_class(saved.facts.get("agent", "")).restore(saved, folder, device)
+    name = saved.facts_as(AgentFacts, "agent").agent
+    if kind is None:
+        if name not in AGENTS:
+            raise ValueError(
+                f"{saved.path} is of agent {name!r}, which is not one of {', '.join(sorted(AGENTS))}; "
+                "if you trust it, give its class: agents.load(…, kind=…)"
+            )
+        kind = agent_class(name)
+    elif name not in (kind.name, kind.saved_as()):
+        raise ValueError(f"{saved.path} is of agent {name!r} and not of {kind.saved_as()!r}; give the class of that")
+    with one_sentence(saved.path, f"agent {name}", checkpoints.REMEDY):
+        return kind.restore(saved, folder, device)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from agents import checkpoints
@@ -24,6 +25,8 @@ Memory = Any
 """What an agent carries from turn to turn: a tensor of B rows, or None."""
 
 AGENT_FILE = "agent.safetensors"
+MOST_DIMENSIONS = 1 << 16
+"""Of features that a file may speak of: more would fill the memory before the weights are found missing."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,27 @@ class Lesson:
 @dataclass(frozen=True)
 class NoArgs:
     """Settings of an agent that has none."""
+
+
+@dataclass(frozen=True)
+class AgentFacts:
+    """What the file of any agent says of it; those that keep more read that themselves.
+
+    Args:
+        agent: `Agent.saved_as` of its class.
+        settings: fields of its `Args`.
+        seed: of all that it draws.
+        dimensions: D of its galleries, where it knows it.
+        vocabulary: the words that it reads, if any.
+        trained: how it came to be.
+    """
+
+    agent: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    dimensions: Annotated[int, Field(ge=1, le=MOST_DIMENSIONS)] | None = None
+    vocabulary: tuple[str, ...] | None = None
+    trained: dict[str, Any] = field(default_factory=dict)
 
 
 class Agent(ABC):
@@ -138,6 +162,12 @@ class Agent(ABC):
         for name, tensor in learned.items():
             setattr(self, name, tensor)
 
+    @classmethod
+    def saved_as(cls) -> str:
+        """What its files call it: its name, or the class where that is not one of this project's."""
+        ours = cls.__module__.partition(".")[0] == "agents"
+        return cls.name if ours else f"{cls.__module__}.{cls.__qualname__}"
+
     @abstractmethod
     def bind(self, gallery: Catalog) -> None:
         """Prepares for a gallery; ValueError where the agent does not fit it."""
@@ -161,12 +191,9 @@ class Agent(ABC):
 
     def save(self, folder: str | Path) -> None:
         """Writes what `agents.load` needs, atomically: what was learned, and what the agent was made with."""
-        kind = type(self)
         tensors = {f"learned.{name}": tensor for name, tensor in self.learned().items()}
         facts = {
-            "agent": self.name
-            if kind.__module__.partition(".")[0] == "agents"
-            else f"{kind.__module__}.{kind.__name__}",
+            "agent": self.saved_as(),
             "settings": asdict(self.args),
             "seed": self.seed,
             "dimensions": self.dimensions,

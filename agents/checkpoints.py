@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dialog_env.checkpoints import FORMAT, VERSION, Saved, fingerprint, read, write
+from dialog_env.checkpoints import FORMAT, REMEDY, VERSION, Saved, fingerprint, read, write
 
-__all__ = ["FORMAT", "VERSION", "Saved", "fingerprint", "read", "write"]
+__all__ = ["FORMAT", "REMEDY", "VERSION", "Saved", "fingerprint", "read", "write"]

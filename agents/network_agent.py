@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from agents import checkpoints
-from agents.agent import AGENT_FILE, Agent, Lesson, generator_for
+from agents.agent import AGENT_FILE, Agent, AgentFacts, Lesson, generator_for
 from agents.checkpoints import Saved
 from agents.networks import DialogNetwork, empty_network, new_network
 from agents.settings import arguments
@@ -19,6 +19,7 @@ from agents.training import Learner, Schedule, train
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS, Observation
 from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking
+from dialog_env.reading import one_sentence
 from dialog_env.vocabulary import Vocabulary
 
 Self = TypeVar("Self", bound="NetworkAgent")
@@ -185,7 +186,8 @@ class NetworkAgent(Agent):
         folder = Path(folder)
         initial = Path(self.args.initial) if self.args.initial else self.pretrained(lesson, folder, progress=progress)
         if initial is not None:
-            self.network.load_state_dict(self.fitting(initial))
+            with one_sentence(initial, "folder of an agent with this network", "give weights of the same network"):
+                self.network.load_state_dict(self.fitting(initial))
         schedule = Schedule(
             epochs=self.args.epochs,
             drop_after=self.args.drop_after,
@@ -204,9 +206,10 @@ class NetworkAgent(Agent):
     def fitting(self, folder: Path) -> dict[str, Tensor]:
         """The weights of the agent saved in `folder`; ValueError where its network or vocabulary is another."""
         saved = checkpoints.read(folder / AGENT_FILE)
+        words = saved.facts_as(AgentFacts, "agent").vocabulary
         own = {**self.facts(), "vocabulary": self.vocabulary.fingerprint}
         known = {key: saved.facts.get(key) for key in ("dimensions", "fusion")}
-        known["vocabulary"] = Vocabulary(tuple(saved.facts.get("vocabulary", ("?", "UNK")))).fingerprint
+        known["vocabulary"] = None if words is None else Vocabulary(words).fingerprint
         for key, value in known.items():
             if value != own[key]:
                 raise ValueError(

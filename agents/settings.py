@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+import json
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
+
+import numpy as np
+from pydantic import PydanticUndefinedAnnotation, PydanticUserError
+
+from dialog_env.reading import understand
 
 
 def arguments(kind: type[Any], settings: dict[str, Any]) -> Any:
-    """An instance of dataclass `kind`; a dictionary stands for a dataclass within. ValueError for unknown names."""
+    """An instance of dataclass `kind`; a dictionary stands for a dataclass within.
+
+    Raises:
+        ValueError: unknown names, values of other types than the fields have, or ones that the dataclass refuses.
+    """
+    _refuse_unknown(kind, settings)
+    try:
+        return understand(json.dumps(settings, default=_plain), kind)
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        raise ValueError(f"{kind.__name__} cannot be filled ({error}); give its fields built-in types") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the settings cannot be used: {error}") from error
+
+
+def _refuse_unknown(kind: type[Any], settings: dict[str, Any]) -> None:
     known = {each.name: each for each in fields(kind)}
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ValueError(f"no setting {unknown[0]!r}; known are {', '.join(known) or 'none'}")
-    given = {}
     for name, value in settings.items():
         inner = known[name].default_factory
-        given[name] = arguments(inner, value) if isinstance(value, dict) and is_dataclass(inner) else value
-    return kind(**given)
+        if isinstance(inner, type) and is_dataclass(inner) and isinstance(value, dict):
+            _refuse_unknown(inner, value)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold instead of a value."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{value!r} is no number, text, list or dictionary")

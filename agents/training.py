@@ -43,6 +43,7 @@ from agents.statistics import take_statistics
 from dialog_env import protocol
 from dialog_env.dialog import Dialog
 from dialog_env.ranking import Standing
+from dialog_env.reading import one_sentence, understand
 
 if TYPE_CHECKING:
     from agents.network_agent import NetworkAgent
@@ -298,11 +299,18 @@ class Training:
             self.save(better=True)
             return
         saved = checkpoints.read(path)
-        _refuse_other(saved, self.identity)
+        with one_sentence(path, "training checkpoint of this release", "give another folder"):
+            _refuse_other(saved, self.identity)
+            self._take(saved)
+
+    def _take(self, saved: checkpoints.Saved) -> None:
         progress = saved.facts["progress"]
-        if progress["epoch"] > self.schedule.epochs:
+        if progress["best"] is None:
+            progress["best"] = float("-inf")
+        done = understand(json.dumps(progress), Progress)
+        if done.epoch > self.schedule.epochs:
             raise ValueError(
-                f"{path} is from epoch {progress['epoch']} and {self.schedule.epochs} were asked for; "
+                f"{saved.path} is from epoch {done.epoch} and {self.schedule.epochs} were asked for; "
                 "give more epochs or another folder"
             )
         for name, module in self.learner.modules.items():
@@ -314,8 +322,7 @@ class Training:
         self.learner.optimiser.load_state_dict({"state": state, "param_groups": saved.facts["groups"]})
         self.generator.set_state(saved.tensors["generator"])
         self.agent.trained = saved.facts["trained"]
-        best = float("-inf") if progress["best"] is None else progress["best"]
-        self.done = Progress(progress["epoch"], best, progress["history"])
+        self.done = done
 
 
 def _refuse_other(saved: checkpoints.Saved, facts: dict[str, Any]) -> None:

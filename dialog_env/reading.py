@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import reprlib
 import stat
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from dialog_env.files import DIGEST, json_digest
 
 T = TypeVar("T")
 
@@ -101,10 +104,59 @@ def parse_json(text: str | bytes, schema: type[T], where: str, what: str, remedy
         ValueError: no JSON, JSON nested beyond some 200 levels, or of another form.
     """
     try:
+        return understand(text, schema)
+    except ValueError as error:
+        raise ValueError(f"{where} is no {what} ({error}); {remedy}") from error
+
+
+def understand(text: str | bytes, schema: type[T]) -> T:
+    """As `parse_json`; the ValueError says what is wrong and no more."""
+    try:
         value: T = _adapter(schema).validate_json(text, strict=True)  # type: ignore[arg-type]
         return value
     except ValidationError as error:
-        raise ValueError(f"{where} is no {what} ({_problem(error)}); {remedy}") from error
+        raise ValueError(_problem(error)) from error
+
+
+def parse_signed(text: str | bytes, schema: type[T], where: str, what: str, remedy: str) -> T:
+    """As `parse_json`, for JSON objects that `files.signed` made; those of before that have no digest.
+
+    Raises:
+        ValueError: as there, or the digest is of other content.
+    """
+    content = parse_json(text, dict[str, Any], where, what, remedy)
+    if DIGEST in content:
+        if content[DIGEST] != json_digest(content):
+            raise ValueError(f"{where} is a damaged {what}: its {DIGEST} is of other content; {remedy}")
+        del content[DIGEST]
+    return parse_json(json.dumps(content), schema, where, what, remedy)
+
+
+@contextmanager
+def one_sentence(where: str | Path, what: str, remedy: str) -> Iterator[None]:
+    """Whatever goes wrong while content from a file is taken up becomes one sentence that names the file.
+
+    Args:
+        where: the file; errors that name it already are passed on as they are.
+        what: it should be.
+        remedy: what to do where it is not, the end of the sentence.
+
+    Raises:
+        ValueError: the block raised an error that content of the wrong form can cause.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, ValueError) and str(where) in str(error):
+            raise
+        raise ValueError(f"{where} is no {what} ({first_line(error)}); {remedy}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its kind where it has none; a missing key is called that."""
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @lru_cache(maxsize=128)
@@ -115,13 +167,14 @@ def _adapter(schema: Any) -> TypeAdapter[Any]:
 def _problem(error: ValidationError) -> str:
     """The first thing that is wrong, in a few words."""
     first = error.errors(include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
     place = ".".join(map(str, first["loc"]))
     if first["type"] == "missing":
         return f"it lacks {place!r}"
     if first["type"] == "json_invalid":
-        return message
-    return f"{place or 'all of it'}: {message}, and it is {reprlib.repr(first['input'])}"
+        return first["msg"]
+    if first["type"] == "value_error":
+        return first["msg"].removeprefix("Value error, ")
+    return f"{place or 'all of it'}: {first['msg']}, and it is {reprlib.repr(first['input'])}"
 
 
 @contextmanager
@@ -141,14 +194,12 @@ def open_hdf5(path: str | Path, what: str, remedy: str) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except (OSError, RuntimeError) as error:
-        raise ValueError(f"{path} is truncated or no {what} ({_line(error)}); {remedy}") from error
-    with file:
+        raise ValueError(f"{path} is truncated or no {what} ({first_line(error)}); {remedy}") from error
+    with file, one_sentence(path, what, remedy):
         try:
             yield file
-        except (ArithmeticError, AttributeError, LookupError, MemoryError, OSError) as error:
-            raise ValueError(f"{path} is a damaged {what} ({_line(error)}); {remedy}") from error
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is no {what} ({_line(error)}); {remedy}") from error
+        except OSError as error:  # of a damaged piece of the file
+            raise ValueError(first_line(error)) from error
 
 
 def data_set(file: h5py.Group, name: str, kinds: str, shape: tuple[int | None, ...]) -> h5py.Dataset:
@@ -210,8 +261,3 @@ def attribute(part: h5py.Group | h5py.Dataset, name: str, kind: type[T]) -> T:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"attribute {name!r} is {reprlib.repr(value)}, no {kind.__name__}")
     return value
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

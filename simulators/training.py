@@ -15,6 +15,7 @@ as a whole, the captioner first: a kill between the two repeats an epoch that en
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterable
@@ -30,6 +31,7 @@ from tqdm import tqdm
 
 from dialog_env import checkpoints
 from dialog_env.catalog import Catalog
+from dialog_env.reading import one_sentence, understand
 from dialog_env.vocabulary import Vocabulary
 from simulators.caption_data import CaptionSource, Examples, batches, image_digests
 from simulators.captioner import CAPTIONER_FILE, check_regions, feature_origin
@@ -348,16 +350,17 @@ class CaptionTraining:
         if not path.exists():
             return
         saved = checkpoints.read(path)
-        refuse_other(saved, self.identity)
-        self.network.load_state_dict(saved.below("network"))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in saved.below("optimiser").items():
-            parameter, _, key = name.partition(".")
-            state.setdefault(int(parameter), {})[key] = tensor
-        self.optimiser.load_state_dict({"state": state, "param_groups": saved.facts["groups"]})
-        self.draws.set_state(saved.tensors["draws"])
-        self.drops.set_state(saved.tensors["drops"])
-        self.progress = Progress(**saved.facts["progress"])
+        with one_sentence(path, "training checkpoint of this release", "give another folder"):
+            refuse_other(saved, self.identity)
+            self.network.load_state_dict(saved.below("network"))
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in saved.below("optimiser").items():
+                parameter, _, key = name.partition(".")
+                state.setdefault(int(parameter), {})[key] = tensor
+            self.optimiser.load_state_dict({"state": state, "param_groups": saved.facts["groups"]})
+            self.draws.set_state(saved.tensors["draws"])
+            self.drops.set_state(saved.tensors["drops"])
+            self.progress = understand(json.dumps(saved.facts["progress"]), Progress)
 
 
 def refuse_other(saved: checkpoints.Saved, identity: dict[str, Any]) -> None:

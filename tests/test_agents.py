@@ -291,7 +291,11 @@ def test_an_agent_of_ones_own_needs_two_methods_and_is_made_and_loaded_by_module
     made = agents.create("tests.test_agents.Mean", gallery=tiny_catalog, vocabulary=user.vocabulary, seed=4)
     made.train(Lesson(tiny_catalog, user, tiny_catalog, user), tmp_path)
     made.save(tmp_path)
-    loaded = agents.load(tmp_path)
+    with pytest.raises(ValueError, match=r"agent 'tests\.test_agents\.Mean', which is not one of .*; if you trust it"):
+        agents.load(tmp_path)
+    with pytest.raises(ValueError, match=r"agent 'tests\.test_agents\.Mean' and not of 'random'"):
+        agents.load(tmp_path, kind=agents.agent_class("random"))
+    loaded = agents.load(tmp_path, kind=Mean)
     assert (loaded.seed, loaded.dimensions, loaded.vocabulary) == (4, 8, user.vocabulary)
     records = [protocol.run(agent, tiny_catalog, user, seed=0) for agent in (made, loaded)]
     assert (records[0].shown == records[1].shown).all()

@@ -349,7 +349,7 @@ def test_a_damaged_or_unfinished_captioner_is_refused(tmp_path: Path) -> None:
     path = tmp_path / CAPTIONER_FILE
     shutil.copy(path, tmp_path / "copy.safetensors")
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="is not a captioner"):
+    with pytest.raises(ValueError, match="is truncated or no captioner"):
         CaptioningUser(gallery, argument=tmp_path)
     with torch.no_grad():
         saved.network.logit.bias[0] = torch.nan

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dialog_env import checkpoints
 from dialog_env.vocabulary import Vocabulary
 from simulators.captioners import (
     ARCHITECTURES,
@@ -276,7 +277,7 @@ def test_a_captioner_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no weights")
     (tmp_path / "cut").write_bytes(path.read_bytes()[:-100])
     for name in ("other.safetensors", "text", "cut"):
-        with pytest.raises(ValueError, match="is not a captioner"):
+        with pytest.raises(ValueError, match=rf"{name} .*is.* no captioner"):
             load_captioner(tmp_path / name)
 
 
@@ -285,13 +286,9 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(tmp_path: Path
     network = small("show_tell")
     save_captioner(path, network, VOCABULARY)
     whole = path.read_bytes()
-    with torch.no_grad():
-        network.logit.bias.fill_(1.5)
-    save_captioner(path, network, VOCABULARY)
-    marked = np.full(11 + 1, 1.5, dtype=np.float32).tobytes()
-    broken = np.full(11 + 1, np.nan, dtype=np.float32).tobytes()
-    path.write_bytes(path.read_bytes().replace(marked, broken))
-    with pytest.raises(ValueError, match=r"'logit\.bias' of .* is not finite"):
+    saved = checkpoints.read(path)
+    checkpoints.write(path, {**saved.tensors, "logit.bias": torch.full((11 + 1,), math.nan)}, saved.facts)
+    with pytest.raises(ValueError, match=r"NaN or infinite numbers in 'logit\.bias'"):
         load_captioner(path)
     path.write_bytes(whole)
     with torch.no_grad():

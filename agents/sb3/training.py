@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,8 @@ from agents.sb3.seeding import borrowed_generators
 from agents.sb3.vec_env import DialogVecEnv
 from dialog_env import protocol
 from dialog_env.envs import DialogRetrievalVectorEnv
-from dialog_env.files import write_atomically
+from dialog_env.files import signed, write_atomically
+from dialog_env.reading import TEXT_BYTES, parse_signed, read_bytes
 from dialog_env.vocabulary import MAX_WORDS
 from dialog_env.wrappers import DialogHistoryVector, history_space
 
@@ -39,6 +40,19 @@ if TYPE_CHECKING:
 
 TRAINING_FILE = "training.json"
 VALIDATION_SEED = 0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What is kept of a training that came to its end.
+
+    Args:
+        identity: what makes two trainings the same.
+        summary: what `learn` gives.
+    """
+
+    identity: dict[str, Any]
+    summary: dict[str, Any]
 
 
 def spaces_for(dimensions: int, words: int, turns: int, history: bool) -> spaces.Dict:
@@ -150,9 +164,9 @@ def learn(agent: SB3Agent, lesson: Lesson, folder: Path, *, progress: bool) -> d
             "best_validation_percentile": validation.best,
             "history": validation.history,
         }
-        content = json.dumps({"identity": facts, "summary": done}, indent=1)
+        content = json.dumps(signed({"identity": facts, "summary": done}), indent=1)
         write_atomically(folder / TRAINING_FILE, content.encode())
-    best = agents.load(folder, agent.device)
+    best = agents.load(folder, agent.device, kind=type(agent))
     agent.model, agent.trained = best.model, best.trained  # type: ignore[attr-defined]
     return done
 
@@ -175,12 +189,13 @@ def _done(path: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
     """The summary of the same training, if it was finished; ValueError where it was another."""
     if not path.exists():
         return None
-    found = json.loads(path.read_text(encoding="utf-8"))
+    remedy = "give another folder, or remove this one to train anew"
+    content = read_bytes(path, "training", remedy, limit=TEXT_BYTES)
+    found = parse_signed(content, Finished, str(path), "training", remedy)
     for key, value in json.loads(json.dumps(facts)).items():
-        if found["identity"].get(key) != value:
+        if found.identity.get(key) != value:
             raise ValueError(
-                f"{path} is of a training with {key} {found['identity'].get(key)!r} and this one has {value!r}; "
+                f"{path} is of a training with {key} {found.identity.get(key)!r} and this one has {value!r}; "
                 "give another folder, or the same as then"
             )
-    summary: dict[str, Any] = found["summary"]
-    return summary
+    return found.summary

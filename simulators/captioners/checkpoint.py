@@ -5,20 +5,42 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
-from dialog_env.files import write_atomically
+from dialog_env import checkpoints
+from dialog_env.reading import one_sentence, parse_json
 from dialog_env.vocabulary import Vocabulary
 from simulators.captioners.architectures import weightless_captioner
 from simulators.captioners.network import Captioner, Sizes
 
-FORMAT = 1
+REMEDY = "write one with save_captioner"
+HEADER = "captioner"
+"""Where files of before they were checkpoints keep their facts; they have no digest."""
+
+
+@dataclass(frozen=True)
+class CaptionerFacts:
+    """What a captioner's file says beside its weights.
+
+    Args:
+        architecture: a key of `ARCHITECTURES`.
+        sizes: of the network.
+        words: of its vocabulary.
+        provenance: how it was trained.
+        format: of the other facts.
+        torch: the version that wrote the file.
+    """
+
+    architecture: str
+    sizes: Sizes
+    words: tuple[str, ...]
+    provenance: dict[str, Any]
+    format: Literal[1] = 1
+    torch: str = torch.__version__
 
 
 class SavedCaptioner(NamedTuple):
@@ -55,7 +77,7 @@ def save_captioner(
     *,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Writes one safetensors file: the weights, and as JSON in its header all else. Atomic.
+    """Writes one checkpoint: the weights, and as facts all else. Atomic.
 
     Args:
         path: of the file, by custom `*.safetensors`.
@@ -70,16 +92,9 @@ def save_captioner(
     """
     network.check_finite("the captioner")
     _check_words(path, network.sizes, vocabulary)
-    header = {
-        "format": FORMAT,
-        "architecture": network.architecture,
-        "sizes": asdict(network.sizes),
-        "words": vocabulary.words,
-        "provenance": dict(provenance or {}),
-        "torch": torch.__version__,
-    }
-    weights = {name: weight.detach().to("cpu", dtype).contiguous() for name, weight in network.state_dict().items()}
-    write_atomically(path, save(weights, metadata={"captioner": json.dumps(header, ensure_ascii=False)}))
+    facts = CaptionerFacts(network.architecture, network.sizes, vocabulary.words, dict(provenance or {}))
+    weights = {name: weight.detach().to("cpu", dtype) for name, weight in network.state_dict().items()}
+    checkpoints.write(path, weights, asdict(facts))
 
 
 def load_captioner(
@@ -96,22 +111,9 @@ def load_captioner(
         FileNotFoundError: no such file.
         ValueError: another file, another architecture or vocabulary, or weights that are not finite.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no captioner at {path}; train one with `python -m simulators train --output {path}`, or name another "
-            "folder or file"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["captioner"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        sizes, words = Sizes(**header["sizes"]), Vocabulary(tuple(header["words"]))
-        found, provenance = str(header["architecture"]), dict(header["provenance"])
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a captioner ({error}); write one with save_captioner") from error
-    if header["format"] != FORMAT:
-        raise ValueError(f"{path} has format {header['format']}, this version reads {FORMAT}; write it again")
+    weights, facts = _read(path)
+    with one_sentence(path, "captioner", REMEDY):
+        found, words = facts.architecture, Vocabulary(facts.words)
     if architecture is not None and found != architecture:
         raise ValueError(f"{path} holds a {found} captioner, not {architecture}; name another file or architecture")
     if vocabulary is not None and words.words != vocabulary.words:
@@ -119,14 +121,21 @@ def load_captioner(
             f"{path} speaks {len(words)} words (fingerprint {words.fingerprint}), not the {len(vocabulary)} expected "
             f"({vocabulary.fingerprint}); use the vocabulary that it was trained with"
         )
-    _check_words(path, sizes, words)
-    network = weightless_captioner(found, sizes)
-    try:
+    _check_words(path, facts.sizes, words)
+    with one_sentence(path, f"{found} captioner", REMEDY):
+        network = weightless_captioner(found, facts.sizes)
         network.load_state_dict({name: weight.float() for name, weight in weights.items()}, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"the weights in {path} do not fit a {found} captioner ({error})") from error
     network.check_finite(str(path))
-    return SavedCaptioner(network, words, provenance, captioner_fingerprint(network, words))
+    return SavedCaptioner(network, words, facts.provenance, captioner_fingerprint(network, words))
+
+
+def _read(path: str | Path) -> tuple[Mapping[str, torch.Tensor], CaptionerFacts]:
+    absent = f"train one with `python -m simulators train --output {path}`, or name another folder or file"
+    tensors, header = checkpoints.read_tensors(path, "captioner", absent)
+    if HEADER in header:
+        return tensors, parse_json(header[HEADER], CaptionerFacts, str(path), "captioner", REMEDY)
+    saved = checkpoints.verified(path, tensors, header, "captioner")
+    return saved.tensors, saved.facts_as(CaptionerFacts, "captioner", REMEDY)
 
 
 def _check_words(path: str | Path, sizes: Sizes, vocabulary: Vocabulary) -> None:
