@@ -1,0 +1,228 @@
+"""Whole files of every kind that the package reads, as small as they can be."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+import agents
+from agents import Lesson
+from agents.network_agent import NetworkAgent
+from agents.released import to_released
+from benchmarks import results
+from benchmarks.results import Result, Run
+from dialog_env import catalogs, protocol
+from dialog_env.catalog import Catalog
+from dialog_env.catalogs.drawn import drawn_contents
+from dialog_env.catalogs.products import COLUMNS
+from dialog_env.logs import log_of
+from dialog_env.protocol import Record
+from dialog_env.user_simulator import UserSimulator, make_simulator
+from simulators.caption_data import DescribedPairs
+from simulators.training import CaptionTraining, Recipe
+from tools.reliability.galleries import contents
+
+DRAWN, CATALOG, BACKBONE, PHOTOGRAPHS = "drawn.h5", "catalog.h5", "backbone", "photographs"
+AGENT, CAPTIONER, STABLE, RESULT, LOG = "agent", "captioner", "stable", "result", "log.jsonl"
+RELEASED, OPTIONS, VOCABULARY, CAPTIONS, SHOES = "released.pth", "options.pkl", "vocabulary.json", "captions", "shoes"
+
+DRAWN_SIZE, CATALOG_SIZE, PHOTOGRAPHS_SIZE = 24, 24, 24
+RECIPE = Recipe(
+    architecture="show_attend_tell", epochs=2, batch=16, threshold=0, hidden=8, embedding=8, attention=4, patience=9
+)
+CAPTION_PAIRS = 48
+SUPERVISED: dict[str, Any] = {"epochs": 2, "batch": 8, "turns": 2, "statistics": 1}
+STABLE_NAME = "sb3-ppo"
+STABLE_SETTINGS: dict[str, Any] = {
+    "steps": 64, "dialogs": 4, "turns": 2, "hidden": 4, "directions": 2, "evaluations": 2, "rollout": 4, "batch": 8,
+    "passes": 1,
+}  # fmt: skip
+
+
+def make(folder: Path, *names: str) -> None:
+    """Makes what is not there yet."""
+    torch.set_num_threads(1)
+    for name in names:
+        if not (folder / name).exists():
+            beside = folder / f"making-{name}"
+            MAKERS[name](beside, folder)
+            beside.rename(folder / name)
+
+
+def lesson(folder: Path) -> Lesson:
+    """The small catalogue with the describer as user."""
+    make(folder, CATALOG)
+    catalog = catalogs.load(folder / CATALOG)
+    galleries = [catalog.split("train"), catalog.split("validation")]
+    users = [make_simulator("describer", gallery) for gallery in galleries]
+    return Lesson(galleries[0], users[0], galleries[1], users[1])
+
+
+def new_agent(name: str, data: Lesson, seed: int = 0, **settings: Any) -> agents.Agent:
+    """An untrained agent for a lesson."""
+    return agents.create(name, gallery=data.gallery, vocabulary=data.simulator.vocabulary, seed=seed, **settings)
+
+
+def caption_training(folder: Path, output: Path, seed: int = 0) -> CaptionTraining:
+    """The training of a small captioner on the small catalogue."""
+    data = lesson(folder)
+    source, validation = (
+        DescribedPairs(gallery, CAPTION_PAIRS, seed=seed) for gallery in (data.gallery, data.validation_gallery)
+    )
+    return CaptionTraining(replace(RECIPE, seed=seed), source, validation, output)
+
+
+def some_run(gallery: Catalog, user: UserSimulator, record: Record, seed: int) -> Run:
+    """What a result says of its run."""
+    return Run(
+        agent="known",
+        seed=seed,
+        catalog="some.h5",
+        split=gallery.split_name,
+        gallery=gallery.fingerprint,
+        training_gallery=gallery.fingerprint,
+        user="describer",
+        simulator=user.id,
+        evaluation_seed=seed,
+        turns=record.turns,
+        ties=record.ties,
+        validation_gallery=gallery.fingerprint,
+        configuration={"epochs": 1, "nested": {"batch": 8}},
+    )
+
+
+def _drawn(path: Path, folder: Path) -> None:
+    Catalog(drawn_contents(DRAWN_SIZE, 0)).write(path)
+
+
+def _catalog(path: Path, folder: Path) -> None:
+    Catalog(contents(CATALOG_SIZE, 5, 0)).write(path)
+
+
+def _backbone(path: Path, folder: Path) -> None:
+    from transformers import AutoModel, ResNetConfig
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = AutoModel.from_config(ResNetConfig(embedding_size=4, hidden_sizes=[4, 6], depths=[1, 1]))
+        network.save_pretrained(path)
+    preprocessor = {"size": {"height": 16, "width": 16}, "resample": 2, "rescale_factor": 1 / 255}
+    preprocessor |= {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    (path / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+
+
+def photograph(path: Path, number: int) -> None:
+    """A picture of a coloured block on white, different for every number."""
+    picture = Image.new("RGB", (30, 40), "white")
+    picture.paste((200, number * 7 % 256, 40), (3, 10 + number % 10, 27, 30))
+    picture.save(path)
+
+
+def _photographs(path: Path, folder: Path) -> None:
+    (path / "images").mkdir(parents=True)
+    row = "Women,Footwear,Shoes,{},{},Summer,2012,Casual,Catwalk Women {} Shoes"
+    lines = [",".join(COLUMNS)]
+    for number in range(PHOTOGRAPHS_SIZE):
+        colour, kind = ("Red", "Blue", "Black")[number % 3], ("Heels", "Flats")[number % 2]
+        lines.append(f"{1000 + number},{row.format(kind, colour, colour)}")
+        photograph(path / "images" / f"{1000 + number}.jpg", number)
+    (path / "styles.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _captions(path: Path, folder: Path) -> None:
+    path.mkdir(parents=True)
+    train = [f"img_womens_boots_{number}.jpg" for number in range(16)]
+    held_out = [f"img_womens_rain_boots_{number}.jpg" for number in range(8)]
+    relative = [
+        {"ImageName": a, "ReferenceImageName": b, "RelativeCaption": f"is redder and has heel {number}"}
+        for names in (train, held_out)
+        for number, (a, b) in enumerate(pairwise(names))
+    ]
+    single = [{"ImageName": name, "Caption": f"blue boots number {name[-5]}"} for name in (*train[:4], *held_out[:2])]
+    (path / "relative_captions_shoes.json").write_text(json.dumps(relative))
+    (path / "captions_shoes.json").write_text(json.dumps(single))
+    (path / "train_im_names.txt").write_text("\n".join(train) + "\n")
+    (path / "eval_im_names.txt").write_text("\n".join(held_out) + "\n")
+
+
+def _shoes(path: Path, folder: Path) -> None:
+    _captions(path, folder)
+    for number, file in enumerate(("train_im_names.txt", "eval_im_names.txt")):
+        for place, name in enumerate((path / file).read_text().split()):
+            (path / "womens" / str(place % 3)).mkdir(parents=True, exist_ok=True)
+            photograph(path / "womens" / str(place % 3) / name, 20 * number + place)
+
+
+def _agent(path: Path, folder: Path) -> None:
+    data = lesson(folder)
+    new_agent("supervised", data, **SUPERVISED).train(data, path, progress=False)
+
+
+def _captioner(path: Path, folder: Path) -> None:
+    caption_training(folder, path).run(progress=False)
+
+
+def _stable(path: Path, folder: Path) -> None:
+    data = lesson(folder)
+    new_agent(STABLE_NAME, data, **STABLE_SETTINGS).train(data, path, progress=False)
+
+
+def _evaluated(folder: Path) -> tuple[Record, Catalog, UserSimulator]:
+    data = lesson(folder)
+    gallery = data.gallery
+    return protocol.run(agents.create("random"), gallery, data.simulator, seed=0, turns=3), gallery, data.simulator
+
+
+def _result(path: Path, folder: Path) -> None:
+    record, gallery, user = _evaluated(folder)
+    result = Result(some_run(gallery, user, record, 0), record, {"time": "now", "git": "none"}, {"epochs": 1})
+    results.write(result, path / "run")
+
+
+def _log(path: Path, folder: Path) -> None:
+    record, gallery, user = _evaluated(folder)
+    log_of(record, gallery, user, agent="random", seed=0).write(path)
+
+
+def _released(path: Path, folder: Path) -> None:
+    agent = new_agent("supervised", lesson(folder))
+    assert isinstance(agent, NetworkAgent)
+    torch.save(to_released(agent.network), path)
+
+
+def _options(path: Path, folder: Path) -> None:
+    options = argparse.Namespace(caption_model="show_attend_tell", rnn_size=8, learning_rate=4e-4, checkpoint="save")
+    words = {str(token): word for token, word in enumerate(("red", "blue", "has", "heel", "UNK"), 1)}
+    path.write_bytes(pickle.dumps({"opt": options, "vocab": words, "iter": 3, "loss": [1.5, 2.5]}, protocol=2))
+
+
+def _vocabulary(path: Path, folder: Path) -> None:
+    lesson(folder).simulator.vocabulary.save(path)
+
+
+MAKERS: dict[str, Callable[[Path, Path], None]] = {
+    DRAWN: _drawn,
+    CATALOG: _catalog,
+    BACKBONE: _backbone,
+    PHOTOGRAPHS: _photographs,
+    CAPTIONS: _captions,
+    SHOES: _shoes,
+    AGENT: _agent,
+    CAPTIONER: _captioner,
+    STABLE: _stable,
+    RESULT: _result,
+    LOG: _log,
+    RELEASED: _released,
+    OPTIONS: _options,
+    VOCABULARY: _vocabulary,
+}
+"""Name to what makes it, at a path, from what lies in the folder of materials."""

@@ -1,0 +1,18 @@
+"""All parts by name."""
+
+from __future__ import annotations
+
+from tools.reliability import arguments, environment, evaluations, metrics, rankings, vector_environment
+from tools.reliability.cases import Part
+
+PARTS: dict[str, Part] = {
+    part.name: part
+    for part in (
+        arguments.PART,
+        environment.PART,
+        vector_environment.PART,
+        rankings.PART,
+        metrics.PART,
+        evaluations.PART,
+    )
+}
