@@ -64,6 +64,12 @@ def success_at(level: float) -> Callable[[Record], Values]:
     return lambda record: 100.0 * (percentile(record) >= level)
 
 
+def found(record: Record) -> Values:
+    """(M, T) 100 where the target has been shown by that turn, whatever the ranking says of it then."""
+    shown = np.logical_or.accumulate(record.shown == record.target[:, None], axis=1)
+    return 100.0 * shown[:, 1:]
+
+
 def repeat_rate(record: Record) -> Values:
     """(M, T) 100 where the image shown at a turn was shown before in that dialog."""
     shown = record.shown
@@ -89,6 +95,7 @@ def best_log_rank_integral(record: Record) -> Values:
 
 
 METRICS: dict[str, Metric] = {
+    "found": Metric(found),
     "percentile": Metric(percentile),
     "mean rank": Metric(rank, higher_is_better=False),
     "median rank": Metric(rank, np.median, higher_is_better=False),

@@ -117,3 +117,9 @@ def test_bri_integrates_the_best_log_rank_so_far():
     best = np.log([50, 10, 10, 1])
     expected = (best[0] + best[3]) / 6 + (best[1] + best[2]) / 3
     assert METRICS["BRI"].of(record)[0] == pytest.approx(expected)
+
+
+def test_found_is_having_been_shown_by_that_turn_whatever_the_rank():
+    record = record_of([[9, 9, 9]] * 4, shown=[[5, 6, 3, 6], [5, 3, 6, 7], [3, 5, 6, 7], [5, 6, 7, 8]])
+    record.target[:] = 3
+    assert METRICS["found"].of(record).tolist() == [[0, 100, 100], [100, 100, 100], [100, 100, 100], [0, 0, 0]]
