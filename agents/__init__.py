@@ -119,5 +119,5 @@ def load(folder: str | Path, device: str = "cpu", *, last: bool = False, kind: t
         kind = agent_class(name)
     elif name not in (kind.name, kind.saved_as()):
         raise ValueError(f"{saved.path} is of agent {name!r} and not of {kind.saved_as()!r}; give the class of that")
-    with one_sentence(saved.path, f"agent {name}", checkpoints.REMEDY):
+    with one_sentence(saved.path, f"agent {name}", checkpoints.REMEDY, folder=folder):
         return kind.restore(saved, folder, device)

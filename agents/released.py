@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from agents.networks import STATE_SIZE, DialogNetwork, empty_network
+from agents.supervised import Supervised, SupervisedArgs
+from dialog_env.checkpoints import MOST_BYTES, read_tensors
+from dialog_env.files import file_digest
+from dialog_env.pickles import read_state_dict
+from dialog_env.reading import one_sentence, read_bytes
+from dialog_env.vocabulary import Vocabulary
 
+WHAT = "state dict of tensors"
+REMEDY = "give the state dict of a released dialog model"
 PREFIXES = {
     "emb_txt": "text.embedding",
     "cnn_txt": "text.convolution",
@@ -36,7 +42,9 @@ def network_from_released(weights: Mapping[str, Tensor], *, words: int | None = 
     """
     for name in ("img_linear.weight", "emb_txt.weight", "fc_joint.weight"):
         if name not in weights:
-            raise ValueError(f"the released weights lack {name!r}; give the state dict of a released dialog model")
+            raise ValueError(f"the released weights lack {name!r}; {REMEDY}")
+        if weights[name].ndim != 2 or not weights[name].is_floating_point():
+            raise ValueError(f"released weight {name!r} is no matrix of real numbers; {REMEDY}")
     known = weights["emb_txt.weight"].shape[0] - 1
     if words is not None and words != known:
         raise ValueError(
@@ -48,7 +56,7 @@ def network_from_released(weights: Mapping[str, Tensor], *, words: int | None = 
     expected = to_released(network)
     for name, tensor in expected.items():
         if name not in weights:
-            raise ValueError(f"the released weights lack {name!r}; give the state dict of a released dialog model")
+            raise ValueError(f"the released weights lack {name!r}; {REMEDY}")
         if weights[name].shape != tensor.shape:
             raise ValueError(
                 f"released weight {name!r} has shape {tuple(weights[name].shape)}, not {tuple(tensor.shape)}; "
@@ -61,6 +69,26 @@ def network_from_released(weights: Mapping[str, Tensor], *, words: int | None = 
         raise ValueError(f"the released weights have {unknown[0]!r}, which no dialog model has; leave it out")
     network.load_state_dict({_ours(name): _turn(name, weights[name]) for name in expected})
     return network
+
+
+def agent_from_released(path: str | Path, vocabulary: Vocabulary, *, seed: int = 0, device: str = "cpu") -> Supervised:
+    """A supervised agent with the weights in a file; its provenance (`trained`) holds the SHA-256 of that.
+
+    Args:
+        path: see `read_released`.
+        vocabulary: that the weights were trained with.
+        seed: of what it draws when it is trained on.
+        device: where it lives.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, holds something else, or was trained with another number of words.
+    """
+    with one_sentence(path, "released dialog model", REMEDY):
+        network = network_from_released(read_released(path), words=len(vocabulary))
+    trained = {"released": {"file": Path(path).name, "sha256": file_digest(path)}}
+    settings = SupervisedArgs(fusion=network.fusion_name)
+    return Supervised(network, vocabulary, settings, seed=seed, device=device, trained=trained)
 
 
 def to_released(network: DialogNetwork) -> dict[str, Tensor]:
@@ -79,20 +107,11 @@ def read_released(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds something else.
+        ValueError: it is damaged, as far as its kind has checksums, or holds something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no released checkpoint at {path}; give the path of its state dict")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} is not a state dict of tensors ({error}); give a released dialog model") from error
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise ValueError(f"{path} holds more than named tensors; give the state dict of a released dialog model")
-    return dict(loaded)
+    if Path(path).suffix == ".safetensors":
+        return read_tensors(path, WHAT, REMEDY)[0]
+    return read_state_dict(read_bytes(path, WHAT, REMEDY, limit=MOST_BYTES), path, WHAT, REMEDY)
 
 
 def _ours(released: str) -> str:

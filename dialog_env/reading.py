@@ -133,13 +133,14 @@ def parse_signed(text: str | bytes, schema: type[T], where: str, what: str, reme
 
 
 @contextmanager
-def one_sentence(where: str | Path, what: str, remedy: str) -> Iterator[None]:
+def one_sentence(where: str | Path, what: str, remedy: str, *, folder: Path | None = None) -> Iterator[None]:
     """Whatever goes wrong while content from a file is taken up becomes one sentence that names the file.
 
     Args:
         where: the file; errors that name it already are passed on as they are.
         what: it should be.
         remedy: what to do where it is not, the end of the sentence.
+        folder: of the files that errors may name as well.
 
     Raises:
         ValueError: the block raised an error that content of the wrong form can cause.
@@ -147,7 +148,7 @@ def one_sentence(where: str | Path, what: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, ValueError) and str(where) in str(error):
+        if isinstance(error, ValueError) and str(folder or where) in str(error):
             raise
         raise ValueError(f"{where} is no {what} ({first_line(error)}); {remedy}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import agents
 from agents import Lesson, checkpoints
 from agents.agent import AGENT_FILE, Agent
 from agents.networks import DialogNetwork, new_network
-from agents.released import network_from_released, read_released, to_released
+from agents.released import agent_from_released, network_from_released, read_released, to_released
 from agents.unseen import Unseen
 from dialog_env import metrics, protocol
 from dialog_env.catalog import Catalog
@@ -193,6 +194,24 @@ def test_released_names_lead_there_and_back(tmp_path: Path) -> None:
     assert torch.equal(network(*arguments, network.begin(2))[0], again(*arguments, again.begin(2))[0])
 
 
+def test_an_agent_of_released_weights_remembers_their_file(tmp_path: Path, gallery: Catalog, user: ToyUser) -> None:
+    network = new_network(8, 9, "concatenation", torch.Generator().manual_seed(0))
+    path = tmp_path / "released.pt"
+    torch.save(to_released(network), path)
+    agent = agent_from_released(path, user.vocabulary)
+    agent.save(tmp_path / "agent")
+    loaded = agents.load(tmp_path / "agent")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert loaded.trained == {"released": {"file": "released.pt", "sha256": digest}}
+    records = [protocol.run(each, gallery, user, seed=0) for each in (agent, loaded)]
+    assert np.array_equal(records[0].shown, records[1].shown)
+    torch.save({**to_released(network), "emb_txt.weight": torch.ones(9)}, path)
+    with pytest.raises(
+        ValueError, match=r"released\.pt is no released dialog model \(released weight 'emb_txt\.weight'"
+    ):
+        agent_from_released(path, user.vocabulary)
+
+
 def test_released_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     weights = to_released(new_network(8, 9, "sum", torch.Generator().manual_seed(0)))
     with pytest.raises(ValueError, match="know 9 words and the vocabulary has 12"):
@@ -207,7 +226,7 @@ def test_released_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         network_from_released({**weights, "more": torch.zeros(1)})
     path = tmp_path / "pickle.pt"
     torch.save({"model": Path}, path)
-    with pytest.raises(ValueError, match=r"pickle.pt is not a state dict"):
+    with pytest.raises(ValueError, match=r"pickle.pt is truncated or no state dict .*it refers to pathlib\.Path"):
         read_released(path)
     with pytest.raises(FileNotFoundError, match=r"absent.pt"):
         read_released(tmp_path / "absent.pt")

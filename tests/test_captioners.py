@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import pickle
 from pathlib import Path
@@ -28,11 +29,13 @@ from simulators.captioners import (
     make_captioner,
     masked_loss,
     pair_features,
+    read_released_captioner,
     read_released_options,
     save_captioner,
     start_speaking,
 )
 from tests.conftest import shared_path
+from tests.damage import flipped, refusal
 from tests.literal_captioner import LiteralCaptioner, random_released
 
 ALL = sorted(ARCHITECTURES)
@@ -125,10 +128,25 @@ def test_imported_weights_compute_what_the_released_ones_do(architecture: str) -
 def test_released_weights_survive_a_checkpoint_file(tmp_path: Path) -> None:
     weights = random_released("topdown", torch.Generator().manual_seed(0), **SMALL)
     torch.save(weights, tmp_path / "model.pth")
-    network = import_released(torch.load(tmp_path / "model.pth", weights_only=True), "topdown")
+    words = {str(token): word for token, word in enumerate((*"abcdefghij", "UNK"), 1)}
+    options = argparse.Namespace(caption_model="topdown")
+    (tmp_path / "infos.pkl").write_bytes(pickle.dumps({"opt": options, "vocab": words}, 2))
+    found = read_released_captioner(tmp_path / "model.pth", tmp_path / "infos.pkl")
     pooled, regions = features(3)
-    said = greedy(start_speaking(network, pooled, regions)).tokens
+    said = greedy(start_speaking(found.network, pooled, regions)).tokens
     assert torch.equal(said, LiteralCaptioner(weights, "topdown").greedy(pooled, regions))
+    assert found.vocabulary == VOCABULARY
+    digests = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("model.pth", "infos.pkl")}
+    assert found.provenance == {"released files, sha256": digests}
+    for spoiled in flipped((tmp_path / "model.pth").read_bytes(), seed=1, count=40):
+        (tmp_path / "model.pth").write_bytes(spoiled)
+        sentence = refusal(read_released_captioner, tmp_path / "model.pth", tmp_path / "infos.pkl")
+        assert not sentence or sentence.startswith(str(tmp_path / "model.pth"))
+    torch.save(
+        random_released("topdown", torch.Generator().manual_seed(0), **{**SMALL, "words": 12}), tmp_path / "more"
+    )
+    with pytest.raises(ValueError, match=r"more: the captioner knows 12 words, its vocabulary has 11"):
+        read_released_captioner(tmp_path / "more", tmp_path / "infos.pkl")
 
 
 @pytest.mark.parametrize(("given", "asked"), [("show_tell", "fc"), ("fc", "show_tell"), ("att2in2", "att2in")])

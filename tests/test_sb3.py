@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import torch
 from stable_baselines3 import PPO
 
 import agents
-from agents import Lesson
-from agents.sb3.agent import MODEL_FILE
+from agents import Lesson, checkpoints
+from agents.agent import AGENT_FILE
+from agents.sb3.agent import MODEL_DIGEST, MODEL_FILE
 from agents.sb3.archive import read_weights
 from agents.sb3.directions import Directions
 from agents.sb3.training import TRAINING_FILE
@@ -23,6 +25,7 @@ from dialog_env import catalogs, protocol
 from dialog_env.catalog import Catalog
 from dialog_env.user_simulator import make_simulator
 from tests.conftest import tiny_contents
+from tests.damage import flipped, refusal
 from tests.toys import ToyUser
 
 NAMES = sorted(name for name in agents.AGENTS if name.startswith("sb3-"))
@@ -161,13 +164,28 @@ def test_nothing_is_unpickled(lesson: Lesson, tmp_path: Path) -> None:
             for name, content in {**parts, **changed}.items():
                 archive.writestr(name, content)
 
-    torch.save({"weight": Trap()}, tmp_path / "trap.pth")
-    rewrite(**{"policy.pth": (tmp_path / "trap.pth").read_bytes()})
-    with pytest.raises(ValueError, match=r"model.zip is truncated or no Stable-Baselines3 model"):
+    trap, named = tmp_path / "trap.pth", "it refers to __builtin__.getattr, do not trust it"
+    torch.save({"weight": Trap()}, trap)
+    rewrite(**{"policy.pth": trap.read_bytes()})
+    with pytest.raises(ValueError, match=rf"model.zip is truncated or no Stable-Baselines3 model \({named}"):
+        read_weights(path)
+    rewrite(data=pickle.dumps(Trap()), **{"pytorch_variables.pth": trap.read_bytes()})
+    with pytest.raises(ValueError, match=r"model.zip is damaged or of another agent"):
         agents.load(tmp_path)
-    rewrite(data=pickle.dumps(Trap()), **{"pytorch_variables.pth": (tmp_path / "trap.pth").read_bytes()})
+    facts = checkpoints.read(tmp_path / AGENT_FILE).facts
+    checkpoints.write(tmp_path / AGENT_FILE, {}, {name: facts[name] for name in facts if name != MODEL_DIGEST})
     agents.load(tmp_path)
     assert not (tmp_path / "sprung").exists()
+
+
+def test_every_flipped_bit_of_a_model_is_noticed(lesson: Lesson, tmp_path: Path) -> None:
+    make("sb3-ppo", lesson, hidden=4).save(tmp_path)
+    path = tmp_path / MODEL_FILE
+    for content in flipped(path.read_bytes(), seed=2, count=60):
+        path.write_bytes(content)
+        sentence = refusal(agents.load, tmp_path)
+        assert sentence.startswith(str(path))
+        assert "\n" not in sentence
 
 
 def test_damaged_files_are_refused(lesson: Lesson, tmp_path: Path) -> None:
@@ -181,9 +199,12 @@ def test_damaged_files_are_refused(lesson: Lesson, tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"no Stable-Baselines3 model at .*model.zip"):
         agents.load(tmp_path)
-    make("sb3-ppo", lesson, hidden=16).model.save(path)
-    with pytest.raises(ValueError, match="does not hold the weights of agent sb3-ppo"):
+    make("sb3-ppo", lesson, hidden=16).save(tmp_path / "other")
+    shutil.copy(tmp_path / "other" / MODEL_FILE, path)
+    with pytest.raises(ValueError, match=r"model.zip is damaged or of another agent"):
         agents.load(tmp_path)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        agent.take(read_weights(path))
     with torch.no_grad():
         next(agent.policy.parameters()).fill_(torch.nan)
     agent.save(tmp_path)

@@ -24,12 +24,14 @@ from agents.sb3.training import dialogs_for, learn, spaces_for
 from agents.settings import arguments
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS, Observation
-from dialog_env.files import replacing
+from dialog_env.files import file_digest, replacing
 from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking
 from dialog_env.vocabulary import Vocabulary
 from dialog_env.wrappers import History
 
 MODEL_FILE = "model.zip"
+MODEL_DIGEST = "model sha256"
+"""Among the facts of an agent; agents of before it was kept have none."""
 NO_GALLERY = 2
 """Images of the stand-in for a gallery that is not known yet."""
 
@@ -158,7 +160,7 @@ class SB3Agent(Agent):
         )
         path = Path(folder, MODEL_FILE)
         try:
-            agent.take(read_weights(path))
+            agent.take(read_weights(path, facts.get(MODEL_DIGEST)))
         except RuntimeError as error:
             raise ValueError(f"{path} does not hold the weights of agent {cls.name} ({error}); train again") from error
         return agent
@@ -237,11 +239,12 @@ class SB3Agent(Agent):
 
     def save(self, folder: str | Path) -> None:
         """Writes Stable-Baselines3's own file, and the settings and vocabulary beside it."""
-        with replacing(Path(folder, MODEL_FILE)) as temporary, temporary.open("wb") as file:
-            self.model.save(
-                file, exclude=["_last_obs", "_last_original_obs", "_last_episode_starts", "_last_lstm_states"]
-            )
-        checkpoints.write(Path(folder, AGENT_FILE), {}, self.facts())
+        unused = ["_last_obs", "_last_original_obs", "_last_episode_starts", "_last_lstm_states"]
+        with replacing(Path(folder, MODEL_FILE)) as temporary:
+            with temporary.open("wb") as file:
+                self.model.save(file, exclude=unused)
+            digest = file_digest(temporary)
+        checkpoints.write(Path(folder, AGENT_FILE), {}, {**self.facts(), MODEL_DIGEST: digest})
 
     def train(self, lesson: Lesson, folder: Path, *, progress: bool = True) -> dict[str, Any]:
         """Learns; afterwards the agent has the weights that were best on validation.

@@ -10,7 +10,12 @@ from simulators.captioners.checkpoint import (
 from simulators.captioners.decoding import Sentences, Start, beam_search, greedy, sample, start_speaking
 from simulators.captioners.network import Captioner, Sizes, masked_loss, pair_features
 from simulators.captioners.precomputed import DEFAULT_MEMORY_LIMIT, PrecomputedCaptioner
-from simulators.captioners.released import ReleasedOptions, import_released, read_released_options
+from simulators.captioners.released import (
+    ReleasedOptions,
+    import_released,
+    read_released_captioner,
+    read_released_options,
+)
 
 __all__ = [
     "ARCHITECTURES",
@@ -30,6 +35,7 @@ __all__ = [
     "make_captioner",
     "masked_loss",
     "pair_features",
+    "read_released_captioner",
     "read_released_options",
     "sample",
     "save_captioner",

@@ -91,7 +91,7 @@ def save_captioner(
         ValueError: a vocabulary of another size than the network's, or weights that are not finite.
     """
     network.check_finite("the captioner")
-    _check_words(path, network.sizes, vocabulary)
+    check_words(path, network.sizes, vocabulary)
     facts = CaptionerFacts(network.architecture, network.sizes, vocabulary.words, dict(provenance or {}))
     weights = {name: weight.detach().to("cpu", dtype) for name, weight in network.state_dict().items()}
     checkpoints.write(path, weights, asdict(facts))
@@ -121,7 +121,7 @@ def load_captioner(
             f"{path} speaks {len(words)} words (fingerprint {words.fingerprint}), not the {len(vocabulary)} expected "
             f"({vocabulary.fingerprint}); use the vocabulary that it was trained with"
         )
-    _check_words(path, facts.sizes, words)
+    check_words(path, facts.sizes, words)
     with one_sentence(path, f"{found} captioner", REMEDY):
         network = weightless_captioner(found, facts.sizes)
         network.load_state_dict({name: weight.float() for name, weight in weights.items()}, assign=True)
@@ -138,7 +138,8 @@ def _read(path: str | Path) -> tuple[Mapping[str, torch.Tensor], CaptionerFacts]
     return saved.tensors, saved.facts_as(CaptionerFacts, "captioner", REMEDY)
 
 
-def _check_words(path: str | Path, sizes: Sizes, vocabulary: Vocabulary) -> None:
+def check_words(path: str | Path, sizes: Sizes, vocabulary: Vocabulary) -> None:
+    """ValueError where a captioner from a file knows another number of words than its vocabulary has."""
     if sizes.words != len(vocabulary):
         raise ValueError(
             f"{path}: the captioner knows {sizes.words} words, its vocabulary has {len(vocabulary)}; "

@@ -9,10 +9,32 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dialog_env.checkpoints import MOST_BYTES
+from dialog_env.files import file_digest
+from dialog_env.pickles import Opaque, read_pickled_data, read_state_dict
+from dialog_env.reading import one_sentence, read_bytes
 from dialog_env.vocabulary import Vocabulary
 from simulators.captioners.architectures import empty_captioner, find_architecture
+from simulators.captioners.checkpoint import SavedCaptioner, captioner_fingerprint, check_words
 from simulators.captioners.network import Captioner, Sizes
-from simulators.captioners.pickled_data import Opaque, read_pickled_data
+
+OPTIONS = "file of plain options"
+STATE_DICT = "state dict of tensors"
+REMEDY = "give an undamaged option file that was released with a captioner"
+HARMLESS = frozenset(
+    {
+        ("argparse", "Namespace"),
+        ("__builtin__", "object"),
+        ("builtins", "object"),
+        ("copy_reg", "_reconstructor"),
+        ("copyreg", "_reconstructor"),
+        ("_codecs", "encode"),
+        ("numpy", "dtype"),
+        ("numpy.core.multiarray", "scalar"),
+        ("numpy._core.multiarray", "scalar"),
+    }
+)
+"""Names that training options refer to. Even these are only noted, never looked up or called."""
 
 
 class _Weights:
@@ -29,7 +51,7 @@ class _Weights:
         self.taken.add(name)
         tensor = self.weights[name]
         if not isinstance(tensor, Tensor) or not torch.isfinite(tensor).all():
-            raise ValueError(f"weight {name!r} is not a tensor of finite numbers; use an undamaged checkpoint")
+            raise ValueError(f"of the weights {name!r} is no tensor of finite numbers; use an undamaged checkpoint")
         return tensor.detach().float().cpu()
 
     def check_all_taken(self) -> None:
@@ -52,7 +74,12 @@ def import_released(state_dict: Mapping[str, Tensor], architecture: str) -> Capt
         ValueError: weights of another architecture, missing ones, or ones that are not finite.
     """
     kind = find_architecture(architecture)
-    weights = _Weights(architecture, state_dict)
+    with one_sentence("the weights", f"state dict of {architecture}", "use an undamaged checkpoint"):
+        return _rename(_Weights(architecture, state_dict), kind)
+
+
+def _rename(weights: _Weights, kind: type[Captioner]) -> Captioner:
+    architecture = kind.architecture
     renamed = _RENAME[architecture](weights)
     renamed |= {"logit.weight": weights("logit.weight"), "logit.bias": weights("logit.bias")}
     embedding = "embed.0.weight" if kind.rectified else "embed.weight"
@@ -71,10 +98,7 @@ def import_released(state_dict: Mapping[str, Tensor], architecture: str) -> Capt
         attention=len(renamed["keys.weight"]) if "keys.weight" in renamed else 1,
     )
     network = empty_captioner(architecture, sizes)
-    try:
-        network.load_state_dict(renamed)
-    except RuntimeError as error:
-        raise ValueError(f"released weights of {architecture} do not fit together: {error}") from error
+    network.load_state_dict(renamed)
     return network
 
 
@@ -222,21 +246,41 @@ def read_released_options(path: str | Path) -> ReleasedOptions:
     Raises:
         ValueError: a file that holds more than data, or none of the expected entries.
     """
-    content = read_pickled_data(path)
-    found = content if isinstance(content, dict) else {}
-    options = found.get("opt")
+    found = read_pickled_data(path, lambda *name: name in HARMLESS, OPTIONS, REMEDY)
+    options = found.get("opt") if isinstance(found, dict) else None
     state = options.state if isinstance(options, Opaque) else options
-    words = found.get("vocab")
-    if not isinstance(state, dict) or not isinstance(words, dict) or "caption_model" not in state:
-        raise ValueError(f"{path} has no 'opt' with a 'caption_model' and no 'vocab'; give a released option file")
-    try:
-        ordered = tuple(str(word) for _, word in sorted((int(token), word) for token, word in words.items()))
-        contiguous = {int(token) for token in words} == set(range(1, len(words) + 1))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"the vocabulary in {path} has a token that is no number: {error}") from error
-    if not contiguous:
-        raise ValueError(f"the tokens in {path} are not 1..{len(words)}; give an undamaged option file")
-    architecture = str(state["caption_model"])
-    find_architecture(architecture)
+    words = found.get("vocab") if isinstance(found, dict) else None
+    architecture = state.get("caption_model") if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not isinstance(words, dict) or not isinstance(architecture, str):
+        raise ValueError(f"{path} has no 'opt' with a 'caption_model' and no 'vocab'; {REMEDY}")
+    with one_sentence(path, OPTIONS, REMEDY):
+        ordered = {str(token): str(word) for token, word in words.items()}
+        tokens = [str(token) for token in range(1, len(words) + 1)]
+        if ordered.keys() != set(tokens):
+            raise ValueError(f"the tokens of its vocabulary are not 1..{len(words)}")
+        vocabulary = Vocabulary(tuple(ordered[token] for token in tokens))
+        find_architecture(architecture)
     plain = {str(key): value for key, value in state.items() if not isinstance(value, Opaque)}
-    return ReleasedOptions(architecture, Vocabulary(ordered), plain)
+    return ReleasedOptions(architecture, vocabulary, plain)
+
+
+def read_released_captioner(weights: str | Path, options: str | Path) -> SavedCaptioner:
+    """A captioner from the two files that it was released as; its provenance holds the SHA-256 of both.
+
+    Args:
+        weights: what `torch.save` wrote of its state dict.
+        options: see `read_released_options`.
+
+    Raises:
+        FileNotFoundError: one of the files is missing.
+        ValueError: one is damaged or holds something else, or they do not belong together.
+    """
+    told = read_released_options(options)
+    remedy = "give the weights that were released with these options"
+    state = read_state_dict(read_bytes(weights, STATE_DICT, remedy, limit=MOST_BYTES), weights, STATE_DICT, remedy)
+    with one_sentence(weights, f"{told.architecture} captioner of {len(told.vocabulary)} words", remedy):
+        network = import_released(state, told.architecture)
+        check_words(weights, network.sizes, told.vocabulary)
+    files = {Path(path).name: file_digest(path) for path in (weights, options)}
+    fingerprint = captioner_fingerprint(network, told.vocabulary)
+    return SavedCaptioner(network, told.vocabulary, {"released files, sha256": files}, fingerprint)
