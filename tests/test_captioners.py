@@ -34,8 +34,8 @@ from simulators.captioners import (
     save_captioner,
     start_speaking,
 )
-from tests.conftest import shared_path
 from tests.damage import flipped, refusal
+from tests.golden import CUT
 from tests.literal_captioner import LiteralCaptioner, random_released
 
 ALL = sorted(ARCHITECTURES)
@@ -47,7 +47,8 @@ class Golden:
     """One architecture of the recorded traces, its features as pairs."""
 
     def __init__(self, architecture: str) -> None:
-        with h5py.File(shared_path("golden", "captioners.h5")) as file:
+        with h5py.File(CUT) as recorded:
+            file = recorded["captioners"]
             self.arrays = {name: file[name][:] for name in file if isinstance(file[name], h5py.Dataset)}
             group = file[architecture]
             self.arrays |= {name: group[name][()] for name in group if isinstance(group[name], h5py.Dataset)}
@@ -59,7 +60,8 @@ class Golden:
         self.tokens = self["labels"][:, 1:steps]
 
     def __getitem__(self, name: str) -> Tensor:
-        return torch.from_numpy(np.asarray(self.arrays[name]))
+        values = torch.from_numpy(np.asarray(self.arrays[name]))
+        return values if values.is_floating_point() else values.long()
 
 
 def small(architecture: str, seed: int = 0, width: int = 8) -> Captioner:
