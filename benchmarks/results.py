@@ -80,7 +80,7 @@ def write(result: Result, folder: Path) -> None:
     """Writes both files; the JSON last, so that where it lies the result is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     record = result.record
-    with replacing(folder / DIALOGS) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(folder / DIALOGS) as temporary, h5py.File(temporary, "w", locking=False) as file:
         for name in ("target", "shown", "closer", "equal"):
             file.create_dataset(name, data=getattr(record, name).astype(np.int32), compression="gzip", shuffle=True)
         file.attrs.update(images=record.images, ties=record.ties)

@@ -9,20 +9,35 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # not POSIX: nothing is locked, and what a dead process left behind stays
+    fcntl = None
 
 DIGEST = "sha256"
 """Key under which JSON of ours keeps the digest of all its other keys."""
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: `$XDG_CACHE_HOME/dialog_retrieval`, by default below `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dialog_retrieval"
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` and moves it there when the block ends well, removes it otherwise."""
+    """Gives a temporary path beside `path` and moves it there when the block ends well, removes it otherwise.
+
+    Temporary files for `path` that a killed process left behind are removed first; one of a process at work carries
+    a shared lock, so that HDF5 must be told to write into it with `locking=False`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    _remove_leftovers(path)
+    handle, temporary = _locked_temporary(path)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -31,6 +46,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
@@ -58,6 +74,42 @@ def signed(content: Mapping[str, Any]) -> dict[str, Any]:
     """What JSON makes of the content, with its digest, which `reading.parse_signed` checks."""
     plain = json.loads(json.dumps(content))
     return {**plain, DIGEST: json_digest(plain)}
+
+
+def lock(handle: int) -> bool:
+    """Locks an open file until it is closed; False where that cannot be, above all because another process has it."""
+    return _flock(handle, "LOCK_EX", "LOCK_NB")
+
+
+def _locked_temporary(path: Path) -> tuple[int, Path]:
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        _flock(handle, "LOCK_SH")
+        if Path(name).exists():  # else another process took it for a leftover before it was locked
+            return handle, Path(name)
+        os.close(handle)
+
+
+def _remove_leftovers(path: Path) -> None:
+    for beside in path.parent.iterdir():
+        if beside.name.startswith(f".{path.name}.") and beside.name.endswith(".part") and beside.is_file():
+            try:
+                handle = os.open(beside, os.O_RDWR)
+            except OSError:  # gone meanwhile, or of another user
+                continue
+            if lock(handle):
+                beside.unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _flock(handle: int, *flags: str) -> bool:
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(handle, sum(getattr(fcntl, flag) for flag in flags))
+    except OSError:
+        return False
+    return True
 
 
 def _umask() -> int:

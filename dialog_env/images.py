@@ -79,18 +79,40 @@ def letterbox(picture: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.array(picture, dtype=np.uint8)
 
 
-class EncodedImages:
-    """Pictures kept as encoded bytes (JPEG, PNG), one entry an image."""
+class Slices:
+    """N pieces of bytes of any length, kept end to end in one array.
 
-    def __init__(self, encoded: Sequence[NDArray[np.uint8]] | Any, size: tuple[int, int]) -> None:
+    Args:
+        content: (M,) uint8.
+        offsets: (N + 1,) int64, where each piece begins, and the end of the last.
+    """
+
+    def __init__(self, content: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        self.content = content
+        self.offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, position: int) -> NDArray[np.uint8]:
+        return self.content[self.offsets[position] : self.offsets[position + 1]]
+
+
+class EncodedImages:
+    """Pictures kept as encoded bytes (JPEG, PNG), one entry an image; errors say that they lie in `where`."""
+
+    def __init__(
+        self, encoded: Sequence[NDArray[np.uint8]] | Any, size: tuple[int, int], where: str = "the catalogue"
+    ) -> None:
         self.encoded = encoded
         self.size = size
+        self.where = where
         self.description: dict[str, Any] = {"kind": "encoded", "size": list(size)}
 
     def image(self, position: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """Decodes the picture and fits it into `size` (height, width); ValueError where it is damaged."""
         content = np.asarray(self.encoded[position], dtype=np.uint8).tobytes()
-        picture = decode_picture(content, f"the picture of image {position} of the catalogue", "build it again")
+        picture = decode_picture(content, f"{self.where}: the picture of image {position}", "build it again")
         return letterbox(picture, size or self.size)
 
 

@@ -24,6 +24,8 @@ TEXT_BYTES = 64 << 20
 """Largest text that is read, unless the reader says otherwise: parsed, it takes some ten times as much memory."""
 MOST_COMPRESSED = 1040
 """Bytes that one compressed byte may stand for; deflate reaches 1032."""
+FIRST_PLUG_IN = 256
+"""Filters of HDF5 from this number on are not its own: it looks for them in libraries elsewhere."""
 EXACT = ConfigDict(extra="forbid")
 """As `__pydantic_config__` of a dataclass: keys that it does not have are refused, not passed over."""
 
@@ -226,7 +228,9 @@ def data_set(file: h5py.Group, name: str, kinds: str, shape: tuple[int | None, .
         here = here[part]
     if not isinstance(here, h5py.Dataset) or here.shape is None:
         raise ValueError(f"{name!r} is not a data set with numbers in it")
-    if here.is_virtual or here.external:
+    filters = here.id.get_create_plist()
+    plug_ins = [n for n in range(filters.get_nfilters()) if filters.get_filter(n)[0] >= FIRST_PLUG_IN]
+    if here.is_virtual or here.external or plug_ins:
         raise ValueError(f"{name!r} refers to other files")
     wanted = tuple("any" if length is None else length for length in shape)
     if here.dtype.kind not in kinds:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import multiprocessing
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
+import torch
 
 from dialog_env.attributes import AttributeTable
 from dialog_env.catalog import Catalog, Contents
+from dialog_env.catalogs.reduction import unit_rows
 from dialog_env.images import EncodedImages
+from dialog_env.ranking import EmbeddedGallery, QueryRanking
 from tests.conftest import encode, tiny_contents
 
 MakeTiny = Callable[..., Contents]
@@ -180,14 +181,6 @@ def test_every_gallery_has_a_fingerprint_of_its_own(tiny_catalog: Catalog) -> No
     assert len({gallery.fingerprint for gallery in galleries}) == len(galleries)
 
 
-def test_verification_notices_a_changed_number(tiny_file: Path) -> None:
-    Catalog.open(tiny_file).verify()
-    with h5py.File(tiny_file, "r+") as file:
-        file["features"][2, 2] += 1
-    with pytest.raises(ValueError, match="damaged or changed"):
-        Catalog.open(tiny_file).verify()
-
-
 def test_no_images_are_refused(make_tiny: MakeTiny) -> None:
     with pytest.raises(ValueError, match="no images"):
         changed(make_tiny(), ids=np.array([], dtype=object))
@@ -229,6 +222,61 @@ def test_bad_splits_are_refused(make_tiny: MakeTiny, positions: list[int], compl
         changed(make_tiny(), splits={"odd": np.array(positions, dtype=np.int64)})
 
 
+@pytest.mark.parametrize("norm", [1.2e-15, 1e15])
+def test_the_smallest_and_largest_features_are_ranked_as_those_of_norm_one(make_tiny: MakeTiny, norm: float) -> None:
+    contents = make_tiny(600)
+    factor = np.float32(2.0 ** round(np.log2(norm)))
+    unit = unit_rows(contents.features) * np.float32(0.9 * norm / factor)
+    scaled = Catalog(changed(contents, features=unit * factor))
+    targets = torch.arange(600)
+    closer = []
+    for features in (torch.from_numpy(unit), torch.from_numpy(scaled.features)):
+        standing = QueryRanking(features.roll(1, 0), EmbeddedGallery(features)).standing(targets)
+        closer.append(standing.closer)
+    assert closer[0].float().mean() > 100
+    torch.testing.assert_close(closer[1], closer[0])
+
+
+@pytest.mark.parametrize(
+    ("factor", "complaint"),
+    [
+        (1e30, "beyond 1e.15 at image 0.* scale all features down"),
+        (3e18, "beyond 1e.15 at image 0"),
+        (1e-20, "no features of norm 1e-15 or more.* scale all features up"),
+    ],
+)
+def test_features_whose_squares_float32_cannot_hold_are_refused(
+    make_tiny: MakeTiny, factor: float, complaint: str
+) -> None:
+    contents = make_tiny()
+    with pytest.raises(ValueError, match=f"catalogue 'tiny' has .*{complaint}"):
+        changed(contents, features=unit_rows(contents.features) * np.float32(factor))
+
+
+def test_one_image_of_huge_features_is_named_and_zeros_will_do(make_tiny: MakeTiny) -> None:
+    contents = make_tiny(1500)
+    contents.features[1200, 3] = 1e20
+    with pytest.raises(ValueError, match="at image 1200"):
+        changed(contents)
+    zeros = np.zeros_like(contents.features)
+    assert not Catalog(changed(contents, features=zeros)).features.any()
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf, 1e38])
+def test_impossible_scales_of_regions_are_refused(make_tiny: MakeTiny, scale: float) -> None:
+    with pytest.raises(ValueError, match="region features of scale"):
+        changed(make_tiny(), region_scale=scale)
+
+
+def test_overlong_ids_and_pictures_of_other_images_are_refused(make_tiny: MakeTiny) -> None:
+    contents = make_tiny()
+    with pytest.raises(ValueError, match=r"an id of 1,025 characters \('xxx"):
+        changed(contents, ids=np.array(["x" * 1025, *contents.ids[1:]], dtype=object))
+    assert isinstance(contents.images, EncodedImages)
+    with pytest.raises(ValueError, match="23 pictures of 24 images"):
+        changed(contents, images=EncodedImages(contents.images.encoded[1:], (16, 12)))
+
+
 def test_attributes_of_other_images_are_refused(make_tiny: MakeTiny) -> None:
     table = make_tiny(20).attributes
     with pytest.raises(ValueError, match="attributes for 20 of 24 images"):
@@ -243,71 +291,6 @@ def test_attributes_outside_their_range_are_refused() -> None:
         AttributeTable((), np.zeros((2, 0), np.float32), ("class",), (("boots",),), codes + 1)
 
 
-def test_a_missing_file_is_named() -> None:
-    with pytest.raises(FileNotFoundError, match=r"no catalogue at nowhere\.h5; build one"):
-        Catalog.open("nowhere.h5")
-
-
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.98])
-def test_a_truncated_file_is_refused(tiny_file: Path, share: float) -> None:
-    content = tiny_file.read_bytes()
-    tiny_file.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(ValueError, match=r"tiny\.h5.* build it again"):
-        Catalog.open(tiny_file)
-
-
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    text = tmp_path / "notes.h5"
-    text.write_text("not a catalogue")
-    with pytest.raises(ValueError, match=r"notes\.h5 cannot be read as HDF5"):
-        Catalog.open(text)
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["features"] = np.zeros((2, 2))
-    with pytest.raises(ValueError, match=r"other\.h5: not a catalogue file"):
-        Catalog.open(tmp_path / "other.h5")
-
-
-@pytest.mark.parametrize("version", [0, 2, 99])
-def test_another_version_is_refused(tiny_file: Path, version: int) -> None:
-    with h5py.File(tiny_file, "r+") as file:
-        file.attrs["version"] = version
-    with pytest.raises(ValueError, match=rf"tiny\.h5: catalogue version {version}, and this release reads 1; build"):
-        Catalog.open(tiny_file)
-
-
-@pytest.mark.parametrize("part", ["ids", "features", "attributes/graded", "images/encoded"])
-def test_a_file_that_lacks_a_part_is_refused(tiny_file: Path, part: str) -> None:
-    with h5py.File(tiny_file, "r+") as file:
-        del file[part]
-    with pytest.raises(ValueError, match=r"tiny\.h5 lacks a part of a catalogue"):
-        Catalog.open(tiny_file)
-
-
-def test_a_file_with_nan_features_is_refused(tiny_file: Path) -> None:
-    with h5py.File(tiny_file, "r+") as file:
-        file["features"][11, 0] = np.nan
-    with pytest.raises(ValueError, match=r"tiny\.h5: catalogue 'tiny' has NaN or infinite features at image 11"):
-        Catalog.open(tiny_file)
-
-
-def test_a_file_with_an_empty_split_is_refused(tiny_file: Path) -> None:
-    with h5py.File(tiny_file, "r+") as file:
-        del file["splits/test"]
-        file["splits/test"] = np.zeros(0, np.int64)
-    with pytest.raises(ValueError, match=r"tiny\.h5: split 'test' .* is empty"):
-        Catalog.open(tiny_file)
-
-
-def test_a_failed_write_leaves_the_old_file(tiny_file: Path, make_tiny: MakeTiny) -> None:
-    before = tiny_file.read_bytes()
-    broken = make_tiny(seed=1)
-    broken.provenance = {"source": {1, 2}}
-    with pytest.raises(TypeError):
-        Catalog(broken).write(tiny_file)
-    assert tiny_file.read_bytes() == before
-    assert [path.name for path in tiny_file.parent.iterdir()] == ["tiny.h5"]
-
-
 def test_pictures_are_fitted_on_white_without_distortion(make_tiny: MakeTiny) -> None:
     red = np.zeros((10, 20, 3), np.uint8)
     red[..., 0] = 255
@@ -318,12 +301,3 @@ def test_pictures_are_fitted_on_white_without_distortion(make_tiny: MakeTiny) ->
     assert (picture[10:30] == (255, 0, 0)).all()
     assert (picture[30:] == 255).all()
     assert images.image(0, (10, 20)).tolist() == red.tolist()
-
-
-def test_the_layout_in_the_file_is_the_documented_one(tiny_file: Path) -> None:
-    with h5py.File(tiny_file) as file:
-        assert set(file) == {"ids", "features", "regions", "splits", "attributes", "images"}
-        assert set(file.attrs) == {"format", "version", "name", "fingerprint", "provenance"}
-        assert json.loads(file["images"].attrs["source"]) == {"kind": "encoded", "size": [16, 12]}
-        assert file["features"].dtype == np.float32
-        assert file["regions"].dtype == np.float16

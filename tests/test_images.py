@@ -100,5 +100,5 @@ def test_damaged_pictures_are_decoded_or_refused_in_one_sentence(form: str) -> N
 
 def test_a_damaged_picture_of_a_catalogue_is_named_by_its_place() -> None:
     images = EncodedImages([np.frombuffer(b"no picture", np.uint8)], (8, 8))
-    with pytest.raises(ValueError, match=r"^the picture of image 0 of the catalogue is truncated"):
+    with pytest.raises(ValueError, match=r"^the catalogue: the picture of image 0 is truncated"):
         images.image(0)

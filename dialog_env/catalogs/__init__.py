@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from dialog_env.catalog import Catalog
+from dialog_env.files import cache_folder
 
 DEFAULT = Path(__file__).parent / "synthetic" / "default.h5"
 
@@ -37,11 +37,6 @@ def load(name_or_path: str | Path) -> Catalog:
         )
     size, seed = int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else 0
     return _drawn(size, seed)
-
-
-def cache_folder() -> Path:
-    """Where built catalogues are kept: `$XDG_CACHE_HOME/dialog_retrieval`, by default below `~/.cache`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dialog_retrieval"
 
 
 def _drawn(size: int, seed: int) -> Catalog:
