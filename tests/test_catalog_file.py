@@ -18,8 +18,9 @@ from dialog_env import catalog_file, seals
 from dialog_env.catalog import Catalog, Contents
 from dialog_env.catalog_file import TITLE
 from dialog_env.seals import seal
+from tests.catalog_files import outcomes, summary, write_version_1
 from tests.conftest import tiny_contents
-from tests.damage import damaged, outcomes, summary, write_version_1
+from tests.damage import damaged, flipped
 
 Change = Callable[[h5py.File], Any]
 
@@ -81,10 +82,7 @@ def test_a_file_of_version_1_is_read_and_written_as_version_2_with_its_fingerpri
 
 
 def test_every_flipped_bit_is_noticed(tiny_file: Path) -> None:
-    content = tiny_file.read_bytes()
-    for place in np.random.default_rng(0).integers(len(content) * 8, size=200).tolist():
-        changed = bytearray(content)
-        changed[place // 8] ^= 1 << place % 8
+    for changed in flipped(tiny_file.read_bytes(), seed=0, count=200):
         tiny_file.write_bytes(changed)
         with pytest.raises(ValueError, match=r"tiny\.h5 is (a damaged|truncated or no) catalogue .*; build it again"):
             Catalog.open(tiny_file)
@@ -119,7 +117,7 @@ def check_damage(folder: Path, version: int, count: int) -> None:
     contents, path = tiny_contents(), folder / "whole.h5"
     (write_version_1 if version == 1 else lambda contents, path: Catalog(contents).write(path))(contents, path)
     paths = []
-    for number, content in enumerate(damaged(path.read_bytes(), np.random.default_rng(version), count)):
+    for number, content in enumerate(damaged(path.read_bytes(), version, count)):
         paths.append(folder / f"damaged-{number}.h5")
         paths[-1].write_bytes(content)
         if version == 2 and number % 2 and len(content) > 512:
