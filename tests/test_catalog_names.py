@@ -11,11 +11,13 @@ import pytest
 
 from dialog_env import catalogs
 from dialog_env.catalog import Catalog
+from dialog_env.catalog_file import TITLE
 from dialog_env.catalogs import synthetic
 from dialog_env.catalogs.build import SOURCES, source
 from dialog_env.catalogs.drawn import LARGEST_CODE, drawn_contents, quantise
 from dialog_env.catalogs.synthetic.backbone import LARGEST_REGION
 from dialog_env.images import DrawnImages
+from dialog_env.seals import is_sealed
 from tests.conftest import REPOSITORY
 
 
@@ -40,6 +42,7 @@ def test_the_default_is_embedded_and_small() -> None:
     assert catalog.image_size == (96, 96)
     assert catalog.ids[7] == "synthetic-0-000007"
     assert catalogs.DEFAULT.stat().st_size < 4.6e6
+    assert is_sealed(catalogs.DEFAULT, TITLE)
     catalog.verify()
     np.testing.assert_array_equal(catalog.split("test").image(3), synthetic.draw(0, 3003, size=96))
 
