@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import tyro
 from tqdm import tqdm
 
@@ -16,6 +15,7 @@ from dialog_env.files import write_atomically
 from tools.reliability.campaign import open_scratch, prepare, run
 from tools.reliability.cases import FAILURES
 from tools.reliability.parts import PARTS
+from tools.reliability.processes import warm_up
 from tools.reliability.report import markdown, table
 from tools.reliability.workers import do
 
@@ -70,7 +70,7 @@ class Campaign:
 def main() -> None:
     """Reads the command line and runs the campaign."""
     campaign = tyro.cli(Campaign, prog="python -m tools.reliability")
-    torch.set_num_threads(1)  # so that this process may be forked, and cases do not disturb each other
+    warm_up()
     tqdm.monitor_interval = 0
     try:
         sys.exit(campaign())

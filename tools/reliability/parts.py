@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.reliability import arguments, environment, evaluations, metrics, rankings, vector_environment
+from tools.reliability import arguments, bits, environment, evaluations, files, metrics, rankings, vector_environment
 from tools.reliability.cases import Part
 
 PARTS: dict[str, Part] = {
@@ -14,5 +14,7 @@ PARTS: dict[str, Part] = {
         rankings.PART,
         metrics.PART,
         evaluations.PART,
+        files.PART,
+        bits.PART,
     )
 }

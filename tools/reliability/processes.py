@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import resource
 import signal
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from tools.reliability.cases import fail
 
@@ -32,6 +35,13 @@ def limit_memory(more: int) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + more
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def warm_up() -> None:
+    """Imports what is imported when first needed, so that forked processes have it."""
+    torch.set_num_threads(1)  # also so that this process may be forked
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    importlib.import_module("transformers.models.auto.modeling_auto")
 
 
 @dataclass(frozen=True)

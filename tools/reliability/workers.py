@@ -28,6 +28,7 @@ def do(part: Part, number: int, seed: int, scratch: Path) -> Outcome:
     case = Case(part.name, number, seed, scratch / "cases" / f"{part.name}-{number}", scratch / "materials")
     shutil.rmtree(case.folder, ignore_errors=True)
     case.folder.mkdir(parents=True)
+    here = os.getcwd()
     try:
         return part.run(case)
     except Failed as failed:
@@ -37,6 +38,7 @@ def do(part: Part, number: int, seed: int, scratch: Path) -> Outcome:
     except Exception:
         return Outcome("unclear", note=f"an error escaped: {_trace()}")
     finally:
+        os.chdir(here)
         shutil.rmtree(case.folder, ignore_errors=True)
 
 
