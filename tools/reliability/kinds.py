@@ -29,7 +29,6 @@ from dialog_env.logs import read_log
 from dialog_env.vocabulary import Vocabulary
 from simulators.captioner import open_captioner
 from simulators.captioners import read_released_options
-from simulators.captioners.pickled_data import Opaque
 from tools.reliability import materials
 from tools.reliability.materials import (
     AGENT,
@@ -96,9 +95,7 @@ def comparable(value: Any) -> Any:
         return {str(key): comparable(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [comparable(part) for part in value]
-    if isinstance(value, Opaque):
-        return [repr(value), comparable(value.arguments), comparable(value.state)]
-    return repr(value)
+    return [repr(value), comparable(vars(value))] if hasattr(value, "__dict__") else repr(value)
 
 
 def _digest(content: bytes) -> str:
