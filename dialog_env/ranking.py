@@ -36,6 +36,29 @@ CLOSE_SHARE = 1 / 32
 PROPOSED = 8
 """Images that an index has to propose for each one that is wanted, since its own order is not exact."""
 
+FEATURE_LIMIT = 1e15
+"""No feature, embedding or query may be larger: up to ten million of its squares have a sum that float32 can hold."""
+
+FEATURE_FLOOR = 1e-15
+"""A gallery whose largest embedding is smaller has squares that vanish in float32; one of zeros alone is level."""
+
+
+class UnrankableError(ValueError):
+    """Scores, embeddings or queries by which no image can be ranked."""
+
+
+def require_rankable(values: Tensor, what: str, limit: float = FEATURE_LIMIT) -> float:
+    """The largest absolute one of real numbers (…), up to a limit; UnrankableError, saying what they are, otherwise."""
+    if values.is_complex() or values.dtype == torch.bool:
+        raise UnrankableError(f"{what} are of type {values.dtype}; give real numbers")
+    if not values.numel():
+        return 0.0
+    low, high = values.detach().aminmax()
+    largest = float(torch.maximum(-low.double(), high.double()))  # NaN where there is one
+    if not largest <= limit:
+        raise UnrankableError(f"{what} contain {largest}; give finite numbers from {-limit:.3g} to {limit:.3g}")
+    return largest
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -112,7 +135,7 @@ class Ranking(ABC):
         return chunk
 
     def standing(self, targets: Tensor) -> Standing:
-        """How many images stand before and level with `targets` (B,); a target whose cost is NaN is level with all."""
+        """How many images stand before and level with `targets` (B,)."""
         rows = torch.arange(self.batch, device=targets.device)
         reference = self.exact(rows, targets)[:, None]
         closer = torch.zeros_like(targets)
@@ -129,7 +152,8 @@ class Ranking(ABC):
                 chunk = self.exact_chunk(chunk)
             closer += count_marks(chunk.costs < reference)
             equal += count_marks(chunk.costs == reference)
-        return Standing(closer, torch.where(equal == 0, self.images, equal), self.images)
+        # A cost found alone and one found by a product may differ in the last bit; a target is level with itself.
+        return Standing(closer, equal.clamp(min=1), self.images)
 
     def top(self, count: int, excluded: Tensor | None = None) -> Tensor:
         """(B, K) positions of the best images, best first; the lower position wins a tie.
@@ -179,11 +203,19 @@ class ScoreRanking(Ranking):
     """Images ordered by a score each, higher first.
 
     Args:
-        scores: (B, N) float.
+        scores: (B, N) finite real numbers.
+
+    Raises:
+        UnrankableError: other scores. To pass over an image, choose another candidate; its score stays finite.
     """
 
     def __init__(self, scores: Tensor) -> None:
-        self.scores = scores
+        if scores.ndim != 2:
+            raise UnrankableError(
+                f"scores have shape {tuple(scores.shape)}; give one for each dialog and image, (B, N)"
+            )
+        require_rankable(scores, "scores", torch.finfo(torch.float64).max)
+        self.scores = scores.detach()
         self.images = scores.shape[1]
 
     @property
@@ -220,9 +252,22 @@ class EmbeddedGallery:
         embeddings: (N, D) float32 on the device where it is searched; a memory-mapped tensor is read in pieces.
         index: proposes the images among which the nearest are looked for (`dialog_env.faiss_index`), for galleries
             of millions; all images are looked at where None.
+
+    Raises:
+        UnrankableError: embeddings that are not finite, or of which float32 cannot hold the squares.
     """
 
     def __init__(self, embeddings: Tensor, index: CandidateIndex | None = None) -> None:
+        if embeddings.ndim != 2 or embeddings.dtype != torch.float32:
+            raise UnrankableError(
+                f"embeddings are {tuple(embeddings.shape)} {embeddings.dtype}; give one row an image, (N, D) float32"
+            )
+        largest = require_rankable(embeddings, "the features or embeddings of a gallery")
+        if 0 < largest < FEATURE_FLOOR:
+            raise UnrankableError(
+                f"the features or embeddings of a gallery are at most {largest:.3g}, and float32 cannot hold their "
+                f"squares; scale them up to {FEATURE_FLOOR} or more"
+            )
         self.embeddings = embeddings.detach()
         self.index = index
         on_cpu = embeddings.device.type == "cpu"
@@ -272,16 +317,20 @@ class QueryRanking(Ranking):
         gallery: the embeddings to search.
 
     Raises:
-        ValueError: queries of another width or device than the embeddings.
+        ValueError: queries of another width, type or device than the embeddings.
+        UnrankableError: queries that are not finite, or of which float32 cannot hold the squares.
     """
 
     def __init__(self, queries: Tensor, gallery: EmbeddedGallery) -> None:
         theirs = gallery.embeddings
-        if queries.device != theirs.device or queries.shape[1:] != theirs.shape[1:]:
+        alike = queries.device == theirs.device and queries.dtype == theirs.dtype
+        if not alike or queries.ndim != 2 or queries.shape[1:] != theirs.shape[1:]:
             raise ValueError(
-                f"queries {tuple(queries.shape)} on {queries.device} do not fit embeddings {tuple(theirs.shape)} on "
-                f"{theirs.device}; give queries of that width on that device"
+                f"queries {tuple(queries.shape)} {queries.dtype} on {queries.device} do not fit embeddings "
+                f"{tuple(theirs.shape)} {theirs.dtype} on {theirs.device}; give queries of that width and type on that "
+                "device"
             )
+        require_rankable(queries, "queries")
         self.queries = queries.detach()
         self.gallery = gallery
         self.images = len(gallery)
@@ -308,16 +357,13 @@ class QueryRanking(Ranking):
 
         A sum of D products in any order is off by at most D u |q| |e| with u = 2^-24 (Higham, 2002, section 3.1); the
         norm, the addition, the last rounding and the comparison itself add less than eight more u. A graphics card
-        has float64 products fast enough, and looking closer there would make the host wait for it. Costs whose
-        differences might overflow are left to float64 too.
+        has float64 products fast enough, and looking closer there would make the host wait for it.
         """
         if self.queries.device.type != "cpu" or torch.get_float32_matmul_precision() != "highest":
             return None
         largest = self.gallery.rounded_norms[1]
         products = 2 * self.queries.double().norm(dim=1, keepdim=True) * largest**0.5
-        costs = products + largest
-        bound = ((self.queries.shape[1] + 8) * 2.0**-24 * costs).float()
-        return bound if bool((4 * costs).float().isfinite().all()) else None
+        return ((self.queries.shape[1] + 8) * 2.0**-24 * (products + largest)).float()
 
     def chunks(self) -> Iterator[Chunk]:
         """Costs by matrix product, piece by piece, each valid until the next unless they are few."""

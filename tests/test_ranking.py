@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialog_env import ranking
-from dialog_env.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
+from dialog_env.ranking import (
+    FEATURE_FLOOR,
+    FEATURE_LIMIT,
+    EmbeddedGallery,
+    QueryRanking,
+    ScoreRanking,
+    UnrankableError,
+)
 
 
 def literal_standing(queries, embeddings, targets):
@@ -112,3 +119,43 @@ def test_a_memory_mapped_gallery_is_searched(tmp_path):
     targets = torch.arange(0, 1000, 100)
     standing = QueryRanking(torch.from_numpy(values[targets]), EmbeddedGallery(mapped)).standing(targets)
     assert standing.closer.tolist() == [0] * 10
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_refused(wrong):
+    scores = torch.zeros(2, 5)
+    scores[1, 3] = wrong
+    with pytest.raises(UnrankableError, match=rf"scores contain {abs(wrong)}; give finite numbers"):
+        ScoreRanking(scores)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1e30, 1.1 * FEATURE_LIMIT])
+def test_queries_and_embeddings_whose_squares_float32_cannot_hold_are_refused(wrong):
+    images = torch.eye(5)
+    broken = images.clone()
+    broken[3, 1] = wrong
+    with pytest.raises(UnrankableError, match=r"features or embeddings of a gallery contain .*; give finite numbers"):
+        EmbeddedGallery(broken)
+    with pytest.raises(UnrankableError, match=r"queries contain .*; give finite numbers from -1e\+15 to 1e\+15"):
+        QueryRanking(broken, EmbeddedGallery(images))
+    QueryRanking(FEATURE_LIMIT * images, EmbeddedGallery(FEATURE_LIMIT * images))
+
+
+def test_a_gallery_so_small_that_its_squares_vanish_is_refused_and_one_of_zeros_is_level():
+    with pytest.raises(UnrankableError, match=r"at most 1e-22, and float32 cannot hold their squares; scale them up"):
+        EmbeddedGallery(1e-22 * torch.eye(5))
+    EmbeddedGallery(2 * FEATURE_FLOOR * torch.eye(5))
+    level = QueryRanking(torch.ones(1, 3), EmbeddedGallery(torch.zeros(5, 3))).standing(torch.tensor([4]))
+    assert (level.closer.item(), level.equal.item()) == (0, 5)
+
+
+@pytest.mark.parametrize("kind", [torch.bool, torch.complex64])
+def test_scores_that_are_no_real_numbers_are_refused(kind):
+    with pytest.raises(UnrankableError, match="give real numbers"):
+        ScoreRanking(torch.zeros(2, 5, dtype=kind))
+    with pytest.raises(UnrankableError, match="give one for each dialog and image"):
+        ScoreRanking(torch.zeros(5))
+    with pytest.raises(UnrankableError, match="give one row an image"):
+        EmbeddedGallery(torch.zeros(5, 3, dtype=kind))
+    with pytest.raises(ValueError, match="do not fit embeddings"):
+        QueryRanking(torch.zeros(2, 3, dtype=kind), EmbeddedGallery(torch.zeros(5, 3)))
