@@ -1,4 +1,11 @@
-"""What the protocol reports: one function a metric, each from a record alone."""
+"""What the protocol reports: one function a metric, each from a record alone.
+
+An agent may score several images alike, the target among them. Ranks and percentiles then count the middle of the
+level images, and BRI is made of those ranks. What depends on a rank in another way (R@K, Hits, MRR, NDCG, success)
+counts by its expected value over all orders of the level images, each as likely as any other: if the target is one of
+ten level images behind the first five, that is half a hit for R@10. Orders at different turns are independent. With
+ties="strict" the target comes before those level with it, as in the released code.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +38,11 @@ class Metric:
 
 def percentile(record: Record) -> Values:
     """(M, T) ranking percentile, 0 to 100: 100 (1 - rank / N)."""
-    return 100 * (1 - record.rank / record.images)
+    return _percentile(record.rank, record.images)
+
+
+def _percentile(rank: Values, images: int) -> Values:
+    return 100 * (1 - rank / images)
 
 
 def rank(record: Record) -> Values:
@@ -39,29 +50,54 @@ def rank(record: Record) -> Values:
     return record.rank + 1
 
 
+def expected(record: Record, worth: Callable[[Values], Values]) -> Values:
+    """(M, T) expected worth of the target's rank over all orders of the images level with it.
+
+    Args:
+        record: of the dialogs.
+        worth: from 0-based ranks (N,) to what each is worth.
+    """
+    each = worth(np.arange(record.images, dtype=np.float64))
+    first, level = record.closer[:, 1:], record.equal[:, 1:]
+    alone = each[first]
+    if record.ties == "strict" or (level == 1).all():
+        return alone
+    below = np.concatenate([[0.0], each.cumsum()])
+    return np.where(level == 1, alone, (below[first + level] - below[first]) / level)
+
+
+def _by_now(chance: Values) -> Values:
+    """(M, T) chance that something has happened by each turn, from its chance at each turn, 0 to 1."""
+    return 1 - np.cumprod(1 - chance, axis=1)
+
+
 def recall_at(count: int) -> Callable[[Record], Values]:
     """(M, T) 100 where the target is among the first `count` images, else 0."""
-    return lambda record: 100.0 * (record.rank < count)
+    return lambda record: expected(record, lambda rank: 100.0 * (rank < count))
 
 
 def cumulative_hits_at(count: int) -> Callable[[Record], Values]:
-    """(M, T) 100 where the target has been among the first `count` images at this or an earlier turn."""
-    return lambda record: 100.0 * np.logical_or.accumulate(record.rank < count, axis=1)
+    """(M, T) 100 where the target has been among the first `count` images at this or an earlier turn, else 0."""
+    return lambda record: 100 * _by_now(expected(record, lambda rank: 1.0 * (rank < count)))
 
 
 def reciprocal_rank(record: Record) -> Values:
     """(M, T) 100 / 1-based rank; its mean is the MRR."""
-    return 100 / (record.rank + 1)
+    return expected(record, lambda rank: 100 / (rank + 1))
 
 
 def ndcg_at(count: int) -> Callable[[Record], Values]:
     """(M, T) 100 / log2(1 + 1-based rank) within the first `count` images: NDCG with one relevant image."""
-    return lambda record: np.where(record.rank < count, 100 / np.log2(record.rank + 2), 0.0)
+    return lambda record: expected(record, lambda rank: np.where(rank < count, 100 / np.log2(rank + 2), 0.0))
 
 
 def success_at(level: float) -> Callable[[Record], Values]:
-    """(M, T) 100 where the ranking percentile is at least `level`."""
-    return lambda record: 100.0 * (percentile(record) >= level)
+    """(M, T) 100 where the ranking percentile is at least `level`, else 0."""
+    return lambda record: 100 * _success(record, level)
+
+
+def _success(record: Record, level: float) -> Values:
+    return expected(record, lambda rank: 1.0 * (_percentile(rank, record.images) >= level))
 
 
 def found(record: Record) -> Values:
@@ -79,8 +115,7 @@ def repeat_rate(record: Record) -> Values:
 
 def turns_to_success(record: Record) -> Values:
     """(M,) first turn whose percentile is at least 95; T + 1 where there is none."""
-    reached = percentile(record) >= 95
-    return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, record.turns + 1).astype(np.float64)
+    return 1 + np.cumprod(1 - _success(record, 95), axis=1).sum(axis=1)
 
 
 def best_log_rank_integral(record: Record) -> Values:
