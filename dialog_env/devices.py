@@ -17,13 +17,13 @@ def find_device(name: str | torch.device) -> torch.device:
     """
     try:
         device = torch.device(name)
-        known = device.type in ("cpu", "cuda")
-    except RuntimeError:
+        known = isinstance(name, str | torch.device) and device.type in ("cpu", "cuda")
+    except (RuntimeError, TypeError):
         known = False
     if not known:
         raise ValueError(f"device={str(name)!r} is not known; give 'cpu', 'cuda' or 'cuda:<number>'")
     if device.type == "cpu":
-        return device
+        return torch.device("cpu")
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     number = device.index if device.index is not None else torch.cuda.current_device() if cards else 0
     if number >= cards:

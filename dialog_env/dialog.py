@@ -10,16 +10,18 @@ from torch import Tensor
 
 from dialog_env.catalog import Catalog
 from dialog_env.devices import find_device, require_memory, require_same
+from dialog_env.keywords import checked, checked_count
 from dialog_env.ranking import EmbeddedGallery, Ranking, Standing
 from dialog_env.user_simulator import UserSimulator
 from dialog_env.vocabulary import MAX_WORDS
 
 TURNS = 5
+MOST_TURNS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What an agent may know of B dialogs; nothing of the target.
+    """What an agent may know of B dialogs; nothing of the target. Its tensors are its own: no other is a view of them.
 
     Args:
         candidate: (B,) int64, gallery positions of the images shown.
@@ -71,6 +73,10 @@ class Outcome:
 class Dialog:
     """B dialogs over one gallery with one user simulator, advanced together.
 
+    The present state is replaced as a whole when everything about a turn is known, the answer of the user included:
+    whatever interrupts a turn leaves the one before. `begun`, `after` and `shown` tell the state that would follow one
+    that is given, and replace nothing.
+
     Args:
         gallery: the images that can be shown.
         simulator: the user; built for the same gallery.
@@ -79,8 +85,8 @@ class Dialog:
         device: where all tensors live.
 
     Raises:
-        ValueError: a simulator of another gallery or on another device, fewer than one turn, a device that is not
-            there or has too little memory for the features.
+        ValueError: an argument of another type, a simulator of another gallery or on another device, fewer than one
+            turn, a device that is not there or has too little memory for the features.
     """
 
     def __init__(
@@ -92,17 +98,23 @@ class Dialog:
         stop_when_found: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
+        given = checked(
+            Dialog,
+            gallery=gallery,
+            simulator=simulator,
+            turns=turns,
+            stop_when_found=stop_when_found,
+            device=device,
+        )
         if simulator.gallery_fingerprint != gallery.fingerprint:
             raise ValueError(
                 f"simulator {simulator.id} was built for gallery {simulator.gallery_fingerprint}, not for "
                 f"{gallery.fingerprint} ({gallery!r}); build it with this gallery"
             )
-        if turns < 1:
-            raise ValueError(f"a dialog of {turns} turns cannot be held; give turns=1 or more")
         self.gallery = gallery
         self.simulator = simulator
-        self.turns = turns
-        self.stop_when_found = stop_when_found
+        self.turns = checked_count("turns", given["turns"], most=MOST_TURNS)
+        self.stop_when_found: bool = given["stop_when_found"]
         self.device = find_device(device)
         theirs = torch.device(getattr(simulator, "device", self.device))
         if theirs.type != self.device.type or theirs.index not in (None, self.device.index):
@@ -136,18 +148,30 @@ class Dialog:
 
     def restore(self, state: State) -> Observation:
         """Goes back to a snapshot, or to a selection of its rows."""
+        observation = self.observed(state)
         self._state = state
-        return self.observation()
+        return observation
 
     def observation(self) -> Observation:
         """What the agent may know now."""
-        state = self.state
-        return Observation(state.candidate, self.features.index_select(0, state.candidate), state.feedback, state.turn)
+        return self.observed(self.state)
+
+    def observed(self, state: State) -> Observation:
+        """What the agent may know of a state, in tensors of its own: what is written into them reaches no dialog."""
+        return Observation(
+            state.candidate.clone(),
+            self.features.index_select(0, state.candidate),
+            state.feedback.clone(),
+            state.turn.clone(),
+        )
 
     def over(self) -> Tensor:
         """(B,) bool, dialogs that have ended."""
-        over = self.state.turn >= self.turns
-        return over | self.state.found if self.stop_when_found else over
+        return self._over(self.state)
+
+    def _over(self, state: State) -> Tensor:
+        over = state.turn >= self.turns
+        return over | state.found if self.stop_when_found else over
 
     def draw(self, generator: torch.Generator, batch: int) -> tuple[Tensor, Tensor]:
         """Targets and first candidates (B,), uniform, a candidate never being its own target.
@@ -172,27 +196,30 @@ class Dialog:
         Raises:
             ValueError: positions outside the gallery.
         """
-        self._check_positions(targets, "targets")
-        self._check_positions(candidates, "first candidates")
-        fresh = State(
-            target=targets,
-            candidate=candidates,
+        return self.restore(self.begun(targets, candidates, where, self._state))
+
+    def begun(
+        self, targets: Tensor, candidates: Tensor, where: Tensor | None = None, before: State | None = None
+    ) -> State:
+        """The state after `reset`, where `before` is the state of the dialogs that go on."""
+        before = None if where is None else before
+        self._check_positions(targets, "targets", len(targets if before is None else before.target))
+        self._check_positions(candidates, "first candidates", len(targets))
+        state = State(
+            target=targets.clone(),
+            candidate=candidates.clone(),
             previous=torch.full_like(targets, -1),
             feedback=torch.zeros(len(targets), MAX_WORDS, dtype=torch.int64, device=self.device),
             turn=torch.zeros_like(targets),
             found=candidates == targets,
         )
-        if where is None or self._state is None:
-            self._state = fresh
-        else:
-            old = self.state
+        if before is not None and where is not None:
             merged = {}
             for field in fields(State):
-                new, kept = getattr(fresh, field.name), getattr(old, field.name)
+                new, kept = getattr(state, field.name), getattr(before, field.name)
                 merged[field.name] = torch.where(where[:, None] if new.ndim == 2 else where, new, kept)
-            self._state = State(**merged)
-        self._ask(where)
-        return self.observation()
+            state = State(**merged)
+        return self._answered(state, where)
 
     def step(self, ranking: Ranking, candidates: Tensor | None = None) -> tuple[Observation, Outcome]:
         """One turn of every dialog: the system's ranking is judged, its candidate shown, the user answers.
@@ -206,17 +233,26 @@ class Dialog:
         Raises:
             ValueError: a ranking of another batch, gallery or device, or candidates outside the gallery.
         """
-        state = self.state
+        state, outcome = self.after(self.state, ranking, candidates)
+        return self.restore(state), outcome
+
+    def after(self, state: State, ranking: Ranking, candidates: Tensor | None = None) -> tuple[State, Outcome]:
+        """The state after `step`, and what the turn did."""
+        self.check(state, ranking, candidates)
+        standing = ranking.standing(state.target)
+        following = self._following(state, ranking.top(1)[:, 0] if candidates is None else candidates)
+        return following, Outcome(standing, ~self._over(state) & self._over(following), following.found)
+
+    def check(self, state: State, ranking: Ranking, candidates: Tensor | None) -> None:
+        """ValueError for a ranking or candidates that do not fit the dialogs or the gallery."""
         if ranking.batch != len(state.target) or ranking.images != len(self.gallery):
             raise ValueError(
                 f"a ranking of {ranking.images} images for {ranking.batch} dialogs was given; this world has "
                 f"{len(self.gallery)} images and {len(state.target)} dialogs"
             )
         require_same(self.device, rankings=ranking.device)
-        running = ~self.over()
-        standing = ranking.standing(state.target)
-        observation = self._show(ranking.top(1)[:, 0]) if candidates is None else self.show(candidates)
-        return observation, Outcome(standing, running & self.over(), self.state.found)
+        if candidates is not None:
+            self._check_positions(candidates, "candidates", len(state.target))
 
     def show(self, candidates: Tensor) -> Observation:
         """The part of a turn that follows the ranking: the candidates are shown and the user answers.
@@ -227,13 +263,16 @@ class Dialog:
         Raises:
             ValueError: candidates outside the gallery.
         """
-        self._check_positions(candidates, "candidates")
-        return self._show(candidates)
+        return self.restore(self.shown(self.state, candidates))
 
-    def _show(self, candidates: Tensor) -> Observation:
-        state = self.state
-        running = ~self.over()
-        self._state = replace(
+    def shown(self, state: State, candidates: Tensor) -> State:
+        """The state after `show`."""
+        self._check_positions(candidates, "candidates", len(state.target))
+        return self._following(state, candidates)
+
+    def _following(self, state: State, candidates: Tensor) -> State:
+        running = ~self._over(state)
+        following = replace(
             state,
             candidate=torch.where(running, candidates, state.candidate),
             previous=torch.where(running, state.candidate, state.previous),
@@ -241,26 +280,33 @@ class Dialog:
             turn=state.turn + running,
             found=torch.where(running, candidates == state.target, state.found),
         )
-        self._ask(~self.over())
-        return self.observation()
+        return self._answered(following, ~self._over(following))
 
-    def _ask(self, where: Tensor | None) -> None:
-        """Fills in the user's feedback on the candidates, in the dialogs `where` (B,) or in all."""
-        state = self.state
+    def _answered(self, state: State, where: Tensor | None) -> State:
+        """The state with the user's feedback on the candidates, in the dialogs `where` (B,) or in all."""
         rows = None if where is None or bool(where.all()) else where.nonzero()[:, 0]
-        if rows is None:
-            feedback = self.simulator.feedback(state.target, state.candidate, state.previous)
-        elif len(rows):
-            answers = self.simulator.feedback(state.target[rows], state.candidate[rows], state.previous[rows])
-            feedback = state.feedback.index_put((rows,), answers)
-        else:
-            return
-        self._state = replace(state, feedback=feedback)
+        if rows is not None and not len(rows):
+            return state
+        # The user is given tensors of its own too, and what it gives is not kept: it may use them again.
+        asked = [
+            part.clone() if rows is None else part[rows] for part in (state.target, state.candidate, state.previous)
+        ]
+        answers = self.simulator.feedback(*asked)
+        wanted = (len(asked[0]), MAX_WORDS)
+        fits = isinstance(answers, Tensor) and answers.shape == wanted and answers.dtype == torch.int64
+        if not fits or answers.device != self.device:
+            is_tensor = isinstance(answers, Tensor)
+            given = f"{tuple(answers.shape)} {answers.dtype} on {answers.device}" if is_tensor else repr(type(answers))
+            raise ValueError(
+                f"user {self.simulator.id} answered {given}; it must give tokens {wanted} torch.int64 on {self.device}"
+            )
+        feedback = answers.clone() if rows is None else state.feedback.index_put((rows,), answers)
+        return replace(state, feedback=feedback)
 
-    def _check_positions(self, positions: Tensor, what: str) -> None:
+    def _check_positions(self, positions: Tensor, what: str, batch: int) -> None:
         require_same(self.device, **{what: positions.device})
-        if positions.ndim != 1 or positions.dtype != torch.int64:
-            raise ValueError(f"{what} must be (B,) int64, not {tuple(positions.shape)} {positions.dtype}")
+        if positions.shape != (batch,) or positions.dtype != torch.int64:
+            raise ValueError(f"{what} must be ({batch},) int64, not {tuple(positions.shape)} {positions.dtype}")
         if len(positions) and not bool(((positions >= 0) & (positions < len(self.gallery))).all()):
             raise ValueError(
                 f"{what} reach from {int(positions.min())} to {int(positions.max())}; "

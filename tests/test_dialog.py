@@ -110,7 +110,7 @@ def test_bad_input_is_refused_and_changes_nothing(world, tiny_catalog, make_tiny
     assert world.snapshot() is state
     with pytest.raises(ValueError, match="first candidates"):
         world.reset(torch.tensor([0]), torch.tensor([-1]))
-    with pytest.raises(ValueError, match="turns=1"):
+    with pytest.raises(ValueError, match="turns is 0; give a whole number from 1"):
         Dialog(tiny_catalog, ToyUser(tiny_catalog), turns=0)
     other = Catalog(make_tiny(seed=1))
     with pytest.raises(ValueError, match="build it with this gallery"):

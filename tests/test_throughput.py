@@ -119,7 +119,7 @@ def test_bookkeeping_is_measured_in_turns_that_really_happen():
     player = dialogs._Player(env, 4)
     user, decide = env.core.world.simulator, env.core.action.decide
     seen = []
-    record = lambda action: seen.append(env.core.world.state.turn.tolist()) or step(action)  # noqa: E731
+    record = lambda action: seen.append(env.state.turn.tolist()) or step(action)  # noqa: E731
     step, env.step = env.step, record
     dialogs._play_for_nothing(player)
     assert seen == [[turn] * 4 for turn in range(5)]

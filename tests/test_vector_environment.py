@@ -147,7 +147,7 @@ def test_bad_input_is_refused_in_one_sentence(gallery):
         make_vec(gallery, max_episode_steps=0)
     with pytest.raises(TypeError, match="no keyword simulater; known are autoreset_mode, output, max_episode_steps"):
         make_vec(gallery, simulater="describer")
-    with pytest.raises(ValueError, match="simulator_settings='seed' is no dictionary"):
+    with pytest.raises(ValueError, match="simulator_settings is 'seed'; give a dictionary"):
         make_vec(gallery, simulator_settings="seed")
     for seed in (1.5, "12345", np.array(3), 2.0):
         with pytest.raises(ValueError, match="is no seed; give an integer, or one for each dialog"):

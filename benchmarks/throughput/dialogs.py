@@ -201,13 +201,13 @@ def _play_for_nothing(player: _Player) -> None:
     """The same turns when user and ranking cost nothing; the actions are checked as ever."""
     core = player.env.unwrapped.core
     decide, user = core.action.decide, core.world.simulator
-    free = _Free(core.images, core.world.state.candidate)
+    free = _Free(core.images, player.env.unwrapped.state.candidate)
 
     def decide_for_nothing(actions: Any) -> tuple[ranking.Ranking, Tensor | None]:
         return free, decide(actions)[1]
 
     core.action.decide = decide_for_nothing
-    core.world.simulator = _Silent(user, core.gallery, core.world.state.feedback)
+    core.world.simulator = _Silent(user, core.gallery, player.env.unwrapped.state.feedback)
     try:
         player.play()
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from torch import Tensor
 
 from dialog_env import catalogs
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import TURNS, Dialog, Observation
+from dialog_env.dialog import TURNS, Dialog, State
 from dialog_env.envs.actions import ACTIONS
 from dialog_env.envs.observations import OBSERVATIONS, observation_space
 from dialog_env.envs.rewards import REWARDS
+from dialog_env.keywords import checked, checked_choice
 from dialog_env.ranking import QueryRanking, Standing
 from dialog_env.user_simulator import UserSimulator, make_simulator
 
@@ -39,21 +40,29 @@ class Settings:
     turns: int = TURNS
     stop_when_found: bool = False
     reveal_target: bool = False
-    device: str = "cpu"
+    device: str | torch.device = "cpu"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.simulator_settings, dict | None):
-            raise ValueError(f"simulator_settings={self.simulator_settings!r} is no dictionary; give keywords in one")
-        for keyword, known in (("action", ACTIONS), ("observation", OBSERVATIONS), ("reward", REWARDS)):
-            if getattr(self, keyword) not in known:
-                raise ValueError(f"{keyword}={getattr(self, keyword)!r} is not known; choose one of {', '.join(known)}")
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in checked(Settings, **given).items():
+            object.__setattr__(self, name, value)
+        for name, known in (("action", ACTIONS), ("observation", OBSERVATIONS), ("reward", REWARDS)):
+            checked_choice(name, getattr(self, name), known)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Where B dialogs are: the world's state, and where the targets stood in it, where that will be asked for."""
+
+    state: State
+    standing: Standing | None
 
 
 @dataclass(frozen=True)
 class Turn:
     """The result of one step of B dialogs."""
 
-    observation: Observation
+    situation: Situation
     reward: Tensor
     over: Tensor
     rank: Tensor
@@ -61,6 +70,8 @@ class Turn:
 
 class Core:
     """A world, with what actions mean, how candidates are shown, and what turns are worth.
+
+    It keeps nothing of the dialogs: each step and reset is given a situation, and gives the next.
 
     Args:
         settings: the keywords of the environment.
@@ -89,7 +100,6 @@ class Core:
         self.observation_space = observation_space(self.image, len(self.simulator.vocabulary), settings.turns)
         self.keeps_standing = self.reward.needs_last or settings.reveal_target
         self.embedded = self.world.embedded
-        self.last: Standing | None = None
 
     @property
     def beginnings(self) -> int:
@@ -101,46 +111,51 @@ class Core:
         targets, away = np.divmod(drawn, self.images - 1)
         return np.stack([targets, (targets + 1 + away) % self.images])
 
-    def begin(self, targets: Tensor, candidates: Tensor, where: Tensor | None = None) -> Observation:
-        """Begins the dialogs `where` (B,), or all."""
-        observation = self.world.reset(targets, candidates, where)
-        if self.keeps_standing:
-            fresh = QueryRanking(observation.features, self.embedded).standing(self.world.state.target)
-            self.last = fresh if where is None or self.last is None else _merge(where, fresh, self.last)
-        return observation
+    def begin(
+        self, targets: Tensor, candidates: Tensor, where: Tensor | None = None, before: Situation | None = None
+    ) -> Situation:
+        """The dialogs `where` (B,) begun, the others as in the situation before; or all of them begun."""
+        state = self.world.begun(targets, candidates, where, None if before is None else before.state)
+        if not self.keeps_standing:
+            return Situation(state, None)
+        features = self.world.features.index_select(0, state.candidate)
+        standing = QueryRanking(features, self.embedded).standing(state.target)
+        if where is not None and before is not None and before.standing is not None:
+            standing = _merge(where, standing, before.standing)
+        return Situation(state, standing)
 
-    def advance(self, actions: Any) -> Turn:
+    def advance(self, before: Situation, actions: Any) -> Turn:
         """One turn of every dialog.
 
         Raises:
-            ValueError: an action of the wrong batch or shape, outside its space, or NaN; nothing has changed then.
+            ValueError: an action of the wrong batch or shape, outside its space, or NaN.
         """
         ranking, candidates = self.action.decide(actions)
-        observation, outcome = self.world.step(ranking, candidates)
-        reward = self.reward.turn(outcome.standing, self.last, outcome.found)
+        state, outcome = self.world.after(before.state, ranking, candidates)
+        reward = self.reward.turn(outcome.standing, before.standing, outcome.found)
         if self.settings.stop_when_found:
-            unused = torch.where(outcome.over, self.settings.turns - observation.turn, 0)
+            unused = torch.where(outcome.over, self.settings.turns - state.turn, 0)
             reward = reward + self.reward.saved(outcome.standing, unused)
-        if self.keeps_standing:
-            self.last = outcome.standing
-        return Turn(observation, reward, outcome.over, outcome.standing.rank())
+        situation = Situation(state, outcome.standing if self.keeps_standing else None)
+        return Turn(situation, reward, outcome.over, outcome.standing.rank())
 
-    def observe(self, observation: Observation) -> dict[str, Any]:
-        """The parts of an observation, each with B rows, tensors or arrays."""
+    def observe(self, state: State) -> dict[str, Any]:
+        """The parts of an observation, each with B rows, fresh tensors or arrays."""
+        observation = self.world.observed(state)
         return {
             "image": self.image.observe(observation),
             "feedback": observation.feedback,
             "turn": observation.turn,
         }
 
-    def inform(self, observation: Observation, rank: Tensor | None) -> dict[str, NDArray[Any]]:
+    def inform(self, state: State, rank: Tensor | None) -> dict[str, NDArray[Any]]:
         """What goes into `info`, each an array (B,): the sentence as text, the image shown, and what is revealed."""
-        candidate = observation.candidate.cpu().numpy()
+        candidate = state.candidate.cpu().numpy()
         sentences = np.empty(len(candidate), dtype=object)
-        sentences[:] = self.simulator.vocabulary.decode(observation.feedback.cpu().numpy())
+        sentences[:] = self.simulator.vocabulary.decode(state.feedback.cpu().numpy())
         info = {"sentence": sentences, "candidate": candidate.copy(), "id": self.gallery.ids[candidate]}
         if self.settings.reveal_target and rank is not None:
-            info["target"] = self.world.state.target.cpu().numpy().copy()
+            info["target"] = state.target.cpu().numpy().copy()
             info["rank"] = rank.cpu().numpy().astype(np.float64)
         return info
 
@@ -185,13 +200,16 @@ def open_simulator(settings: Settings, gallery: Catalog) -> UserSimulator:
             hash(value)
         except TypeError as error:
             raise ValueError(f"simulator setting {key} is {value!r}; give a number, a text or a tuple") from error
-    named = tuple(sorted(keywords.items(), key=str))
-    return _open_simulator(settings.simulator, _Same(gallery), settings.device, named)
+    named = tuple(sorted(((key, value, type(value)) for key, value in keywords.items()), key=str))
+    return _open_simulator(settings.simulator, _Same(gallery), str(settings.device), named)
 
 
 @lru_cache(maxsize=16)
-def _open_simulator(spec: str, gallery: _Same, device: str, keywords: tuple[tuple[str, Any], ...]) -> UserSimulator:
-    return make_simulator(spec, gallery.catalog, **{"device": device, **dict(keywords)})
+def _open_simulator(
+    spec: str, gallery: _Same, device: str, keywords: tuple[tuple[str, Any, type], ...]
+) -> UserSimulator:
+    settings = {key: value for key, value, _ in keywords}
+    return make_simulator(spec, gallery.catalog, **{"device": device, **settings})
 
 
 class _Same:

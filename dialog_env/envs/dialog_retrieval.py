@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
+from gymnasium.utils import seeding
 
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import TURNS, Observation
-from dialog_env.envs.core import DEFAULT_CATALOG, DEFAULT_SIMULATOR, Core, Settings
+from dialog_env.dialog import TURNS, State
+from dialog_env.envs.core import DEFAULT_CATALOG, DEFAULT_SIMULATOR, Core, Settings, Situation
 from dialog_env.envs.vector import as_numpy
 from dialog_env.envs.window import Window
+from dialog_env.keywords import checked, checked_choice, checked_seed
 from dialog_env.rendering import Shown, as_text, dialog_row
 from dialog_env.user_simulator import UserSimulator
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All that a step or a reset of one dialog changes, but for the generator; replaced at its end, or not at all.
+
+    Args:
+        situation: of the dialog, a batch of one.
+        shown: the dialog so far, to be rendered.
+        running: whether it goes on.
+    """
+
+    situation: Situation
+    shown: tuple[Shown, ...]
+    running: bool
 
 
 class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
@@ -138,13 +157,12 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         turns: int = TURNS,
         stop_when_found: bool = False,
         reveal_target: bool = False,
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
         render_mode: str | None = None,
     ) -> None:
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(
-                f"render_mode={render_mode!r} is not known; choose one of {', '.join(self.metadata['render_modes'])}"
-            )
+        checked(DialogRetrievalEnv, render_mode=render_mode)
+        if render_mode is not None:
+            checked_choice("render_mode", render_mode, self.metadata["render_modes"])
         self.core = Core(
             Settings(
                 catalog=catalog,
@@ -164,8 +182,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         self.observation_space = self.core.observation_space
         self.render_mode = render_mode
         self._window = Window("DialogRetrieval-v0", self.metadata["render_fps"]) if render_mode == "human" else None
-        self._shown: list[Shown] = []
-        self._running = False
+        self._moment: Moment | None = None
 
     @property
     def gallery(self) -> Catalog:
@@ -177,48 +194,65 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         """The user, with its vocabulary."""
         return self.core.simulator
 
+    @property
+    def state(self) -> State | None:
+        """Where the dialog is, a batch of one, another object after each step and reset; None before the first."""
+        return None if self._moment is None else self._moment.situation.state
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Begins a dialog; ValueError for options other than positions of `target` and `candidate`."""
-        super().reset(seed=seed)
-        drawn = np.asarray(self.np_random.integers(self.core.beginnings))
+        """Begins a dialog; ValueError, and nothing has changed, for options other than `target` and `candidate`."""
+        self._check_options(options)
+        if seed is not None or self._np_random is None:
+            generator, known = seeding.np_random(None if seed is None else checked_seed(seed))
+        else:
+            generator, known = copy.deepcopy(self._np_random), self.np_random_seed
+        drawn = np.asarray(generator.integers(self.core.beginnings))
         chosen = self._chosen(options or {}, *self.core.beginning(drawn).tolist())
         device = self.core.world.device
         target, candidate = (torch.tensor([chosen[name]], device=device) for name in ("target", "candidate"))
-        observation = self.core.begin(target, candidate)
-        rank = None if self.core.last is None else self.core.last.rank()
-        self._shown = []
-        self._running = True
-        info = self._inform(observation, rank)
-        if self.render_mode == "human":
-            self.render()
-        return self._observe(observation), info
+        situation = self.core.begin(target, candidate)
+        rank = None if situation.standing is None else situation.standing.rank()
+        info = self._inform(situation.state, rank)
+        observation = self._observe(situation.state)
+        # Gymnasium's generator is replaced together with the rest, and in one call, so that Ctrl-C falls beside it.
+        self._go_on(Moment(situation, (_shown(info),), True), _np_random=generator, _np_random_seed=known)
+        return observation, info
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """One turn; ValueError for an action outside the space, RuntimeError before a reset or after the end."""
-        if not self._running:
+        before = self._moment
+        if before is None or not before.running:
             raise RuntimeError("there is no dialog to go on with; call reset first, and again after each end")
-        turn = self.core.advance(action[None] if isinstance(action, np.ndarray | torch.Tensor) else [action])
-        over = bool(turn.over[0])
-        self._running = not over
-        observation = self._observe(turn.observation)
-        info = self._inform(turn.observation, turn.rank)
+        actions = action[None] if isinstance(action, np.ndarray | torch.Tensor) else [action]
+        turn = self.core.advance(before.situation, actions)
+        over, reward = bool(turn.over[0]), float(turn.reward[0])
+        observation = self._observe(turn.situation.state)
+        info = self._inform(turn.situation.state, turn.rank)
+        self._go_on(Moment(turn.situation, (*before.shown, _shown(info)), not over))
+        return observation, reward, over, False, info
+
+    def _go_on(self, moment: Moment, **also: Any) -> None:
+        """Shows the dialog where that is wanted, then replaces the present moment and other attributes at once."""
         if self.render_mode == "human":
-            self.render()
-        return observation, float(turn.reward[0]), over, False, info
+            self._render(moment)
+        vars(self).update(_moment=moment, **also)
 
     def render(self) -> Any:
         """The dialog so far: a picture (H, W, 3) uint8, or text; None where it is in a window or not rendered."""
         if self.render_mode is None:
             return None
-        if not self._shown:
+        if self._moment is None:
             raise RuntimeError("there is nothing to show; call reset before render")
+        return self._render(self._moment)
+
+    def _render(self, moment: Moment) -> Any:
         revealed = self.core.settings.reveal_target
-        target = int(self.core.world.state.target[0]) if revealed else None
+        target = int(moment.situation.state.target[0]) if revealed else None
         if self.render_mode == "ansi":
-            return as_text(self.gallery, self._shown, target)
-        picture = np.asarray(dialog_row(self.gallery, self._shown, target, self.core.settings.turns + 1))
+            return as_text(self.gallery, moment.shown, target)
+        picture = np.asarray(dialog_row(self.gallery, moment.shown, target, self.core.settings.turns + 1))
         if self._window is None:
             return picture
         self._window.show(picture)
@@ -229,31 +263,37 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         if self._window is not None:
             self._window.close()
 
+    def _check_options(self, options: Any) -> None:
+        last = self.core.images - 1
+        if (
+            not isinstance(options, dict | None)
+            or set(options or {}) - {"target", "candidate"}
+            or not all(
+                isinstance(position, int | np.integer) and not isinstance(position, bool) and 0 <= position <= last
+                for position in (options or {}).values()
+            )
+        ):
+            raise ValueError(
+                f"options={options!r} is not understood; give 'target' and 'candidate' as positions from 0 to {last}"
+            )
+        if options and "target" in options and options["target"] == options.get("candidate"):
+            raise ValueError(f"options={options!r} begins at the target; give a candidate that is another image")
+
     def _chosen(self, options: dict[str, Any], target: int, candidate: int) -> dict[str, int]:
         """What was drawn, moved to the positions given; target and candidate stay as far apart as they were drawn."""
-        images, apart = len(self.gallery), candidate - target
-        for name, position in options.items():
-            if (
-                name not in ("target", "candidate")
-                or not isinstance(position, int | np.integer)
-                or not 0 <= position < images
-            ):
-                raise ValueError(
-                    f"options={options!r} is not understood; give 'target' and 'candidate' as positions "
-                    f"from 0 to {images - 1}"
-                )
-        if "target" in options and options.get("target") == options.get("candidate"):
-            raise ValueError(f"options={options!r} begins at the target; give a candidate that is another image")
+        images, apart = self.core.images, candidate - target
         given = {name: int(position) for name, position in options.items()}
         if "candidate" in given:
             target = (given["candidate"] - apart) % images
         target = given.get("target", target)
         return {"target": target, "candidate": given.get("candidate", (target + apart) % images)}
 
-    def _observe(self, observation: Observation) -> dict[str, Any]:
-        return {key: as_numpy(values)[0] for key, values in self.core.observe(observation).items()}
+    def _observe(self, state: State) -> dict[str, Any]:
+        return {key: as_numpy(values)[0] for key, values in self.core.observe(state).items()}
 
-    def _inform(self, observation: Observation, rank: torch.Tensor | None) -> dict[str, Any]:
-        info = {key: values[:1].tolist()[0] for key, values in self.core.inform(observation, rank).items()}
-        self._shown.append(Shown(info["candidate"], info["sentence"], info.get("rank")))
-        return info
+    def _inform(self, state: State, rank: torch.Tensor | None) -> dict[str, Any]:
+        return {key: values[:1].tolist()[0] for key, values in self.core.inform(state, rank).items()}
+
+
+def _shown(info: dict[str, Any]) -> Shown:
+    return Shown(info["candidate"], info["sentence"], info.get("rank"))

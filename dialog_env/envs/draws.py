@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+
 import numpy as np
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
-AHEAD = 8
+AHEAD = 32
 """Integers drawn at once: they cost little more than one, and are the same as drawn one by one."""
 
 
 class Draws:
-    """What `generator.integers(bound)` gives for each of B generators.
+    """What `generator.integers(bound)` gives next for each of B generators; what was drawn from stays as it was.
 
     Args:
         dialogs: B.
@@ -24,19 +27,31 @@ class Draws:
         self._ahead = np.zeros((dialogs, AHEAD), dtype=np.int64)
         self._used = np.full(dialogs, AHEAD)
 
-    def seed(self, dialog: int, seed: int | None) -> None:
-        """Gives a dialog a new generator, unless it has one and the seed is None."""
-        if seed is not None or self._generators[dialog] is None:
-            self._generators[dialog] = seeding.np_random(seed)[0]
-            self._used[dialog] = AHEAD
+    def seeded(self, dialogs: NDArray[np.int64], seeds: Sequence[int | None]) -> Draws:
+        """The draws where the dialogs (n,) have new generators, but for those with one already and the seed None."""
+        twin = self._copy()
+        for dialog, seed in zip(dialogs, seeds, strict=True):
+            if seed is not None or twin._generators[dialog] is None:
+                twin._generators[dialog] = seeding.np_random(seed)[0]
+                twin._used[dialog] = AHEAD
+        return twin
 
-    def of(self, dialogs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(n,) the next integer of each of the dialogs (n,), all different and seeded."""
-        for dialog in dialogs[self._used[dialogs] == AHEAD]:
-            generator = self._generators[dialog]
+    def of(self, dialogs: NDArray[np.int64]) -> tuple[NDArray[np.int64], Draws]:
+        """(n,) the next integer of each of the dialogs (n,), all different and seeded; and the draws after these."""
+        twin = self._copy()
+        used_up = dialogs[self._used[dialogs] == AHEAD]
+        if len(used_up):
+            twin._ahead = self._ahead.copy()
+        for dialog in used_up:
+            generator = copy.deepcopy(self._generators[dialog])
             assert generator is not None, "seeded by the reset before"
-            self._ahead[dialog] = generator.integers(self.bound, size=AHEAD)
-            self._used[dialog] = 0
-        drawn = self._ahead[dialogs, self._used[dialogs]]
-        self._used[dialogs] += 1
-        return drawn
+            twin._ahead[dialog] = generator.integers(self.bound, size=AHEAD)
+            twin._generators[dialog], twin._used[dialog] = generator, 0
+        drawn = twin._ahead[dialogs, twin._used[dialogs]]
+        twin._used[dialogs] += 1
+        return drawn, twin
+
+    def _copy(self) -> Draws:
+        twin = copy.copy(self)
+        twin._generators, twin._used = self._generators.copy(), self._used.copy()
+        return twin

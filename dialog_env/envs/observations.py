@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,3 +69,10 @@ def observation_space(image: ImageObservation, words: int, turns: int) -> spaces
             "turn": spaces.Discrete(turns + 1),
         }
     )
+
+
+def space_bytes(space: spaces.Space[Any]) -> int:
+    """What a space needs for each of many dialogs: the bounds of its parts, and whether they are bounds at all."""
+    if isinstance(space, spaces.Dict):
+        return sum(space_bytes(part) for part in space.values())
+    return math.prod(space.shape or ()) * (2 * (space.dtype or np.dtype(np.int64)).itemsize + 2)

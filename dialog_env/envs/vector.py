@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import gymnasium
@@ -16,12 +16,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Observation
-from dialog_env.envs.core import Core, Settings
+from dialog_env.devices import require_memory
+from dialog_env.dialog import State
+from dialog_env.envs.core import Core, Settings, Situation
 from dialog_env.envs.draws import Draws
+from dialog_env.envs.observations import space_bytes
+from dialog_env.keywords import checked, checked_choice, checked_count, checked_seed
 from dialog_env.user_simulator import UserSimulator
 
 OUTPUTS = ("numpy", "torch")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All that a step or a reset of many dialogs changes; replaced at its end, at once, or not at all.
+
+    Args:
+        situation: of the dialogs.
+        draws: of the dialogs to come.
+        ended: (B,) bool, dialogs that ended with the step before.
+    """
+
+    situation: Situation
+    draws: Draws
+    ended: Tensor
 
 
 class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
@@ -59,16 +77,23 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         render_mode: str | None = None,
         **keywords: Any,
     ) -> None:
-        for name, number in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
-            if name == "num_envs" or number is not None:
-                require_count(name, number)
-        if output not in OUTPUTS:
-            raise ValueError(f"output={output!r} is not known; choose one of {', '.join(OUTPUTS)}")
+        given = checked(
+            DialogRetrievalVectorEnv,
+            num_envs=num_envs,
+            autoreset_mode=autoreset_mode,
+            output=output,
+            max_episode_steps=max_episode_steps,
+            render_mode=render_mode,
+        )
+        self.num_envs = checked_count("num_envs", given["num_envs"])
+        self.max_episode_steps: int | None = given["max_episode_steps"]
+        if self.max_episode_steps is not None:
+            checked_count("max_episode_steps", self.max_episode_steps)
+        self.output = checked_choice("output", given["output"], OUTPUTS)
         if render_mode is not None:
             raise ValueError(f"render_mode={render_mode!r} is for single environments; leave it out here")
-        modes = [mode.value for mode in AutoresetMode]
-        if autoreset_mode not in (*AutoresetMode, *modes):
-            raise ValueError(f"autoreset_mode={autoreset_mode!r} is not known; choose one of {', '.join(modes)}")
+        if not isinstance(autoreset_mode, AutoresetMode):
+            checked_choice("autoreset_mode", given["autoreset_mode"], [mode.value for mode in AutoresetMode])
         settings = [setting.name for setting in fields(Settings)]
         unknown = [keyword for keyword in keywords if keyword not in settings]
         if unknown:
@@ -76,17 +101,15 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             raise TypeError(f"there is no keyword {', '.join(unknown)}; known are {known}")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
-        self.num_envs = int(num_envs)
-        self.output = output
-        self.max_episode_steps = max_episode_steps
         self.core = Core(Settings(**keywords))
         self.single_action_space = self.core.action.space
         self.single_observation_space = self.core.observation_space
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self._draws = Draws(self.num_envs, self.core.beginnings)
-        self._ended = torch.ones(num_envs, dtype=torch.bool, device=self.core.world.device)
-        self._begun = False
+        needed = self.num_envs * (space_bytes(self.single_action_space) + space_bytes(self.single_observation_space))
+        what = f"the spaces of {self.num_envs} dialogs"
+        require_memory(needed, torch.device("cpu"), what, "give a smaller num_envs")
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self._moment: Moment | None = None
 
     @property
     def gallery(self) -> Catalog:
@@ -109,18 +132,24 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         """Begins all dialogs, or those of a boolean array `options["reset_mask"]` (B,).
 
         Raises:
-            ValueError: seeds or a mask of another batch, a mask before the first reset, or unknown options.
+            ValueError: seeds or a mask of another batch, a mask before the first reset, or unknown options; nothing
+                has changed then.
         """
-        mask = self._mask_of(dict(options or {}))
+        before = self._moment
+        mask = self._mask_of(options)
+        rows = mask.nonzero()[0]
         seeds = self._seeds_of(seed)
-        for dialog in mask.nonzero()[0]:
-            self._draws.seed(int(dialog), seeds[dialog])
+        draws = Draws(self.num_envs, self.core.beginnings) if before is None else before.draws
+        draws = draws.seeded(rows, [seeds[row] for row in rows])
         where = None if mask.all() else torch.from_numpy(mask).to(self.core.world.device)
-        observation = self._begin(where)
-        self._begun = True
-        self._ended = torch.zeros_like(self._ended) if where is None else self._ended & ~where
-        rank = None if self.core.last is None else self.core.last.rank()
-        return self._observe(observation), self._inform(observation, rank, mask)
+        situation, draws = self._begun(where, draws, None if before is None else before.situation)
+        ended = torch.zeros(self.num_envs, dtype=torch.bool, device=self.core.world.device)
+        if before is not None and where is not None:
+            ended = before.ended & ~where
+        rank = None if situation.standing is None else situation.standing.rank()
+        observed, told = self._observe(situation.state), self._inform(situation.state, rank, mask)
+        self._moment = Moment(situation, draws, ended)
+        return observed, told
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One turn of every dialog.
@@ -129,95 +158,101 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             ValueError: actions of the wrong batch or shape, outside the space, or NaN; nothing has changed then.
             RuntimeError: before the first reset, or a finished dialog with autoreset_mode "Disabled".
         """
-        if not self._begun:
+        before = self._moment
+        if before is None:
             raise RuntimeError("there are no dialogs to go on with; call reset first")
         listed = hasattr(actions, "__len__") and not isinstance(actions, str | bytes | dict)
         listed = listed and getattr(actions, "ndim", 1) > 0
         if not listed or len(actions) != self.num_envs:
             given = f"{len(actions)} actions were" if listed else f"{reprlib.repr(actions)} was"
             raise ValueError(f"{given} given for {self.num_envs} dialogs; give an array with an action for each")
-        waiting = self._ended
+        waiting = before.ended
         some_wait = self.autoreset_mode != AutoresetMode.SAME_STEP and bool(waiting.any())
         if some_wait and self.autoreset_mode == AutoresetMode.DISABLED:
             raise RuntimeError(
                 f"dialog {int(waiting.nonzero()[0, 0])} has ended; begin it anew with "
                 'reset(options={"reset_mask": …}) before the next step'
             )
-        turn = self.core.advance(actions)
-        observation, reward, rank, terminated = turn.observation, turn.reward, turn.rank, turn.over
+        turn = self.core.advance(before.situation, actions)
+        situation, draws = turn.situation, before.draws
+        reward, rank, terminated = turn.reward, turn.rank, turn.over
         truncated = torch.zeros_like(terminated)
         if self.max_episode_steps is not None:
-            truncated = observation.turn >= self.max_episode_steps
+            truncated = situation.state.turn >= self.max_episode_steps
         if some_wait:
-            observation = self._begin(waiting)
-            rank = rank if self.core.last is None else torch.where(waiting, self.core.last.rank(), rank)
+            situation, draws = self._begun(waiting, draws, situation)
+            rank = rank if situation.standing is None else torch.where(waiting, situation.standing.rank(), rank)
             reward, terminated, truncated = (
                 values.masked_fill(waiting, 0) for values in (reward, terminated, truncated)
             )
         ended = terminated | truncated
-        self._ended = ended
         info: dict[str, Any] = {}
         everyone = np.ones(self.num_envs, dtype=bool)
         if self.autoreset_mode == AutoresetMode.SAME_STEP and bool(ended.any()):
-            finished = ended.cpu().numpy()
-            info = self._final(observation, rank, finished)
-            observation = self._begin(ended)
-            if self.core.last is not None:
-                rank = torch.where(ended, self.core.last.rank(), rank)
-        info |= self._inform(observation, rank, everyone)
-        return self._observe(observation), *self._out(reward, terminated, truncated), info
+            info = self._final(situation.state, rank, ended)
+            situation, draws = self._begun(ended, draws, situation)
+            if situation.standing is not None:
+                rank = torch.where(ended, situation.standing.rank(), rank)
+        info |= self._inform(situation.state, rank, everyone)
+        result = self._observe(situation.state), *self._out(reward, terminated, truncated), info
+        self._moment = Moment(situation, draws, ended)
+        return result
 
-    def _begin(self, where: Tensor | None) -> Observation:
+    @property
+    def state(self) -> State | None:
+        """Where the dialogs are, another object after each step and reset; None before the first."""
+        return None if self._moment is None else self._moment.situation.state
+
+    def _begun(self, where: Tensor | None, draws: Draws, before: Situation | None) -> tuple[Situation, Draws]:
         rows = np.arange(self.num_envs) if where is None else where.cpu().numpy().nonzero()[0]
         positions = np.zeros((2, self.num_envs), dtype=np.int64)
-        positions[:, rows] = self.core.beginning(self._draws.of(rows))
+        drawn, draws = draws.of(rows)
+        positions[:, rows] = self.core.beginning(drawn)
         targets, candidates = torch.from_numpy(positions).to(self.core.world.device)
-        return self.core.begin(targets, candidates, where)
+        return self.core.begin(targets, candidates, where, before), draws
 
     def _seeds_of(self, seed: Any) -> list[int | None]:
         given = [None] * self.num_envs if seed is None else seed
         if isinstance(given, int | np.integer):
-            given = [int(given) + dialog for dialog in range(self.num_envs)]
+            first = checked_seed(given)
+            given = [first + dialog for dialog in range(self.num_envs)]
         if not isinstance(given, Sequence | np.ndarray) or isinstance(given, str) or getattr(given, "ndim", 1) != 1:
             raise ValueError(f"seed={seed!r} is no seed; give an integer, or one for each dialog")
         if len(given) != self.num_envs:
             raise ValueError(f"{len(given)} seeds were given for {self.num_envs} dialogs; give one for each")
-        wrong = [each for each in given if each is not None and not (isinstance(each, int | np.integer) and each >= 0)]
-        if wrong:
-            raise ValueError(f"{wrong[0]!r} is no seed; give integers from 0 up, or None")
-        return [None if each is None else int(each) for each in given]
+        return [None if each is None else checked_seed(each) for each in given]
 
-    def _mask_of(self, options: dict[str, Any]) -> NDArray[np.bool_]:
-        mask = options.pop("reset_mask", None)
-        if options:
-            raise ValueError(
-                f"options {', '.join(options)} are not understood; the vector environment takes 'reset_mask'"
-            )
+    def _mask_of(self, options: Any) -> NDArray[np.bool_]:
+        if not isinstance(options, dict | None) or set(options or {}) - {"reset_mask"}:
+            raise ValueError(f"options={options!r} is not understood; the vector environment takes 'reset_mask'")
+        mask = (options or {}).get("reset_mask")
         if mask is None:
             return np.ones(self.num_envs, dtype=bool)
-        mask = np.array(mask.cpu().numpy() if isinstance(mask, Tensor) else mask)
+        try:
+            mask = np.array(mask.cpu().numpy() if isinstance(mask, Tensor) else mask)
+        except ValueError:  # lists of unequal lengths
+            mask = np.zeros(0, dtype=bool)
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
             raise ValueError(f"reset_mask must be {self.num_envs} booleans, at least one of them True")
-        if not self._begun and not mask.all():
+        if self._moment is None and not mask.all():
             raise ValueError("some dialogs have not begun; reset all of them before using a reset_mask")
         return mask
 
-    def _observe(self, observation: Observation) -> dict[str, Any]:
-        parts = self.core.observe(observation)
+    def _observe(self, state: State) -> dict[str, Any]:
+        parts = self.core.observe(state)
         if self.output == "torch":
-            device = self.core.world.device
-            return {key: torch.as_tensor(value, device=device).clone() for key, value in parts.items()}
+            return {key: torch.as_tensor(value, device=self.core.world.device) for key, value in parts.items()}
         return {key: as_numpy(value) for key, value in parts.items()}
 
-    def _inform(self, observation: Observation, rank: Tensor | None, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    def _inform(self, state: State, rank: Tensor | None, mask: NDArray[np.bool_]) -> dict[str, Any]:
         """Info in Gymnasium's layout for vectors: for each key an array (B,), and `_key`, where it holds."""
         if self.output == "torch":
-            info: dict[str, Any] = {"candidate": observation.candidate.clone()}
+            info: dict[str, Any] = {"candidate": state.candidate.clone()}
             if self.core.settings.reveal_target:
-                info |= {"target": self.core.world.state.target.clone(), "rank": rank}
+                info |= {"target": state.target.clone(), "rank": rank}
             return info
         info = {}
-        for key, values in self.core.inform(observation, rank).items():
+        for key, values in self.core.inform(state, rank).items():
             if mask.all():
                 info[key] = values
             else:
@@ -226,30 +261,28 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             info[f"_{key}"] = mask.copy()
         return info
 
-    def _final(self, observation: Observation, rank: Tensor, ended: NDArray[np.bool_]) -> dict[str, Any]:
-        whole = self._observe(observation)
+    def _final(self, state: State, rank: Tensor, ended: Tensor) -> dict[str, Any]:
+        whole = self._observe(state)
+        finished = ended.cpu().numpy()
+        info = self._inform(state, rank, finished)
         if self.output == "torch":
-            return {
-                "final_obs": whole,
-                "_final_obs": self._ended.clone(),
-                "final_info": self._inform(observation, rank, ended),
-            }
+            return {"final_obs": whole, "_final_obs": ended.clone(), "final_info": info}
         final = np.full(self.num_envs, None, dtype=object)
-        image, feedback, turn = (whole[key][ended] for key in ("image", "feedback", "turn"))
-        final[ended] = [{"image": image[row], "feedback": feedback[row], "turn": turn[row]} for row in range(len(turn))]
-        info = self._inform(observation, rank, ended)
-        return {"final_obs": final, "_final_obs": ended.copy(), "final_info": info, "_final_info": ended.copy()}
+        image, feedback, turn = (whole[key][finished] for key in ("image", "feedback", "turn"))
+        final[finished] = [
+            {"image": image[row], "feedback": feedback[row], "turn": turn[row]} for row in range(len(turn))
+        ]
+        return {
+            "final_obs": final,
+            "_final_obs": finished.copy(),
+            "final_info": info,
+            "_final_info": finished.copy(),
+        }
 
     def _out(self, reward: Tensor, terminated: Tensor, truncated: Tensor) -> tuple[Any, Any, Any]:
         if self.output == "torch":
             return reward, terminated, truncated
         return reward.cpu().numpy().astype(np.float64), as_numpy(terminated), as_numpy(truncated)
-
-
-def require_count(name: str, number: Any) -> None:
-    """ValueError, naming it, unless a number is whole and 1 or more."""
-    if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1:
-        raise ValueError(f"{name} is {number!r}; give a whole number, 1 or more")
 
 
 def as_numpy(values: Any) -> NDArray[Any]:

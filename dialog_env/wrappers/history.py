@@ -10,6 +10,11 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
+from dialog_env.devices import require_memory
+from dialog_env.envs.observations import space_bytes
+from dialog_env.keywords import checked
+from dialog_env.wrappers.following import Follower
+
 REMEMBERED = ("image", "feedback")
 """The parts of an observation that are kept for every turn."""
 
@@ -22,14 +27,17 @@ def history_space(space: spaces.Space[Any], *, flat: bool = False) -> spaces.Dic
         flat: each part as one vector.
 
     Raises:
-        ValueError: a space without the parts `image`, `feedback` and `turn`.
+        ValueError: a space without the parts `image`, `feedback` and `turn`, or with more turns than memory holds.
     """
+    checked(history_space, flat=flat)
     if not isinstance(space, spaces.Dict) or set(space.spaces) != {*REMEMBERED, "turn"}:
         raise ValueError(
             f"a dialog history needs observations of image, feedback and turn, not {space}; wrap DialogRetrieval-v0"
         )
     turn = cast(spaces.Discrete, space["turn"])
     slots = int(turn.n)
+    room = "wrap an environment of fewer turns"
+    require_memory(slots * space_bytes(space), torch.device("cpu"), f"the spaces of {slots} turns", room)
     parts: dict[str, spaces.Space[Any]] = {}
     for name in REMEMBERED:
         part = cast(spaces.Box, space[name])
@@ -113,6 +121,9 @@ class DialogHistory(
     | `"mask"` | `MultiBinary(T + 1)` | 1 for the slots in use |
     | `"turn"` | `Discrete(T + 1)` | turns taken so far: the last slot in use |
 
+    A step that is refused or interrupted leaves the history as it was; one that was made without this wrapper is
+    noticed at the next, with a RuntimeError.
+
     Args:
         env: `DialogRetrieval-v0`.
         flat: `image` and `feedback` as one vector each, the only shape that Stable-Baselines3's `check_env` likes.
@@ -127,15 +138,21 @@ class DialogHistory(
         self.flat = flat
         self.observation_space = history_space(env.observation_space, flat=flat)
         self._history: History | None = None
+        self._follower = Follower(env)
+
+    def step(self, action: Any) -> tuple[dict[str, Any], Any, bool, bool, dict[str, Any]]:
+        """One turn."""
+        self._follower.check()
+        return super().step(action)
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         """The dialog so far, of which `observation` is the latest turn."""
         image, feedback = (np.asarray(observation[name])[None] for name in REMEMBERED)
         turn = np.asarray(observation["turn"])[None]
         slots = int(cast(spaces.Discrete, self.observation_space["turn"]).n)  # type: ignore[index]
-        history = self._history or History.empty(image, feedback, slots)
-        self._history = history.then(image, feedback, turn)
-        whole = self._history.observation(turn, flat=self.flat)
+        history = (self._history or History.empty(image, feedback, slots)).then(image, feedback, turn)
+        whole = history.observation(turn, flat=self.flat)
+        vars(self).update(_history=history, _follower=self._follower.seen())
         return {**{name: part[0] for name, part in whole.items()}, "turn": observation["turn"]}
 
 
@@ -158,16 +175,20 @@ class DialogHistoryVector(gymnasium.vector.VectorWrapper):
         self.single_observation_space = history_space(env.single_observation_space, flat=flat)
         self.observation_space = batch_space(self.single_observation_space, env.num_envs)
         self._history: History | None = None
+        self._follower = Follower(env)
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begins dialogs, as the wrapped environment does."""
+        if options:
+            self._follower.check()
         observation, info = self.env.reset(seed=seed, options=options)
         return self._remember(observation), info
 
     def step(self, actions: Any) -> tuple[dict[str, Any], Any, Any, Any, dict[str, Any]]:
         """One turn of every dialog."""
+        self._follower.check()
         observation, reward, terminated, truncated, info = self.env.step(actions)
         if "final_obs" in info:
             info = {**info, "final_obs": self._final(info["final_obs"], info["_final_obs"])}
@@ -175,11 +196,11 @@ class DialogHistoryVector(gymnasium.vector.VectorWrapper):
 
     def _remember(self, observation: dict[str, Any]) -> dict[str, Any]:
         image, feedback, turn = (observation[name] for name in (*REMEMBERED, "turn"))
-        if self._history is None:
-            slots = int(cast(spaces.Discrete, self.single_observation_space["turn"]).n)  # type: ignore[index]
-            self._history = History.empty(image, feedback, slots)
-        self._history = self._history.then(image, feedback, turn)
-        return self._history.observation(turn, flat=self.flat)
+        slots = int(cast(spaces.Discrete, self.single_observation_space["turn"]).n)  # type: ignore[index]
+        history = (self._history or History.empty(image, feedback, slots)).then(image, feedback, turn)
+        whole = history.observation(turn, flat=self.flat)
+        vars(self).update(_history=history, _follower=self._follower.seen())
+        return whole
 
     def _final(self, last: Any, ended: Any) -> Any:
         """The finished dialogs, in the layout of `last`: whole batches of tensors, or an object for each dialog."""

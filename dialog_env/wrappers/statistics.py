@@ -9,6 +9,8 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
+from dialog_env.wrappers.following import Follower
+
 
 class TensorEpisodeStatistics(gymnasium.vector.VectorWrapper):
     """What `gymnasium.wrappers.vector.RecordEpisodeStatistics` records, for `output="torch"`, on the device.
@@ -34,28 +36,38 @@ class TensorEpisodeStatistics(gymnasium.vector.VectorWrapper):
         self.returns = torch.zeros(env.num_envs)
         self.lengths = torch.zeros(env.num_envs, dtype=torch.int64)
         self._ended = torch.zeros(env.num_envs, dtype=torch.bool)
+        self._follower = Follower(env)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins dialogs, as the wrapped environment does."""
+        if options:
+            self._follower.check()
         observation, info = self.env.reset(seed=seed, options=options)
         device = observation["turn"].device
         mask = (options or {}).get("reset_mask")
         begun = torch.as_tensor([True] * self.num_envs if mask is None else mask, device=device)
-        self.returns, self.lengths, self._ended = (
+        returns, lengths, ended = (
             part.to(device).masked_fill(begun, 0) for part in (self.returns, self.lengths, self._ended)
         )
+        self._go_on(returns, lengths, ended)
         return observation, info
 
     def step(self, actions: Any) -> tuple[Any, Tensor, Tensor, Tensor, dict[str, Any]]:
         """One turn of every dialog."""
+        self._follower.check()
         observation, reward, terminated, truncated, info = self.env.step(actions)
         # In the mode "NextStep" the step after an end begins the dialog anew, and is no turn of it.
-        self.returns = self.returns.masked_fill(self._ended, 0) + reward
-        self.lengths = self.lengths.masked_fill(self._ended, 0) + (1 if self._same_step else (~self._ended).long())
-        self._ended = ended = terminated | truncated
+        returns = self.returns.masked_fill(self._ended, 0) + reward
+        lengths = self.lengths.masked_fill(self._ended, 0) + (1 if self._same_step else (~self._ended).long())
+        ended = terminated | truncated
         info = {
             **info,
-            "episode": {"r": self.returns.masked_fill(~ended, 0), "l": self.lengths.masked_fill(~ended, 0)},
+            "episode": {"r": returns.masked_fill(~ended, 0), "l": lengths.masked_fill(~ended, 0)},
             "_episode": ended.clone(),
         }
+        self._go_on(returns, lengths, ended)
         return observation, reward, terminated, truncated, info
+
+    def _go_on(self, returns: Tensor, lengths: Tensor, ended: Tensor) -> None:
+        """Replaces everything at once."""
+        vars(self).update(returns=returns, lengths=lengths, _ended=ended, _follower=self._follower.seen())
