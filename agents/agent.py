@@ -18,7 +18,7 @@ from agents.settings import arguments
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Observation
 from dialog_env.ranking import Ranking
-from dialog_env.user_simulator import UserSimulator
+from dialog_env.user_simulator import UserFacts, UserSimulator
 from dialog_env.vocabulary import Vocabulary
 
 Memory = Any
@@ -98,12 +98,16 @@ class Agent(ABC):
     Attributes:
         name: as in `agents.AGENTS`, or as it shall be called.
         trainable: whether `train` does anything.
+        reads_attributes: whether it needs the attributes of galleries, which are withheld otherwise; tables say so.
+        knows_user: whether it needs the user that it is evaluated with in person (`bind_user`); tables say so.
         Args: the dataclass of its settings.
         configurations: name to the settings that differ from the defaults; the defaults are "released".
     """
 
     name: ClassVar[str]
     trainable: ClassVar[bool] = False
+    reads_attributes: ClassVar[bool] = False
+    knows_user: ClassVar[bool] = False
     Args: ClassVar[type[Any]] = NoArgs
     configurations: ClassVar[dict[str, dict[str, Any]]] = {"released": {}}
 
@@ -201,14 +205,17 @@ class Agent(ABC):
         }
         checkpoints.write(Path(folder, AGENT_FILE), tensors, facts)
 
-    def check_user(self, simulator: UserSimulator) -> None:
+    def check_user(self, user: UserFacts | UserSimulator) -> None:
         """Refuses, with a ValueError, a user whose words the agent does not know."""
-        if self.vocabulary is not None and self.vocabulary.fingerprint != simulator.vocabulary.fingerprint:
+        if self.vocabulary is not None and self.vocabulary.fingerprint != user.vocabulary.fingerprint:
             raise ValueError(
                 f"agent {self.name} reads a vocabulary of {len(self.vocabulary)} words "
-                f"({self.vocabulary.fingerprint}) and user {simulator.id} speaks another of "
-                f"{len(simulator.vocabulary)} ({simulator.vocabulary.fingerprint}); use the user it was trained with"
+                f"({self.vocabulary.fingerprint}) and user {user.id} speaks another of "
+                f"{len(user.vocabulary)} ({user.vocabulary.fingerprint}); use the user it was trained with"
             )
+
+    def bind_user(self, simulator: UserSimulator) -> None:  # noqa: B027, most know no user
+        """Takes the user of the bound gallery, where the agent declares `knows_user`."""
 
 
 def generator_for(seed: int, purpose: str) -> torch.Generator:

@@ -16,6 +16,7 @@ from agents.settings import arguments
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Observation
 from dialog_env.ranking import Ranking
+from dialog_env.user_simulator import UserSimulator
 from dialog_env.vocabulary import Vocabulary
 
 INNER = "inner"
@@ -49,6 +50,7 @@ class Unseen(Agent):
         super().__init__(args or UnseenArgs(inner=inner.name), vocabulary=inner.vocabulary)
         self.inner = inner
         self.trainable = inner.trainable  # type: ignore[misc]
+        self.reads_attributes, self.knows_user = inner.reads_attributes, inner.knows_user  # type: ignore[misc]
 
     @classmethod
     def create(
@@ -79,6 +81,10 @@ class Unseen(Agent):
     def bind(self, gallery: Catalog) -> None:
         """Binds the agent that ranks."""
         self.inner.bind(gallery)
+
+    def bind_user(self, simulator: UserSimulator) -> None:
+        """Passes the user on."""
+        self.inner.bind_user(simulator)
 
     def begin(self, batch: int) -> Memory:
         """Nothing shown, and the other agent's memory."""

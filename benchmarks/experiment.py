@@ -19,7 +19,7 @@ from benchmarks.results import RESULT, Result, Run
 from dialog_env import catalogs, protocol
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS
-from dialog_env.user_simulator import UserSimulator, make_simulator
+from dialog_env.user_simulator import UserSimulator, facts_of, make_simulator
 from dialog_env.vocabulary import Vocabulary
 
 SPEC = re.compile(r"(?P<name>[^@:]+)(@(?P<configuration>[^:]+))?(:(?P<settings>.+))?")
@@ -64,6 +64,8 @@ def _settings(agent: agents.Agent) -> dict[str, Any]:
     source = inspect.getsourcefile(type(agent))
     if source is not None and not type(agent).__module__.startswith("agents."):
         settings["source"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]
+    if protocol.declared(agent):
+        settings["declared"] = protocol.declared(agent)
     return settings
 
 
@@ -127,7 +129,7 @@ class Experiment:
         """An untrained agent as written on the command line; ValueError where it cannot be made or used."""
         user = self.user(self.test)
         agent = AgentSpec.parse(text).create(self.train, user.vocabulary, seed=seed, device=self.setting.device)
-        agent.check_user(user)
+        agent.check_user(facts_of(user))
         return agent
 
     def run(self, text: str, seed: int) -> Result:
@@ -175,10 +177,13 @@ class Experiment:
         if not agent.trainable:
             return {}
         started = time.perf_counter()
+        train, validation = (
+            gallery.apart(attributes=agent.reads_attributes) for gallery in (self.train, self.validation)
+        )
         lesson = Lesson(
-            self.train,
+            train,
             self.user(self.train),
-            self.validation,
+            validation,
             self.user(self.validation),
             pretrained=self.setting.output / "pretrained",
         )

@@ -12,6 +12,7 @@ from agents import Agent
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Dialog
 from dialog_env.files import replacing
+from dialog_env.protocol import introduce
 from dialog_env.rendering import Shown, dialog_row
 from dialog_env.user_simulator import UserSimulator
 
@@ -41,8 +42,7 @@ def hold_dialogs(
     targets = torch.randperm(len(gallery), generator=generator)[:dialogs]
     away = torch.randint(1, len(gallery), (dialogs,), generator=generator)
     world = Dialog(gallery, simulator, turns=turns, device=device)
-    agent.check_user(simulator)
-    agent.bind(gallery)
+    introduce(agent, gallery, simulator)
     observation = world.reset(targets.to(device), ((targets + away) % len(gallery)).to(device))
     memory = agent.begin(dialogs)
     rows: list[list[Shown]] = [[] for _ in range(dialogs)]

@@ -43,11 +43,19 @@ def check_alike(results: Sequence[Result], names: Sequence[str] = ALIKE) -> None
                 f"the results differ in {name} ({', '.join(found)}) and cannot stand in one table; "
                 "keep each benchmark in an --output of its own"
             )
+    if len({np.sort(result.record.target).tobytes() for result in results}) > 1:
+        raise ValueError("the results are of different targets and cannot stand in one table; run them with the same")
 
 
 def values(group: Sequence[Result], metric: str) -> np.ndarray[Any, Any]:
-    """(S, M, T) or (S, M) values of a metric for the seeds of one agent."""
-    return np.stack([METRICS[metric].of(result.record) for result in group])
+    """(S, M, T) or (S, M) values of a metric for the seeds of one agent, in the order of the targets' positions."""
+    return np.stack([METRICS[metric].of(result.record)[np.argsort(result.record.target)] for result in group])
+
+
+def row_name(agent: str, group: Sequence[Result]) -> str:
+    """What a row of a table is called: the agent, and what it asked to know beside what all are told."""
+    note = group[0].run.configuration.get("declared")
+    return f"{agent} ({note})" if note else agent
 
 
 def table(results: Sequence[Result]) -> str:
@@ -66,7 +74,7 @@ def table_of(groups: Groups) -> str:
     ]
     for agent, group in groups.items():
         cells = [f"{cell:.1f}" for cell in _per_turn(values(group, "percentile"))]
-        lines.append(f"| {agent} | " + " | ".join(cells) + " |")
+        lines.append(f"| {row_name(agent, group)} | " + " | ".join(cells) + " |")
     lines += ["", f"| agent, turn {turns} | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
     for agent, group in groups.items():
         cells = []
@@ -75,7 +83,7 @@ def table_of(groups: Groups) -> str:
             last = of_metric[..., -1] if of_metric.ndim == 3 else of_metric
             decimals = ".2f" if name == "BRI" else ".1f"
             cells.append(f"{estimate(last, _generator(), METRICS[name].summary):{decimals}}")
-        lines.append(f"| {agent} | " + " | ".join(cells) + " |")
+        lines.append(f"| {row_name(agent, group)} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", _footnote(results), ""])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from functools import cached_property
 from pathlib import Path
@@ -160,6 +161,19 @@ class Catalog:
         if not len(positions) or positions.min() < 0 or positions.max() >= len(self):
             raise ValueError(f"positions must be at least one of 0..{len(self) - 1}")
         return self._select(positions if self._positions is None else self._positions[positions], "selection")
+
+    def apart(self, *, attributes: bool) -> Catalog:
+        """The same gallery, of the same fingerprint, for others to do with as they like: its arrays are copies.
+
+        Args:
+            attributes: whether it has the attributes, or None in their place.
+        """
+        contents = copy.copy(self._contents)
+        contents.ids, contents.features = contents.ids.copy(), np.array(contents.features)
+        contents.attributes = copy.deepcopy(contents.attributes) if attributes else None
+        contents.splits, contents.provenance = copy.deepcopy((contents.splits, contents.provenance))
+        positions = None if self._positions is None else self._positions.copy()
+        return Catalog(contents, positions, self.split_name)
 
     def _select(self, positions: NDArray[np.int64] | None, split: str) -> Catalog:
         selected = Catalog(self._path or self._contents, positions, split)

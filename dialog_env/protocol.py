@@ -1,7 +1,15 @@
-"""The evaluation protocol: every target of a gallery once, the same first candidates for every agent."""
+"""The evaluation protocol: every target of a gallery once, the same first candidates for every agent.
+
+Nothing that a policy is handed tells the target: dialogs are held in an order of their own, observations are tensors of
+their own, the gallery is a copy, and rankings are judged from their numbers alone. This keeps honest mistakes and easy
+gains out. It is no wall around a program: one that draws the order anew from a seed that it knows, or searches the
+memory of the process, finds the targets all the same, and its source shows it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,8 +21,11 @@ from tqdm import tqdm
 
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS, Dialog, Observation, embedded, first_candidates
-from dialog_env.ranking import QueryRanking, Ranking, Standing
-from dialog_env.user_simulator import UserSimulator
+from dialog_env.keywords import checked, checked_choice, checked_count
+from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking, Standing, UnrankableError
+from dialog_env.user_simulator import UserSimulator, facts_of
+
+TIES = ("half", "strict")
 
 
 class Decision(Protocol):
@@ -22,7 +33,7 @@ class Decision(Protocol):
 
     @property
     def ranking(self) -> Ranking:
-        """Its order of the gallery."""
+        """Its order of the gallery: a `ScoreRanking` or a `QueryRanking`."""
 
     @property
     def candidates(self) -> Tensor:
@@ -34,7 +45,15 @@ class Decision(Protocol):
 
 
 class Policy(Protocol):
-    """What the protocol needs of an agent."""
+    """What the protocol needs of an agent.
+
+    Attributes:
+        name: may be left out; what messages call it.
+        reads_attributes: may be left out; True asks for the attributes of the gallery, and tables say so.
+        knows_user: may be left out; True asks for the user in person, by `bind_user(simulator)`, and tables say so.
+
+    A method `check_user(facts)`, if there is one, is given the user's id and vocabulary, and may refuse them.
+    """
 
     def bind(self, gallery: Catalog) -> None:
         """Prepares for a gallery."""
@@ -51,7 +70,7 @@ class Record:
     """What happened in M dialogs of T turns over N images; every metric is computed from this alone.
 
     Args:
-        target: (M,) int64 gallery positions.
+        target: (M,) int64 gallery positions, in the order in which the dialogs were held.
         shown: (M, T + 1) int64, the first candidate and the image shown at each turn.
         closer: (M, T + 1) int64, images strictly before the target: first under the order by distance of pooled
             features to the first candidate, which is the same for all agents, then under the agent's ranking.
@@ -96,6 +115,7 @@ def run(
     turns: int = TURNS,
     batch: int = 512,
     ties: str = "half",
+    targets: int | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> Record:
@@ -105,53 +125,135 @@ def run(
         policy: the agent; it is bound to the gallery here.
         gallery: all of whose images are targets, and can be shown.
         simulator: the user, built for this gallery.
-        seed: draws the first candidates, the same for every policy.
+        seed: draws the first candidate of every target, then the order of the dialogs; the same for every policy.
         turns: T.
         batch: dialogs at once; the record does not depend on it.
         ties: see `Record`.
+        targets: M, a sample of so many images as targets, the first in that order; all where None. Use at least 2,000
+            in a gallery that is larger than that.
         device: where the dialogs live.
         progress: shows a progress bar.
 
     Raises:
-        ValueError: a gallery of one image, or a user whose words the policy does not know.
+        ValueError: an argument that cannot be used, a gallery of one image, a user whose words the policy does not
+            know, or a decision of the policy that cannot be judged: rankings of types of its own, costs that are not
+            finite, images that are not in the gallery.
     """
+    given = checked(
+        run, seed=seed, turns=turns, batch=batch, ties=ties, targets=targets, device=device, progress=progress
+    )
     images = len(gallery)
     if images < 2:
         raise ValueError("the gallery has one image only; a dialog needs at least two")
-    generator = torch.Generator().manual_seed(seed)
-    targets = torch.arange(images)
-    firsts = first_candidates(targets, images, generator)
+    dialogs = images if targets is None else checked_count("targets", given["targets"], most=images)
+    batch = checked_count("batch", given["batch"])
+    checked_choice("ties", ties, TIES)
+    generator = torch.Generator().manual_seed(checked_count("seed", given["seed"], least=0, most=2**63 - 1))
+    firsts = first_candidates(torch.arange(images), images, generator)
+    order = torch.randperm(images, generator=generator)[:dialogs]
     world = Dialog(gallery, simulator, turns=turns, device=device)
     features = embedded(gallery, device)
-    check_user = getattr(policy, "check_user", None)
-    if check_user is not None:
-        check_user(simulator)
-    policy.bind(gallery)
+    introduce(policy, gallery, simulator)
     shown, standings = [], []
-    with torch.no_grad(), tqdm(total=images, desc="dialogs", disable=not progress) as bar:
-        for start in range(0, images, batch):
-            target = targets[start : start + batch].to(world.device)
-            observation = world.reset(target, firsts[start : start + batch].to(world.device))
-            images_shown = [observation.candidate]
-            standing = [QueryRanking(observation.features, features).standing(target)]
+    with torch.no_grad(), tqdm(total=dialogs, desc="dialogs", disable=not progress) as bar:
+        for target in order.split(batch):
+            observation = world.reset(target.to(world.device), firsts[target].to(world.device))
+            images_shown = [world.state.candidate]
+            standing = [QueryRanking(observation.features, features).standing(world.state.target)]
             memory = policy.begin(len(target))
-            for _ in range(turns):
-                decision = policy.act(observation, memory)
+            for turn in range(1, world.turns + 1):
+                with _named(policy, turn, UnrankableError):
+                    decision = policy.act(observation, memory)
                 memory = decision.memory
-                observation, outcome = world.step(decision.ranking, decision.candidates)
-                images_shown.append(observation.candidate)
+                with _named(policy, turn, ValueError):
+                    ranking, candidates = _plain_ranking(decision.ranking), decision.candidates
+                    _require_plain(candidates)
+                    world.check(world.state, ranking, candidates)
+                observation, outcome = world.step(ranking, candidates)
+                images_shown.append(world.state.candidate)
                 standing.append(outcome.standing)
             shown.append(torch.stack(images_shown, dim=1).cpu())
             standings.append(_stack(standing))
             bar.update(len(target))
     return Record(
-        target=targets.numpy(),
+        target=order.numpy(),
         shown=torch.cat(shown).numpy(),
         closer=torch.cat([closer for closer, _ in standings]).numpy(),
         equal=torch.cat([equal for _, equal in standings]).numpy(),
         images=images,
         ties=ties,
     )
+
+
+def introduce(policy: Policy, gallery: Catalog, simulator: UserSimulator) -> None:
+    """Tells a policy of the gallery and the user what it may know of them, which is more where it declares so.
+
+    Raises:
+        ValueError: a user whose words the policy does not know, or a policy that declares to know the user and does not
+            take it.
+    """
+    check_user = getattr(policy, "check_user", None)
+    if check_user is not None:
+        check_user(facts_of(simulator))
+    policy.bind(gallery.apart(attributes=_declares(policy, "reads_attributes")))
+    if _declares(policy, "knows_user"):
+        bind_user = getattr(policy, "bind_user", None)
+        if bind_user is None:
+            raise ValueError(f"agent {_name(policy)} declares knows_user and has no bind_user(simulator); give it one")
+        bind_user(simulator)
+
+
+def declared(policy: Policy) -> str:
+    """What a policy knows beside pictures, features and what it is told, as a note for tables; mostly nothing."""
+    notes = {"reads_attributes": "reads attributes", "knows_user": "knows the user"}
+    return ", ".join(note for name, note in notes.items() if _declares(policy, name))
+
+
+def _declares(policy: Policy, name: str) -> bool:
+    return bool(getattr(policy, name, False))
+
+
+def _name(policy: Policy) -> str:
+    return str(getattr(policy, "name", type(policy).__name__))
+
+
+@contextmanager
+def _named(policy: Policy, turn: int, kind: type[ValueError]) -> Iterator[None]:
+    """Says of errors of a kind whose they are, and at which turn."""
+    try:
+        yield
+    except kind as error:
+        raise ValueError(f"agent {_name(policy)}, turn {turn}: {error}") from error
+
+
+def _plain_ranking(ranking: Any) -> Ranking:
+    """The ranking made anew from its numbers, so that no method and nothing kept by the policy has a say in judging it.
+
+    Raises:
+        ValueError: a ranking of another type, or of tensors of another type.
+        UnrankableError: numbers that are not finite.
+    """
+    if type(ranking) is ScoreRanking:
+        _require_plain(ranking.scores)
+        return ScoreRanking(ranking.scores)
+    if type(ranking) is not QueryRanking:
+        raise ValueError(
+            f"a ranking of type {type(ranking).__name__} cannot be judged; give a ScoreRanking or a QueryRanking "
+            "itself, not a class derived from it"
+        )
+    embeddings = ranking.gallery.embeddings
+    _require_plain(ranking.queries, embeddings)
+    return QueryRanking(ranking.queries, EmbeddedGallery(embeddings))
+
+
+def _require_plain(*tensors: Any) -> None:
+    """ValueError for tensors of a class of their own, whose methods would be told what they are compared with."""
+    for tensor in tensors:
+        if type(tensor) is not Tensor:
+            raise ValueError(
+                f"a {type(tensor).__name__} was given where scores, queries, embeddings and candidates are plain "
+                "tensors; give a torch.Tensor"
+            )
 
 
 def _stack(standings: list[Standing]) -> tuple[Tensor, Tensor]:

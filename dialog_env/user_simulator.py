@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -48,6 +49,24 @@ class UserSimulator(Protocol):
             previous: (B,) int64, the images shown a turn before, -1 where there was none.
         """
         ...
+
+
+@dataclass(frozen=True)
+class UserFacts:
+    """What an agent may know of a user that it does not know in person.
+
+    Args:
+        id: of the user.
+        vocabulary: its words.
+    """
+
+    id: str
+    vocabulary: Vocabulary
+
+
+def facts_of(simulator: UserSimulator) -> UserFacts:
+    """The facts of a user, which lead back to nothing of it."""
+    return UserFacts(str(simulator.id), Vocabulary(tuple(simulator.vocabulary.words)))
 
 
 SIMULATORS: dict[str, str] = {

@@ -115,7 +115,8 @@ def test_a_benchmark_trains_evaluates_and_keeps_what_it_did(tiny_file, tmp_path,
     spec = "supervised:epochs=1,batch=8"
     first = [Experiment(setting).run(agent, 3) for agent in ("random", spec)]
     assert [result.run.agent for result in first] == ["random", spec]
-    assert first[0].record.target.tolist() == list(range(6))
+    assert sorted(first[0].record.target) == list(range(6))
+    assert np.array_equal(first[0].record.target, first[1].record.target)
     assert np.array_equal(first[0].record.shown[:, 0], first[1].record.shown[:, 0])
     assert first[1].training["updates"] == 2
     content = json.loads(next((tmp_path / "out").glob("*supervised*/result.json")).read_text())
@@ -153,6 +154,17 @@ def test_results_that_do_not_belong_together_are_refused_and_seeds_count_once(tm
         report.differences([first, apart], "random")
 
 
+def test_dialogs_are_paired_by_target_whatever_order_they_were_held_in():
+    first = made_up_result(agent="a")
+    order = np.random.default_rng(1).permutation(60)
+    held = {name: getattr(first.record, name)[order] for name in ("target", "shown", "closer", "equal")}
+    again = Result(replace(first.run, agent="b"), Record(**held, images=100), {}, {})
+    assert "+0.00 [+0.00, +0.00]" in report.differences([first, again], "a")
+    other = replace(again.record, target=again.record.target + 1)
+    with pytest.raises(ValueError, match="different targets"):
+        report.table([first, replace(again, record=other)])
+
+
 def test_ties_are_part_of_a_run_and_other_agents_are_known_by_their_source(tiny_file, tmp_path, toy_user):
     half = Experiment(Setting(str(tiny_file), toy_user, tmp_path)).run("tests.test_agents.Mean", 0)
     assert half.run.configuration["source"]
@@ -160,6 +172,15 @@ def test_ties_are_part_of_a_run_and_other_agents_are_known_by_their_source(tiny_
         Experiment(Setting(str(tiny_file), toy_user, tmp_path, ties="strict")).run("tests.test_agents.Mean", 0)
     with pytest.raises(ValueError, match="choose half or strict"):
         Setting(str(tiny_file), toy_user, tmp_path, ties="nope")
+
+
+def test_a_row_says_what_its_agent_asked_to_know(tiny_file, tmp_path, toy_user):
+    experiment = Experiment(Setting(str(tiny_file), toy_user, tmp_path))
+    results = [experiment.run(agent, 0) for agent in ("random", "tests.test_protocol.Reader")]
+    assert results[1].run.configuration["declared"] == "reads attributes, knows the user"
+    rows = report.table(results).splitlines()
+    assert sum(row.startswith("| tests.test_protocol.Reader (reads attributes, knows the user) |") for row in rows) == 2
+    assert sum(row.startswith("| random |") for row in rows) == 2
 
 
 def test_an_agent_that_does_not_know_the_words_of_the_user_is_refused(tiny_file, tmp_path, toy_user):

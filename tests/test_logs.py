@@ -44,7 +44,7 @@ def test_a_line_tells_one_dialog(log, record, gallery, user, tmp_path):
     assert len(lines) == 30
     assert lines[5] == {
         "dialog": 5,
-        "target": gallery.ids[5],
+        "target": gallery.ids[record.target[5]],
         "shown": gallery.ids[record.shown[5]].tolist(),
         "feedback": log.feedback[5].tolist(),
         "rank": [record.initial_rank[5], *record.rank[5]],
