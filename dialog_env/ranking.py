@@ -51,7 +51,7 @@ def require_rankable(values: Tensor, what: str, limit: float = FEATURE_LIMIT) ->
     """The largest absolute one of real numbers (…), up to a limit; UnrankableError, saying what they are, otherwise."""
     if values.is_complex() or values.dtype == torch.bool:
         raise UnrankableError(f"{what} are of type {values.dtype}; give real numbers")
-    if not values.numel():
+    if not values.numel() or values.is_meta:
         return 0.0
     low, high = values.detach().aminmax()
     largest = float(torch.maximum(-low.double(), high.double()))  # NaN where there is one
@@ -204,17 +204,19 @@ class ScoreRanking(Ranking):
 
     Args:
         scores: (B, N) finite real numbers.
+        trusted: who calls has made sure of that, and the device need not be waited for.
 
     Raises:
         UnrankableError: other scores. To pass over an image, choose another candidate; its score stays finite.
     """
 
-    def __init__(self, scores: Tensor) -> None:
+    def __init__(self, scores: Tensor, *, trusted: bool = False) -> None:
         if scores.ndim != 2:
             raise UnrankableError(
                 f"scores have shape {tuple(scores.shape)}; give one for each dialog and image, (B, N)"
             )
-        require_rankable(scores, "scores", torch.finfo(torch.float64).max)
+        if not trusted:
+            require_rankable(scores, "scores", torch.finfo(torch.float64).max)
         self.scores = scores.detach()
         self.images = scores.shape[1]
 
@@ -315,13 +317,15 @@ class QueryRanking(Ranking):
     Args:
         queries: (B, D) float32.
         gallery: the embeddings to search.
+        trusted: who calls has made sure that the queries are finite and within `FEATURE_LIMIT`, and the device need not
+            be waited for.
 
     Raises:
         ValueError: queries of another width, type or device than the embeddings.
         UnrankableError: queries that are not finite, or of which float32 cannot hold the squares.
     """
 
-    def __init__(self, queries: Tensor, gallery: EmbeddedGallery) -> None:
+    def __init__(self, queries: Tensor, gallery: EmbeddedGallery, *, trusted: bool = False) -> None:
         theirs = gallery.embeddings
         alike = queries.device == theirs.device and queries.dtype == theirs.dtype
         if not alike or queries.ndim != 2 or queries.shape[1:] != theirs.shape[1:]:
@@ -330,7 +334,8 @@ class QueryRanking(Ranking):
                 f"{tuple(theirs.shape)} {theirs.dtype} on {theirs.device}; give queries of that width and type on that "
                 "device"
             )
-        require_rankable(queries, "queries")
+        if not trusted:
+            require_rankable(queries, "queries")
         self.queries = queries.detach()
         self.gallery = gallery
         self.images = len(gallery)

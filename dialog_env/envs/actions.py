@@ -38,17 +38,18 @@ class CandidateAction:
 
     def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
         """Rankings around the chosen images, and those images."""
-        chosen = numbers(actions, "candidate")
-        if chosen.ndim != 1 or chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool:
+        chosen = numbers(actions, "candidate", self.embedded.embeddings.device)
+        if chosen.ndim != 1 or chosen.is_floating_point():
             raise ValueError(
                 f"a candidate action is one integer for each dialog, not an array of shape {tuple(chosen.shape[1:])} "
                 f"and type {chosen.dtype}; give a gallery position from 0 to {self.images - 1}"
             )
-        chosen = chosen.to(self.embedded.embeddings.device, torch.int64)
+        chosen = chosen.to(torch.int64)
         if not bool(((chosen >= 0) & (chosen < self.images)).all()):
             wrong = int(chosen[(chosen < 0) | (chosen >= self.images)][0])
             raise ValueError(f"candidate {wrong} is not in the gallery; give a position from 0 to {self.images - 1}")
-        return QueryRanking(self.embedded.embeddings.index_select(0, chosen), self.embedded), chosen
+        queries = self.embedded.embeddings.index_select(0, chosen)
+        return QueryRanking(queries, self.embedded, trusted=True), chosen
 
 
 class QueryAction:
@@ -66,7 +67,7 @@ class QueryAction:
     def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
         """Rankings by distance to the queries."""
         queries = check_box(actions, self.space, "query", self.embedded.embeddings.device)
-        return QueryRanking(queries * self.scale, self.embedded), None
+        return QueryRanking(queries * self.scale, self.embedded, trusted=True), None
 
 
 class ScoreAction:
@@ -78,14 +79,17 @@ class ScoreAction:
 
     def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
         """Rankings by score."""
-        return ScoreRanking(check_box(actions, self.space, "score", self.device)), None
+        return ScoreRanking(check_box(actions, self.space, "score", self.device), trusted=True), None
 
 
-def numbers(actions: Any, what: str) -> Tensor:
-    """Actions as a tensor; ValueError where they are text, None, of unequal lengths, or no numbers otherwise."""
+def numbers(actions: Any, what: str, device: torch.device) -> Tensor:
+    """Actions as a tensor of real numbers on the device; ValueError where they are anything else."""
     try:
-        return actions if isinstance(actions, Tensor) else torch.as_tensor(np.asarray(actions))
-    except (TypeError, ValueError) as error:
+        values = actions.detach() if isinstance(actions, Tensor) else torch.as_tensor(np.asarray(actions))
+        if values.is_complex() or values.dtype == torch.bool or values.layout != torch.strided:
+            raise TypeError(f"{values.dtype}, {values.layout}")
+        return values.to(device)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(
             f"a {what} action is made of numbers, not {reprlib.repr(actions)}; give one of the action space"
         ) from error
@@ -93,13 +97,13 @@ def numbers(actions: Any, what: str) -> Tensor:
 
 def check_box(actions: Any, space: spaces.Box, what: str, device: torch.device) -> Tensor:
     """Actions (B, n) as float32 on the device; ValueError where the shape is wrong or a value is outside [-1, 1]."""
-    values = numbers(actions, what)
+    values = numbers(actions, what, device)
     if tuple(values.shape[1:]) != space.shape:
         raise ValueError(
             f"each {what} action has shape {space.shape}, and {tuple(values.shape[1:])} was given; give one of the "
             "action space"
         )
-    values = values.to(device, torch.float32)
+    values = values.to(torch.float32)
     if not bool((values.abs() <= 1).all()):
         wrong = values[~(values.abs() <= 1)][0].item()
         raise ValueError(f"a {what} action contains {wrong}; give finite numbers from -1 to 1 (scale or clip them)")

@@ -119,7 +119,7 @@ class Core:
         if not self.keeps_standing:
             return Situation(state, None)
         features = self.world.features.index_select(0, state.candidate)
-        standing = QueryRanking(features, self.embedded).standing(state.target)
+        standing = QueryRanking(features, self.embedded, trusted=True).standing(state.target)
         if where is not None and before is not None and before.standing is not None:
             standing = _merge(where, standing, before.standing)
         return Situation(state, standing)
