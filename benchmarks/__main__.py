@@ -121,6 +121,8 @@ class FilmCommand:
 
     agent: str
     """Folder of a trained agent, or the name of one that needs no training."""
+    kind: str | None = None
+    """Class of the agent in the folder, as module.Class, where it is not one of this project's: files start no code."""
     catalog: str = "synthetic"
     """Name or file of the catalogue."""
     split: str = "test"
@@ -143,7 +145,7 @@ class FilmCommand:
         gallery = catalogs.load(self.catalog).split(self.split)
         user = make_simulator(self.simulator, gallery, device=self.device)
         if Path(self.agent).is_dir():
-            agent = agents.load(self.agent, self.device)
+            agent = agents.load(self.agent, self.device, kind=agents.agent_class(self.kind) if self.kind else None)
         else:
             try:
                 agent = AgentSpec.parse(self.agent).create(gallery, user.vocabulary, device=self.device)

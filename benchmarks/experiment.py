@@ -14,7 +14,7 @@ from typing import Any
 import agents
 from agents import Lesson
 from benchmarks import results
-from benchmarks.provenance import provenance
+from benchmarks.provenance import agent_digests, provenance
 from benchmarks.results import RESULT, Result, Run
 from dialog_env import catalogs, protocol
 from dialog_env.catalog import Catalog
@@ -188,7 +188,8 @@ class Experiment:
             pretrained=self.setting.output / "pretrained",
         )
         summary = agent.train(lesson, folder / "agent")
-        return {**summary, "seconds": round(time.perf_counter() - started, 1)}
+        seconds = round(time.perf_counter() - started, 1)
+        return {**summary, "seconds": seconds, "sha256": agent_digests(folder / "agent")}
 
     def _reuse(self, run: Run, folder: Path) -> Result:
         found = results.read(folder)

@@ -12,13 +12,17 @@ from typing import Any
 
 import torch
 
+from agents.agent import AGENT_FILE
+from agents.sb3.agent import MODEL_FILE
+from dialog_env.files import file_digest
+
 PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3", "h5py", "transformers")
 
 
 def provenance(device: str) -> dict[str, Any]:
     """Command, versions, git revision, machine, device and time, all JSON-able."""
     return {
-        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]).encode(errors="backslashreplace").decode(),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "git": git_revision(),
         "python": platform.python_version(),
@@ -26,6 +30,12 @@ def provenance(device: str) -> dict[str, Any]:
         "machine": machine(),
         "device": device_name(device),
     }
+
+
+def agent_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 (hex) of the files of the agent saved in a folder, and of those within it, by name."""
+    paths = (path for name in (AGENT_FILE, MODEL_FILE) for path in folder.rglob(name))
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in sorted(paths)}
 
 
 def device_name(device: str) -> str:

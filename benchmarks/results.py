@@ -1,21 +1,41 @@
-"""Results as files: for each run one JSON with provenance and scores, and one HDF5 file with every dialog."""
+"""Results as files: for each run one JSON with provenance and scores, and one HDF5 file with every dialog.
+
+The JSON holds the SHA-256 of the HDF5 file and of itself, and reading compares both (results of before it did have
+neither). What no run can have given, such as a negative rank, is refused.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
+from pydantic import ConfigDict
 
-from dialog_env.files import replacing, write_atomically
+from dialog_env.files import file_digest, signed, write_atomically
 from dialog_env.metrics import METRICS
 from dialog_env.protocol import Record
+from dialog_env.reading import (
+    EXACT,
+    TEXT_BYTES,
+    attribute,
+    open_hdf5,
+    parse_signed,
+    read_array,
+    read_bytes,
+    regular_file,
+)
 
 RESULT = "result.json"
 DIALOGS = "dialogs.h5"
+ARRAYS = ("target", "shown", "closer", "equal")
+WHAT = "result"
+REMEDY = "remove its folder and run the benchmark again"
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,8 @@ class Run:
         validation_gallery: fingerprint of the gallery by which its best epoch was chosen.
         configuration: settings of the agent, with a hash of its source where it is not one of `agents`.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
     agent: str
     seed: int
@@ -76,33 +98,88 @@ class Result:
         return scores
 
 
+@dataclass(frozen=True)
+class Content:
+    """What the JSON of a result holds.
+
+    Args:
+        run: what was run.
+        scores: every metric.
+        training: what the agent's training gave.
+        provenance: where it comes from.
+        dialogs: SHA-256 (hex) of the file with the dialogs; None in results of before it was kept.
+    """
+
+    run: Run
+    scores: dict[str, list[float] | float]
+    training: dict[str, Any]
+    provenance: dict[str, Any]
+    dialogs: str | None = None
+
+
 def write(result: Result, folder: Path) -> None:
-    """Writes both files; the JSON last, so that where it lies the result is whole."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes both files; the JSON last, so that where it lies the result is whole.
+
+    Raises:
+        ValueError: numbers that no run can have given.
+        OSError: the disk is full or cannot be written.
+    """
     record = result.record
-    with replacing(folder / DIALOGS) as temporary, h5py.File(temporary, "w", locking=False) as file:
-        for name in ("target", "shown", "closer", "equal"):
+    check(result.run, record)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for name in ARRAYS:
             file.create_dataset(name, data=getattr(record, name).astype(np.int32), compression="gzip", shuffle=True)
-        file.attrs.update(images=record.images, ties=record.ties)
-    content = {
-        "run": asdict(result.run),
-        "scores": result.scores(),
-        "training": result.training,
-        "provenance": result.provenance,
-    }
-    write_atomically(folder / RESULT, json.dumps(content, indent=1).encode())
+        file.attrs.update(images=record.images, ties=np.bytes_(record.ties.encode()))
+    dialogs = hashlib.sha256(buffer.getvalue()).hexdigest()
+    content = Content(result.run, result.scores(), result.training, result.provenance, dialogs)
+    write_atomically(folder / DIALOGS, buffer.getvalue())
+    write_atomically(folder / RESULT, json.dumps(signed(asdict(content)), indent=1).encode())
 
 
 def read(folder: Path) -> Result:
-    """A result written by `write`; ValueError where a file is missing or something else."""
-    try:
-        content = json.loads((folder / RESULT).read_text())
-        with h5py.File(folder / DIALOGS) as file:
-            arrays = {name: file[name][:].astype(np.int64) for name in ("target", "shown", "closer", "equal")}
-            record = Record(**arrays, images=int(file.attrs["images"]), ties=str(file.attrs["ties"]))
-        return Result(Run(**content["run"]), record, content["provenance"], content["training"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder} does not hold a result ({error}); run the benchmark again") from error
+    """A result written by `write`.
+
+    Raises:
+        FileNotFoundError: one of its files is missing.
+        ValueError: one is damaged or something else, they do not belong together, or no run can have given them.
+    """
+    path = folder / RESULT
+    text = read_bytes(path, WHAT, "run the benchmark first", limit=TEXT_BYTES)
+    content = parse_signed(text, Content, str(path), WHAT, REMEDY)
+    path = regular_file(folder / DIALOGS, "record of dialogs", REMEDY)
+    if content.dialogs not in (None, file_digest(path)):
+        raise ValueError(f"{path} is damaged or of another result than {RESULT} beside it; {REMEDY}")
+    with open_hdf5(path, "record of dialogs", REMEDY) as file:
+        turns = (None, content.run.turns + 1)
+        arrays = {name: read_array(file, name, "iu", (None,) if name == "target" else turns) for name in ARRAYS}
+        record = Record(
+            **{name: array.astype(np.int64) for name, array in arrays.items()},
+            images=attribute(file, "images", int),
+            ties=attribute(file, "ties", str),
+        )
+        check(content.run, record)
+    return Result(content.run, record, content.provenance, content.training)
+
+
+def check(run: Run, record: Record) -> None:
+    """ValueError where a record is not of a run, or has numbers that none can have given."""
+    if record.ties != run.ties or record.ties not in ("half", "strict"):
+        raise ValueError(f"ties are {record.ties!r} in the dialogs and {run.ties!r} in the run, not half or strict")
+    dialogs, last = len(record.target), record.images - 1
+    if not dialogs or run.turns < 1:
+        raise ValueError(f"there are {dialogs} dialogs of {run.turns} turns")
+    for name in ("shown", "closer", "equal"):
+        shape = getattr(record, name).shape
+        if shape != (dialogs, run.turns + 1):
+            raise ValueError(f"{name!r} has shape {shape}, with 'target' of {dialogs} not ({dialogs}, {run.turns + 1})")
+    for name, least, most in (("target", 0, last), ("shown", 0, last), ("closer", 0, last), ("equal", 1, last + 1)):
+        array = getattr(record, name)
+        if array.dtype.kind not in "iu" or array.min() < least or array.max() > most:
+            reach = f"from {array.min()} to {array.max()}"
+            raise ValueError(f"{name!r} of dialogs over {record.images} images goes {reach}, not {least} to {most}")
+    if (record.closer + record.equal > record.images).any():
+        raise ValueError(f"'closer' and 'equal' are together more than the {record.images} images")
 
 
 def read_all(output: Path) -> list[Result]:

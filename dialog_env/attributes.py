@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,6 +62,10 @@ class AttributeTable:
                 f"attributes for {sorted(rows)} images with {len(self.values)} lists of values do not fit together; "
                 "give one row for each image and one list of values for each categorical attribute"
             )
+        for names in (self.graded_names, self.categorical_names, *self.values):
+            for name, count in Counter(names).items():
+                if count > 1:
+                    raise ValueError(f"{name!r} names {count} attributes or values of one; give each a name of its own")
         if ((self.graded < 0) | (self.graded > 1)).any():
             raise ValueError("graded attributes reach outside [0, 1]; rescale them, or use NaN for unknown")
         for column, (name, values) in enumerate(zip(self.categorical_names, self.values, strict=True)):

@@ -1,7 +1,8 @@
 """Dialog logs: what was shown and said, as JSON Lines with one dialog a line.
 
     {"dialog": 0, "target": "shoe-12", "shown": ["shoe-7", …], "feedback": ["is red", …], "rank": [31.0, …],
-     "agent": "supervised", "simulator": "describer:1", "seed": 0, "gallery": "<fingerprint>", "images": 1000}
+     "agent": "supervised", "simulator": "describer:1", "seed": 0, "gallery": "<fingerprint>", "images": 1000,
+     "dialogs": 1000, "sha256": "<of all the line but this>"}
 
 `shown` has T + 1 ids, the first candidate and the image shown at each turn; `feedback` T sentences, on all of them but
 the last, on which nobody is asked; `rank` T + 1 0-based ranks of the target, the first of them before any feedback.
@@ -20,12 +21,46 @@ import torch
 from numpy.typing import NDArray
 
 from dialog_env.catalog import Catalog
-from dialog_env.files import replacing
+from dialog_env.files import replacing, signed
 from dialog_env.protocol import Record
+from dialog_env.reading import parse_signed, regular_file
 from dialog_env.user_simulator import UserSimulator
 
 SHARED = ("agent", "simulator", "seed", "gallery", "images")
 """What is the same in all lines of a log."""
+WHAT = "dialog log"
+REMEDY = "the file was cut or is of another kind"
+LINE_BYTES = 1 << 20
+"""Longest line that is read."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a log: one dialog. Logs of before have no `dialogs`.
+
+    Raises:
+        ValueError: numbers of turns that differ, or ranks that cannot be.
+    """
+
+    dialog: int
+    target: str
+    shown: tuple[str, ...]
+    feedback: tuple[str, ...]
+    rank: tuple[float, ...]
+    agent: str
+    simulator: str
+    seed: int
+    gallery: str
+    images: int
+    dialogs: int | None = None
+
+    def __post_init__(self) -> None:
+        turns = len(self.feedback)
+        if not turns or {len(self.shown), len(self.rank)} != {turns + 1}:
+            raise ValueError(f"it has {turns} sentences, {len(self.shown)} images shown and {len(self.rank)} ranks")
+        for rank in self.rank:
+            if not 0 <= rank <= self.images - 1:
+                raise ValueError(f"rank {rank} is outside 0..{self.images - 1}")
 
 
 @dataclass(frozen=True)
@@ -74,8 +109,11 @@ class DialogLog:
                 "give the gallery that the dialogs were held in"
             )
         where = {name: position for position, name in enumerate(gallery.ids)}
-        found = np.array([where[name] for name in np.column_stack([self.target, self.shown]).ravel()])
-        found = found.reshape(len(self), -1)
+        names = np.column_stack([self.target, self.shown]).ravel()
+        unknown = set(names) - set(where)
+        if unknown:
+            raise ValueError(f"the log has image {min(unknown)!r}, which {gallery!r} has not; write it again")
+        found = np.array([where[name] for name in names]).reshape(len(self), -1)
         return found[:, 0], found[:, 1:]
 
     def lines(self) -> Iterator[dict[str, Any]]:
@@ -89,12 +127,13 @@ class DialogLog:
                 "feedback": [str(sentence) for sentence in self.feedback[number]],
                 "rank": self.rank[number].tolist(),
                 **shared,
+                "dialogs": len(self),
             }
 
     def write(self, path: str | Path) -> None:
         """Writes the file, atomically."""
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in self.lines())
+            file.writelines(json.dumps(signed(line), ensure_ascii=False) + "\n" for line in self.lines())
 
 
 def log_of(
@@ -146,39 +185,28 @@ def read_log(path: str | Path) -> DialogLog:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line that is no dialog, of another length, or of another agent, user, seed or gallery than the
-            first.
+        ValueError: a line that is no dialog, damaged, with ranks that cannot be, of another length, or of another
+            agent, user, seed or gallery than the first; or lines that are missing.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no dialog log at {path}; write one with log_of(…).write(path)")
-    rows: list[dict[str, Any]] = []
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            row = _parse(line, f"{path}, line {number}")
-            if rows and any(row[name] != rows[0][name] for name in SHARED):
+    path = regular_file(path, WHAT, "write one with log_of(…).write(path)")
+    rows: list[Line] = []
+    with path.open("rb") as file:
+        for number, text in enumerate(iter(lambda: file.readline(LINE_BYTES), b""), 1):
+            row = parse_signed(text, Line, f"{path}, line {number}", "dialog", REMEDY)
+            first = rows[0] if rows else row
+            if any(getattr(row, name) != getattr(first, name) for name in (*SHARED, "dialogs")):
                 raise ValueError(f"{path}, line {number} is of another run than line 1; keep each run in its own file")
-            if rows and len(row["shown"]) != len(rows[0]["shown"]):
+            if len(row.shown) != len(first.shown):
                 raise ValueError(f"{path}, line {number} has another number of turns than line 1; write it again")
+            if row.dialog != len(rows):
+                raise ValueError(f"{path}, line {number} has dialog {row.dialog}, not {len(rows)}; write it again")
             rows.append(row)
     if not rows:
         raise ValueError(f"{path} is empty; write it again")
+    if rows[0].dialogs not in (None, len(rows)):
+        raise ValueError(f"{path} has {len(rows)} of {rows[0].dialogs} dialogs; it was cut, write it again")
     texts: dict[str, Any] = {
-        name: np.array([row[name] for row in rows], dtype=object) for name in ("target", "shown", "feedback")
+        name: np.array([getattr(row, name) for row in rows], dtype=object) for name in ("target", "shown", "feedback")
     }
-    rank = np.array([row["rank"] for row in rows], dtype=np.float64)
-    return DialogLog(**texts, rank=rank, **{name: rows[0][name] for name in SHARED})
-
-
-def _parse(line: str, where: str) -> dict[str, Any]:
-    """A line, checked; ValueError where it is no dialog."""
-    try:
-        row: dict[str, Any] = json.loads(line)
-        turns = len(row["feedback"])
-        fits = len(row["shown"]) == len(row["rank"]) == turns + 1 and isinstance(row["target"], str)
-        missing = [name for name in SHARED if name not in row]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{where} is no dialog ({error!r}); the file was cut or is of another kind") from error
-    if not fits or missing:
-        raise ValueError(f"{where} is no dialog: it lacks {missing or 'turns'}; the file was cut or is of another kind")
-    return row
+    rank = np.array([row.rank for row in rows], dtype=np.float64)
+    return DialogLog(**texts, rank=rank, **{name: getattr(rows[0], name) for name in SHARED})

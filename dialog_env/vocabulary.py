@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.files import write_atomically
+from dialog_env.files import signed, write_atomically
+from dialog_env.reading import TEXT_BYTES, parse_signed, read_bytes
 
 MAX_WORDS = 16
 """A sentence has at most this many tokens; token 0 is padding and end."""
@@ -62,16 +63,14 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
-        """Reads a file written by `save`; ValueError if it is something else."""
-        try:
-            words = json.loads(Path(path).read_text(encoding="utf-8"))["words"]
-            return cls(tuple(words))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a vocabulary ({error}); write one with Vocabulary.save") from error
+        """Reads a file written by `save`; FileNotFoundError if there is none, ValueError if it is something else."""
+        remedy = "write one with Vocabulary.save"
+        text = read_bytes(path, "vocabulary", remedy, limit=TEXT_BYTES)
+        return parse_signed(text, cls, str(path), "vocabulary", remedy)
 
     def save(self, path: str | Path) -> None:
         """Writes the words as JSON, atomically."""
-        write_atomically(path, json.dumps({"words": self.words}, indent=1, ensure_ascii=False).encode())
+        write_atomically(path, json.dumps(signed({"words": self.words}), indent=1, ensure_ascii=False).encode())
 
     def __len__(self) -> int:
         """V, the number of words with UNK; tokens run from 0 to V."""

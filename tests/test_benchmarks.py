@@ -1,6 +1,8 @@
 import json
+import os
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,8 +13,10 @@ from benchmarks.results import Result, Run
 from benchmarks.statistics import estimate, paired_difference
 from dialog_env import protocol
 from dialog_env.estimate import Estimate
+from dialog_env.files import file_digest, signed
 from dialog_env.protocol import Record
 from dialog_env.user_simulator import SIMULATORS, make_simulator, register_simulator
+from tests.damage import damaged, flipped, refusal
 
 
 @pytest.fixture
@@ -74,8 +78,155 @@ def test_a_result_is_read_back_as_it_was_written(tmp_path):
     assert np.array_equal(again.record.closer, result.record.closer)
     assert json.loads((tmp_path / "run" / "result.json").read_text())["scores"] == again.scores()
     (tmp_path / "run" / "dialogs.h5").write_bytes(b"cut")
-    with pytest.raises(ValueError, match="does not hold a result"):
+    with pytest.raises(ValueError, match=r"dialogs\.h5 is damaged or of another result than result\.json"):
         results.read(tmp_path / "run")
+
+
+def without_digests(folder):
+    """As results were before they had digests."""
+    path = folder / "result.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({key: content[key] for key in ("run", "scores", "training", "provenance")}))
+
+
+def test_results_of_before_there_were_digests_are_read(tmp_path):
+    results.write(made_up_result(), tmp_path)
+    without_digests(tmp_path)
+    with h5py.File(tmp_path / "dialogs.h5", "r+") as file:
+        file.attrs["ties"] = "half"
+    assert np.array_equal(results.read(tmp_path).record.closer, made_up_result().record.closer)
+
+
+@pytest.mark.parametrize("name", ["result.json", "dialogs.h5"])
+@pytest.mark.parametrize("spoil", [flipped, damaged])
+def test_damaged_results_are_refused_or_read_as_they_were(tmp_path, name, spoil):
+    results.write(made_up_result(), tmp_path)
+    whole, refused = results.read(tmp_path), 0
+    for content in spoil((tmp_path / name).read_bytes(), seed=4, count=80):
+        (tmp_path / name).write_bytes(content)
+        sentence = refusal(results.read, tmp_path)
+        if sentence:
+            refused += 1
+            assert str(tmp_path) in sentence
+            assert "\n" not in sentence
+        else:
+            again = results.read(tmp_path)
+            assert (again.run, again.training, again.provenance) == (whole.run, whole.training, whole.provenance)
+            assert np.array_equal(again.record.closer, whole.record.closer)
+    assert refused > 70
+
+
+def test_other_kinds_of_file_in_a_result_are_refused(tmp_path):
+    results.write(made_up_result(), tmp_path)
+    for name in ("result.json", "dialogs.h5"):
+        path, whole = tmp_path / name, (tmp_path / name).read_bytes()
+        for content in (b"", b"[]", b"{}", b"[" * 10**5, b"\xff", (tmp_path / "dialogs.h5").read_bytes()[:90]):
+            path.write_bytes(content)
+            assert refusal(results.read, tmp_path).startswith(str(path))
+        path.unlink()
+        assert str(path) in refusal(results.read, tmp_path)
+        path.mkdir()
+        assert "is a folder" in refusal(results.read, tmp_path)
+        path.rmdir()
+        os.mkfifo(path)
+        assert "is a pipe" in refusal(results.read, tmp_path)
+        path.unlink()
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("target", np.full(60, -1)),
+        ("target", np.full(60, 100)),
+        ("target", np.full(59, 3)),
+        ("target", np.zeros((60, 1), int)),
+        ("shown", np.full((60, 6), 100)),
+        ("shown", np.full((60, 5), 3)),
+        ("shown", np.full((60, 6), -1)),
+        ("closer", np.full((60, 6), -1)),
+        ("closer", np.full((60, 6), np.nan)),
+        ("closer", np.full((60, 6), 100)),
+        ("closer", np.full((61, 6), 3)),
+        ("closer", np.full(60, 3)),
+        ("equal", np.full((60, 6), 0)),
+        ("equal", np.full((60, 6), 99)),
+        ("equal", np.full((60, 6), b"3")),
+        ("equal", "a group"),
+        ("equal", None),
+        ("images", 0),
+        ("images", -5),
+        ("images", 50),
+        ("images", 100.5),
+        ("images", None),
+        ("images", "many"),
+        ("ties", "thirds"),
+        ("ties", "strict"),
+        ("ties", 3),
+        ("ties", None),
+    ],
+)
+def test_dialogs_that_no_run_can_have_given_are_refused(tmp_path, name, value):
+    results.write(made_up_result(), tmp_path)
+    without_digests(tmp_path)
+    with h5py.File(tmp_path / "dialogs.h5", "r+") as file:
+        part = file.attrs if name in ("images", "ties") else file
+        del part[name]
+        if isinstance(value, str) and value == "a group":
+            file.create_group(name)
+        elif value is not None:
+            part[name] = value
+    sentence = refusal(results.read, tmp_path)
+    assert sentence.startswith(f"{tmp_path / 'dialogs.h5'} is no record of dialogs (")
+    assert name in sentence
+
+
+def test_dialogs_that_cannot_be_are_not_written_either(tmp_path):
+    made = made_up_result()
+    for wrong in ({"closer": made.record.closer - 1000}, {"images": 0}, {"ties": "thirds"}):
+        with pytest.raises(ValueError, match=r"closer|images|ties"):
+            results.write(replace(made, record=replace(made.record, **wrong)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("run",), None),
+        (("run",), []),
+        (("run", "seed"), "0"),
+        (("run", "turns"), 4),
+        (("run", "turns"), True),
+        (("run", "turns"), 10**30),
+        (("run", "ties"), "thirds"),
+        (("run", "colour"), "red"),
+        (("run", "configuration"), []),
+        (("scores",), None),
+        (("scores", "R@1"), None),
+        (("scores", "R@1"), "high"),
+        (("scores", "R@1"), [None]),
+        (("training",), 3),
+        (("provenance",), None),
+        (("dialogs",), 3),
+        (("dialogs",), "0" * 64),
+    ],
+)
+def test_results_with_other_keys_are_refused(tmp_path, keys, value):
+    results.write(made_up_result(), tmp_path)
+    path = tmp_path / "result.json"
+    content = json.loads(path.read_text())
+    part = content
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    path.write_text(json.dumps(content))
+    assert f"{path} is a damaged result" in refusal(results.read, tmp_path)
+    path.write_text(json.dumps(signed(content)))
+    assert str(tmp_path) in refusal(results.read, tmp_path)
+    if keys != ("dialogs",) and keys[-1] != "colour":
+        del part[keys[-1]]
+        path.write_text(json.dumps(signed(content)))
+        assert bool(refusal(results.read, tmp_path)) == (keys[-1] != "R@1")
 
 
 def test_tables_and_plots_come_from_the_results(tmp_path):
@@ -119,6 +270,8 @@ def test_a_benchmark_trains_evaluates_and_keeps_what_it_did(tiny_file, tmp_path,
     assert np.array_equal(first[0].record.target, first[1].record.target)
     assert np.array_equal(first[0].record.shown[:, 0], first[1].record.shown[:, 0])
     assert first[1].training["updates"] == 2
+    folder = next((tmp_path / "out").glob("*supervised*")) / "agent"
+    assert first[1].training["sha256"] == {"agent.safetensors": file_digest(folder / "agent.safetensors")}
     content = json.loads(next((tmp_path / "out").glob("*supervised*/result.json")).read_text())
     assert {"command", "time", "git", "packages", "machine", "device"} <= set(content["provenance"])
     assert content["run"]["simulator"] == "toy-1"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from dialog_env import protocol
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Dialog
 from dialog_env.envs.minari_export import to_minari
+from dialog_env.files import signed
 from dialog_env.logs import log_of, read_log
+from tests.damage import damaged, flipped, refusal
 from tests.toys import ToyUser
 
 
@@ -53,7 +57,10 @@ def test_a_line_tells_one_dialog(log, record, gallery, user, tmp_path):
         "seed": 4,
         "gallery": gallery.fingerprint,
         "images": 30,
+        "dialogs": 30,
+        "sha256": lines[5]["sha256"],
     }
+    assert lines[5] == signed(lines[5])
 
 
 def test_sentences_are_those_of_the_dialogs(log, record, gallery):
@@ -97,20 +104,93 @@ def test_files_that_are_no_logs_are_refused(log, tmp_path):
         read_log(path)
     log.write(path)
     whole = path.read_text()
+    lines = [json.loads(line) for line in whole.splitlines()]
+
+    def add(**changes):
+        path.write_text(whole + json.dumps(signed({**lines[0], **changes})))
+
     path.write_text(whole[:-40])
-    with pytest.raises(ValueError, match="line 30 is no dialog"):
+    with pytest.raises(ValueError, match=r"line 30 is no dialog \(Invalid JSON"):
         read_log(path)
-    path.write_text(whole + whole.splitlines()[0].replace('"seed": 4', '"seed": 5'))
+    path.write_text("\n".join(whole.splitlines()[:20]))
+    with pytest.raises(ValueError, match="has 20 of 30 dialogs; it was cut"):
+        read_log(path)
+    path.write_text("\n".join(reversed(whole.splitlines())))
+    with pytest.raises(ValueError, match="line 1 has dialog 29, not 0"):
+        read_log(path)
+    path.write_text(whole.replace(lines[3]["feedback"][1], "is blue", 1))
+    with pytest.raises(ValueError, match=r"line \d+ is a damaged dialog"):
+        read_log(path)
+    add(seed=5)
     with pytest.raises(ValueError, match="line 31 is of another run"):
         read_log(path)
-    short = json.loads(whole.splitlines()[0])
-    short.update(shown=short["shown"][:-1], feedback=short["feedback"][:-1], rank=short["rank"][:-1])
-    path.write_text(whole + json.dumps(short))
+    add(**{name: lines[0][name][:-1] for name in ("shown", "feedback", "rank")})
     with pytest.raises(ValueError, match="line 31 has another number of turns"):
         read_log(path)
     path.write_text('{"target": "x", "shown": ["a", "b"], "feedback": ["c"], "rank": [0, 1]}\n')
-    with pytest.raises(ValueError, match=r"line 1 is no dialog: it lacks \['agent'"):
+    with pytest.raises(ValueError, match=r"line 1 is no dialog \(it lacks 'dialog'\)"):
         read_log(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="is a pipe"):
+        read_log(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rank": [None, 1, 2, 3]},
+        {"rank": [-1, 1, 2, 3]},
+        {"rank": [float("nan"), 1, 2, 3]},
+        {"rank": [0, 1, 2, 30]},
+        {"rank": [0, 1, 2]},
+        {"rank": "0123"},
+        {"images": 0},
+        {"images": None},
+        {"shown": [1, 2, 3, 4]},
+        {"feedback": [], "shown": ["a"], "rank": [0]},
+        {"target": None},
+        {"seed": "0"},
+        {"dialog": "first"},
+        {"agent": [[[]]]},
+    ],
+)
+def test_lines_that_no_dialog_can_have_given_are_refused(log, tmp_path, changes):
+    path = tmp_path / "log.jsonl"
+    log.write(path)
+    first, *others = path.read_text().splitlines()
+    old = {**json.loads(first), **changes}
+    del old["sha256"]
+    for line in (signed(old), old):
+        path.write_text("\n".join([json.dumps(line), *others]))
+        assert refusal(read_log, path).startswith(f"{path}, line 1 is no dialog (")
+
+
+def test_damaged_logs_are_refused_or_read_as_they_were(log, tmp_path):
+    path = tmp_path / "log.jsonl"
+    log.write(path)
+    whole = path.read_bytes()
+    for content in [*flipped(whole, seed=1, count=100), *damaged(whole, seed=2, count=100), b"\xff\xfe", b"[" * 10**5]:
+        path.write_bytes(content)
+        sentence = refusal(read_log, path)
+        if sentence:
+            assert str(path) in sentence
+            assert "\n" not in sentence
+        else:
+            assert list(read_log(path).lines()) == list(log.lines())
+
+
+def test_logs_of_before_there_were_digests_are_read(log, tmp_path):
+    path = tmp_path / "log.jsonl"
+    old = [{key: value for key, value in line.items() if key != "dialogs"} for line in log.lines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in old))
+    assert list(read_log(path).lines()) == list(log.lines())
+
+
+def test_images_that_the_gallery_has_not_are_refused(log, gallery):
+    other = replace(log, target=np.array(["nobody", *log.target[1:]], dtype=object))
+    with pytest.raises(ValueError, match="image 'nobody', which"):
+        other.positions(gallery)
 
 
 def test_galleries_and_users_that_do_not_fit_are_refused(log, record, gallery, user, make_tiny):

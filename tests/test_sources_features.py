@@ -109,14 +109,41 @@ def test_a_backbone_folder_that_lacks_something_is_refused(tmp_path: Path) -> No
         Backbone(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=r"preprocessor_config\.json is missing"):
+    with pytest.raises(FileNotFoundError, match=r"no preprocessor configuration at .*preprocessor_config\.json"):
         Backbone(tmp_path)
-    (tmp_path / "preprocessor_config.json").write_text('{"size": "large"}')
-    with pytest.raises(ValueError, match=r"preprocessor_config\.json cannot be used"):
-        Backbone(tmp_path)
+    for wrong in (
+        {"size": "large"},
+        {"size": 10**9},
+        {"size": 0},
+        {"size": {"height": -1, "width": 8}},
+        {"size": []},
+        {"size": 8, "image_std": [0, 1, 1]},
+        {"size": 8, "image_std": [1, 1]},
+        {"size": 8, "image_mean": "red"},
+        {"size": 8, "rescale_factor": float("inf")},
+        {"size": 8, "resample": 77},
+        {"size": 8, "crop_pct": 0},
+        {},
+        [],
+    ):
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match=r"preprocessor_config\.json is no preprocessor configuration"):
+            Backbone(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR))
     with pytest.raises(ValueError, match="cannot be loaded as a backbone"):
         Backbone(tmp_path)
+
+
+def test_code_beside_a_backbone_is_not_run(tmp_path: Path) -> None:
+    code = f"open({str(tmp_path / 'started')!r}, 'w')\nclass Config: pass\nclass Net: pass\n"
+    (tmp_path / "evil.py").write_text(code)
+    automatic = {"AutoConfig": "evil.Config", "AutoModel": "evil.Net"}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "evil", "auto_map": automatic}))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR))
+    with pytest.raises(ValueError, match=r"cannot be loaded as a backbone .*code .* beside it, which is not run"):
+        Backbone(tmp_path)
+    assert not (tmp_path / "started").exists()
 
 
 class Stop(Exception):

@@ -13,6 +13,7 @@ from dialog_env.attributes import AttributeTable
 from dialog_env.catalog import Catalog
 from dialog_env.catalogs import DEFAULT
 from dialog_env.catalogs.synthetic import attribute_table, backbone, backbone_fingerprint, draw, extract
+from tests.damage import flipped
 
 SHOES = 240
 
@@ -133,11 +134,12 @@ def test_the_fingerprint_follows_the_weights(monkeypatch: pytest.MonkeyPatch, tm
     assert backbone_fingerprint() != shipped
 
 
-def test_truncated_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    broken = tmp_path / "weights.safetensors"
-    broken.write_bytes(backbone.WEIGHTS.read_bytes()[:5000])
+def test_damaged_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken, whole = tmp_path / "weights.safetensors", backbone.WEIGHTS.read_bytes()
     monkeypatch.setattr(backbone, "WEIGHTS", broken)
-    backbone.load_backbone.cache_clear()
-    with pytest.raises(ValueError, match="reinstall"):
-        extract(np.zeros((1, 96, 96, 3), np.uint8))
+    for content in (whole[:5000], *flipped(whole, seed=1, count=60)):
+        broken.write_bytes(content)
+        backbone.load_backbone.cache_clear()
+        with pytest.raises(ValueError, match=r"weights\.safetensors is damaged.*reinstall"):
+            extract(np.zeros((1, 96, 96, 3), np.uint8))
     backbone.load_backbone.cache_clear()

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialog_env.vocabulary import MAX_WORDS, Vocabulary, split_words
+from tests.damage import damaged, flipped, refusal
 
 SENTENCES = ["is more shiny", "has a higher heel and is red", "is less shiny"]
 
@@ -65,11 +66,34 @@ def test_a_saved_vocabulary_is_the_same(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["words.json"]
 
 
-@pytest.mark.parametrize("content", ["", "[1, 2]", json.dumps({"words": ["a"]}), "{}"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        "[1, 2]",
+        "[" * 9999 + "]" * 9999,
+        '{"words": ["a"]}',
+        '{"words": ["a", 5, "UNK"]}',
+        '{"words": "UNK"}',
+    ],
+)
 def test_a_file_that_is_no_vocabulary_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "words.json").write_text(content)
-    with pytest.raises(ValueError, match=r"words\.json is not a vocabulary"):
+    with pytest.raises(ValueError, match=r"words\.json is no vocabulary \(.*\); write one"):
         Vocabulary.load(tmp_path / "words.json")
+
+
+def test_a_damaged_vocabulary_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "words.json"
+    vocabulary = Vocabulary.from_sentences(SENTENCES)
+    vocabulary.save(path)
+    for content in [*flipped(path.read_bytes(), seed=1, count=80), *damaged(path.read_bytes(), seed=2, count=80)]:
+        path.write_bytes(content)
+        sentence = refusal(Vocabulary.load, path)
+        assert str(path) in sentence or Vocabulary.load(path) == vocabulary
+    path.write_text(json.dumps({"words": vocabulary.words}))
+    assert Vocabulary.load(path) == vocabulary, "as it was written before there was a digest"
 
 
 def test_the_fingerprint_depends_on_words_and_their_order() -> None:

@@ -22,8 +22,11 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from dialog_env.images import decode_picture
+from dialog_env.reading import first_line, one_sentence, read_json, regular_file
 
 RAW_VERSION = 1
+MOST_SIDE = 4096
+"""Pixels of the longest side that a backbone may ask for."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,20 @@ class Preprocessing:
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
 
+    def __post_init__(self) -> None:
+        for name, least in (("height", 1), ("width", 1), ("shortest", 0)):
+            if not least <= getattr(self, name) <= MOST_SIDE:
+                raise ValueError(f"{name} is {getattr(self, name)}; give {least} to {MOST_SIDE} pixels")
+        if not np.isfinite([self.rescale, *self.mean, *self.deviation]).all() or 0 in self.deviation:
+            raise ValueError("rescale, mean and deviation must be finite, and no deviation 0")
+
     @classmethod
     def read(cls, folder: Path) -> Preprocessing:
         """Reads `preprocessor_config.json`; FileNotFoundError without it, ValueError where it makes no sense."""
         path = folder / "preprocessor_config.json"
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing; a backbone folder needs it to say how pictures are scaled")
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
+        remedy = "a backbone folder needs it to say how pictures are scaled"
+        config = read_json(path, dict[str, Any], "preprocessor configuration", remedy)
+        with one_sentence(path, "preprocessor configuration", "it must give size, image_mean and image_std"):
             size, crop = _sides(config["size"]), _sides(config.get("crop_size", config["size"]))
             cuts = config.get("do_center_crop", "crop_pct" in config)
             straight = isinstance(config["size"], dict) and "height" in config["size"] and not cuts
@@ -65,15 +74,11 @@ class Preprocessing:
             return cls(
                 *(size if straight or not cuts else crop),
                 shortest=0 if straight else round(min(size) / config.get("crop_pct", 1)),
-                resample=int(config.get("resample", Image.Resampling.BILINEAR)),
+                resample=int(Image.Resampling(config.get("resample", Image.Resampling.BILINEAR))),
                 rescale=float(rescale),
                 mean=_three(mean) if normalises else (0.0, 0.0, 0.0),
                 deviation=_three(deviation) if normalises else (1.0, 1.0, 1.0),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path} cannot be used ({error!r}); it must give size, image_mean and image_std"
-            ) from error
 
     def pixels(self, content: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture in an encoded file, scaled and cut: (height, width, 3) uint8."""
@@ -106,7 +111,8 @@ class Backbone:
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         self.folder = Path(folder)
-        weights = sorted(self.folder.glob("*.safetensors"))
+        remedy = "give a vision model in Hugging Face layout"
+        weights = [regular_file(path, "weights", remedy) for path in sorted(self.folder.glob("*.safetensors"))]
         if not (self.folder / "config.json").is_file() or not weights:
             raise FileNotFoundError(
                 f"{self.folder} is no backbone; it must hold config.json, preprocessor_config.json and *.safetensors"
@@ -120,7 +126,7 @@ class Backbone:
             self.network = network.to(self.device, memory_format=torch.channels_last)
         except (AssertionError, RuntimeError) as error:
             raise ValueError(
-                f"device {device!r} cannot be used ({_line(error)}); choose another, such as cpu"
+                f"device {device!r} cannot be used ({first_line(error)}); choose another, such as cpu"
             ) from error
 
     @property
@@ -253,18 +259,16 @@ def _load_network(folder: Path) -> Any:
         raise ImportError(
             "extraction needs transformers; install it with `pip install dialog-retrieval[images]`"
         ) from error
+    remedy = "give a vision model in Hugging Face layout"
+    config = read_json(folder / "config.json", dict[str, Any], "configuration of a backbone", remedy)
     try:
-        network = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ValueError(
-            f"{folder} cannot be loaded as a backbone ({_line(error)}); give a vision model in Hugging Face layout"
-        ) from error
+        network = AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
+    except Exception as error:  # transformers raises almost anything
+        problem = "it needs code that lies beside it, which is not run" if "auto_map" in config else first_line(error)
+        raise ValueError(f"{folder} cannot be loaded as a backbone ({problem}); {remedy}") from error
     return getattr(network, "vision_model", network).float().eval()
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _digest(files: Sequence[Path]) -> str:

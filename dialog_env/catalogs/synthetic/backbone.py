@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -25,6 +24,8 @@ PREPROCESSING = f"RGB {INPUT_SIZE}x{INPUT_SIZE}, (255 - value) / 255"
 SQUEEZED = 32
 LARGEST_REGION = 4.0
 WEIGHTS = Path(__file__).with_name("backbone.safetensors")
+FINGERPRINT = "47dec9843cf08e95a76a45632c1fd4b7570ccd6d543de5932ec11f19b00f69bb"
+"""Of the shipped weights; `train_backbone` says what it must be for others. It is part of every drawn catalogue."""
 LAYERS = (
     (3, 16, 2, 1),
     (16, 48, 2, 1),
@@ -73,14 +74,12 @@ def load_backbone(device: str = "cpu") -> Backbone:
     """The shipped network in evaluation mode.
 
     Raises:
-        ValueError: a weights file that does not fit the network.
+        ValueError: a damaged weights file.
     """
+    if backbone_fingerprint() != FINGERPRINT:
+        raise ValueError(f"{WEIGHTS} is damaged: its fingerprint is not {FINGERPRINT[:12]}…; reinstall the package")
     network = Backbone()
-    try:
-        network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
-    except (OSError, RuntimeError, SafetensorError) as error:
-        message = f"{WEIGHTS} does not hold the weights of the feature network ({error}); reinstall the package"
-        raise ValueError(message) from error
+    network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
     return network.eval().requires_grad_(False).to(device)
 
 
@@ -114,6 +113,6 @@ def extract(
     return pooled, regions
 
 
-def backbone_fingerprint() -> str:
-    """SHA-256 (hex) of the shipped weights and the preprocessing."""
-    return hashlib.sha256(WEIGHTS.read_bytes() + PREPROCESSING.encode()).hexdigest()
+def backbone_fingerprint(weights: Path | None = None) -> str:
+    """SHA-256 (hex) of weights, the shipped ones where None, and the preprocessing."""
+    return hashlib.sha256((weights or WEIGHTS).read_bytes() + PREPROCESSING.encode()).hexdigest()

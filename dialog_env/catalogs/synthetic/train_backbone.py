@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from dialog_env.attributes import AttributeTable
 
-from .backbone import POOLED_DIMENSIONS, REGION_CHANNELS, WEIGHTS, Backbone
+from .backbone import POOLED_DIMENSIONS, REGION_CHANNELS, WEIGHTS, Backbone, backbone_fingerprint
 from .drawing import draw
 from .grades import attribute_table
 from .palette import main_colour
@@ -235,7 +235,8 @@ def main(args: Args) -> None:
     beside = args.output.with_name(args.output.name + ".part")
     save_file({name: value.half().contiguous() for name, value in plain.state_dict().items()}, beside)
     os.replace(beside, args.output)
-    print(f"wrote {args.output} ({args.output.stat().st_size / 1e6:.2f} MB)")
+    print(f"wrote {args.output} ({args.output.stat().st_size / 1e6:.2f} MB); to use it,")
+    print(f'set FINGERPRINT = "{backbone_fingerprint(args.output)}" in backbone.py')
 
 
 if __name__ == "__main__":
