@@ -13,6 +13,7 @@ import agents
 from benchmarks import film, report, results
 from benchmarks.experiment import AgentSpec, Experiment, Setting
 from benchmarks.paper import report as paper_report
+from benchmarks.paper import scores
 from benchmarks.paper.run import run as run_paper
 from benchmarks.throughput import FULL, SMALL
 from benchmarks.throughput.run import run as run_throughput
@@ -100,7 +101,7 @@ class PaperCommand:
 
 @dataclass
 class TableCommand:
-    """Make table and plot again from the results in a folder."""
+    """Make tables and plots again from the results in a folder."""
 
     output: Path
     """Folder of the results."""
@@ -108,8 +109,11 @@ class TableCommand:
     """Agent that the others are compared with."""
 
     def __call__(self) -> None:
-        """Reads every result below the folder."""
+        """Reads every result below the folder, or the scores that a comparison with the paper left there."""
         found = results.read_all(self.output)
+        if not found and (self.output / scores.FILE).exists():
+            print(paper_report.rewrite(self.output))
+            return
         if not found:
             raise ValueError(f"{self.output} holds no results; run `python -m benchmarks run` first")
         print(report.write(found, self.output, self.baseline))

@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from dialog_env.files import file_digest, signed, write_atomically
-from dialog_env.metrics import METRICS
+from dialog_env.metrics import METRICS, Values
 from dialog_env.protocol import Record
 from dialog_env.reading import (
     EXACT,
@@ -88,6 +90,38 @@ class Result:
     record: Record
     provenance: dict[str, Any]
     training: dict[str, Any]
+
+    @property
+    def images(self) -> int:
+        """Size of the gallery."""
+        return self.record.images
+
+    @property
+    def dialogs(self) -> int:
+        """How many were held."""
+        return len(self.record.target)
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """(M,) positions of the targets, sorted."""
+        return np.sort(self.record.target)
+
+    @property
+    def metrics(self) -> Collection[str]:
+        """Names of those that there are values of: all."""
+        return METRICS
+
+    @property
+    def start(self) -> Values:
+        """(M,) percentile of the target by distance to the first candidate, in the order of the targets' positions."""
+        return self._by_target(100 * (1 - self.record.initial_rank / self.record.images))
+
+    def values(self, metric: str) -> Values:
+        """(M, T) or (M,) values of a metric, in the order of the targets' positions."""
+        return self._by_target(METRICS[metric].of(self.record))
+
+    def _by_target(self, values: Values) -> Values:
+        return values[np.argsort(self.record.target)]
 
     def scores(self) -> dict[str, list[float] | float]:
         """Every metric: a list over turns, or a number for those that judge a whole dialog."""

@@ -1,4 +1,4 @@
-"""A number with its bootstrap interval."""
+"""A number with its interval."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95% bootstrap interval."""
+    """A number with its 95% interval."""
 
     value: float
     low: float
@@ -22,15 +22,10 @@ class Estimate:
 
     @classmethod
     def from_resamples(cls, value: float, drawn: NDArray[np.floating[Any]]) -> Estimate:
-        """The interval that holds 95% of the numbers of the resamples (S,)."""
+        """The bootstrap interval: what holds 95% of the numbers of the resamples (S,)."""
         low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return cls(float(value), float(low), float(high))
 
     def __format__(self, spec: str) -> str:
         spec = spec or ".1f"
         return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the whole interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0

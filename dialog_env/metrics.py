@@ -27,13 +27,23 @@ class Metric:
 
     Args:
         of: from a record to (M, T) values, one a turn, or (M,) values, one a dialog.
-        summary: what makes one number of M: the mean, or the median.
+        summary: what makes one number of M: the mean, the interquartile mean, or the median.
         higher_is_better: the direction.
+        percent: whether the values run from 0 to 100.
     """
 
     of: Callable[[Record], Values]
     summary: Callable[..., Values] = np.mean
     higher_is_better: bool = True
+    percent: bool = True
+
+
+def interquartile_mean(values: Values, axis: int = -1) -> Values:
+    """Mean of the middle half of the values: the lowest and the highest quarter are left out (Agarwal et al., 2021)."""
+    count = values.shape[axis]
+    middle = np.sort(values, axis=axis).take(range(count // 4, count - count // 4), axis=axis)
+    mean: Values = middle.mean(axis=axis)
+    return mean
 
 
 def percentile(record: Record) -> Values:
@@ -132,8 +142,9 @@ def best_log_rank_integral(record: Record) -> Values:
 METRICS: dict[str, Metric] = {
     "found": Metric(found),
     "percentile": Metric(percentile),
-    "mean rank": Metric(rank, higher_is_better=False),
-    "median rank": Metric(rank, np.median, higher_is_better=False),
+    "IQM percentile": Metric(percentile, interquartile_mean),
+    "mean rank": Metric(rank, higher_is_better=False, percent=False),
+    "median rank": Metric(rank, np.median, higher_is_better=False, percent=False),
     "R@1": Metric(recall_at(1)),
     "R@5": Metric(recall_at(5)),
     "R@10": Metric(recall_at(10)),
@@ -144,7 +155,7 @@ METRICS: dict[str, Metric] = {
     "success@90": Metric(success_at(90)),
     "success@95": Metric(success_at(95)),
     "repeat rate": Metric(repeat_rate, higher_is_better=False),
-    "turns to success": Metric(turns_to_success, higher_is_better=False),
-    "BRI": Metric(best_log_rank_integral, higher_is_better=False),
+    "turns to success": Metric(turns_to_success, higher_is_better=False, percent=False),
+    "BRI": Metric(best_log_rank_integral, higher_is_better=False, percent=False),
 }
-"""Name to metric; those in percent run from 0 to 100."""
+"""Name to metric."""

@@ -10,18 +10,12 @@ from PIL import Image
 from benchmarks import report, results
 from benchmarks.experiment import AgentSpec, Experiment, Setting
 from benchmarks.results import Result, Run
-from benchmarks.statistics import estimate, paired_difference
+from benchmarks.statistics import Difference
 from dialog_env import protocol
-from dialog_env.estimate import Estimate
 from dialog_env.files import file_digest, signed
 from dialog_env.protocol import Record
 from dialog_env.user_simulator import SIMULATORS, make_simulator, register_simulator
 from tests.damage import damaged, flipped, refusal
-
-
-@pytest.fixture
-def generator():
-    return np.random.default_rng(0)
 
 
 def made_up_result(agent="random", seed=0, shift=0, dialogs=60):
@@ -37,37 +31,6 @@ def made_up_result(agent="random", seed=0, shift=0, dialogs=60):
     )
     run = Run(agent, seed, "drawn", "test", "aa", "bb", "toy", "toy-1", 0, 5, "half", "cc", {})
     return Result(run, record, {"command": "none"}, {})
-
-
-def test_an_interval_covers_the_mean_as_often_as_it_says(generator):
-    covered = 0
-    for _ in range(200):
-        sample = generator.normal(3, 1, size=60)
-        interval = estimate(sample, generator, resamples=300)
-        covered += interval.low <= 3 <= interval.high
-    assert 178 <= covered <= 199
-
-
-def test_an_interval_over_seeds_is_wider_where_seeds_disagree(generator):
-    dialogs = generator.normal(0, 1, size=(1, 500))
-    alike = estimate(np.repeat(dialogs, 5, axis=0), generator)
-    apart = estimate(dialogs + np.array([[-2.0], [-1], [0], [1], [2]]), generator)
-    assert apart.high - apart.low > 3 * (alike.high - alike.low)
-    assert apart.value == pytest.approx(alike.value)
-
-
-def test_paired_differences_see_what_separate_intervals_do_not(generator):
-    base = generator.normal(50, 30, size=(1, 400))
-    better = base + generator.normal(1, 2, size=(1, 400))
-    assert paired_difference(better, base, generator).excludes_zero
-    assert estimate(better, generator).low < estimate(base, generator).high
-    with pytest.raises(ValueError, match="cannot be paired"):
-        paired_difference(base, base[:, 1:], generator)
-
-
-def test_the_median_is_resampled_as_a_median(generator):
-    values = np.array([[0.0] * 60 + [1000.0] * 40])
-    assert estimate(values, generator, np.median) == Estimate(0, 0, 0)
 
 
 def test_a_result_is_read_back_as_it_was_written(tmp_path):
@@ -241,8 +204,39 @@ def test_tables_and_plots_come_from_the_results(tmp_path):
     assert (tmp_path / "table.md").read_text() == text
     with Image.open(tmp_path / "percentile.png") as picture:
         assert picture.width > 600
+    assert rows[-1].count("| yes (p ") == 2
+    assert "corrected for the 2 verdicts" in text
     with pytest.raises(ValueError, match="no results of 'best'"):
         report.differences(made, "best")
+
+
+def test_an_agent_is_better_in_the_dialogs_in_which_it_is_higher_and_level_ones_count_half():
+    first = made_up_result(agent="a", dialogs=200)
+    closer = first.record.closer.copy()
+    closer[:60, -1] += 1
+    closer[60:100, -1] -= 1
+    second = Result(replace(first.run, agent="b"), replace(first.record, closer=closer + 1), {}, {})
+    first = Result(first.run, replace(first.record, closer=first.record.closer + 1), {}, {})
+    share = report.improvement([first], [second])
+    assert share.value == pytest.approx(100 * (60 + 100 / 2) / 200)
+    assert share.low < share.value < share.high
+    assert f"| {share:.1f} |" in report.differences([second, first], "b")
+
+
+def test_a_verdict_is_that_of_the_corrected_p():
+    above, below = Difference(1, 0.5, 1.5, 0.01), Difference(-1, -1.5, -0.5, 0.01)
+    assert report.verdict(above, 0.0301) == "yes (p = 0.030)"
+    assert report.verdict(below, 0.0004) == "no, lower (p < 0.001)"
+    assert report.verdict(above, 0.08) == "not shown (p = 0.080)"
+    wrong = [made_up_result(f"agent {number}", 100 + number, dialogs=40) for number in range(30)]
+    wrong = [Result(replace(result.run, seed=0), result.record, {}, {}) for result in wrong]
+    for result in wrong:
+        result.record.shown[:, 0] = 0
+    text = report.differences(wrong, "agent 0")
+    assert "corrected for the 58 verdicts" in text
+    assert text.count("| not shown (") == 58
+    differences = [report.difference([result], [wrong[0]])[0] for result in wrong[1:]]
+    assert min(difference.p for difference in differences) < 0.05
 
 
 def test_agents_are_written_with_configuration_and_settings():

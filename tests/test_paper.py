@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,20 +17,18 @@ from agents import checkpoints
 from agents.agent import AGENT_FILE, Lesson
 from agents.training import CHECKPOINT_FILE
 from benchmarks.experiment import AgentSpec, Setting
-from benchmarks.paper import arms, report, run
+from benchmarks.paper import arms, report, run, scores
 from benchmarks.results import Result
+from benchmarks.statistics import paired_difference
 from dialog_env import protocol
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.estimate import Estimate
 from dialog_env.user_simulator import make_simulator
 from tests.conftest import tiny_contents
 from tests.test_benchmarks import made_up_result
 from tests.toys import ToyUser
 
-ARMS = (*arms.LEARNERS, *arms.FEEDBACK)
 
-
-@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.label)
+@pytest.mark.parametrize("arm", arms.ARMS, ids=lambda arm: arm.label)
 def test_every_arm_can_be_made(arm: arms.Arm) -> None:
     gallery = Catalog(tiny_contents(size=60))
     user = make_simulator(arm.user or "describer", gallery)
@@ -72,12 +71,6 @@ def test_a_supervised_agent_that_trains_on_begins_where_the_first_training_ended
     assert (begun["head.weight"] - went_on["head.weight"]).abs().max() < 1e-3
 
 
-def test_verdicts_say_what_the_interval_says() -> None:
-    assert report.verdict(Estimate(1, 0.5, 2)) == "yes"
-    assert report.verdict(Estimate(1, -0.5, 2)) == "not shown"
-    assert report.verdict(Estimate(-1, -2, -0.5)) == "no, the opposite"
-
-
 def made_up(arm: arms.Arm, shift: int) -> list[Result]:
     results = [made_up_result(arm.agent, seed, shift) for seed in (0, 1)]
     history = [{"gain": 0.25}, {"gain": 0.75}]
@@ -85,7 +78,7 @@ def made_up(arm: arms.Arm, shift: int) -> list[Result]:
 
 
 def test_the_report_has_a_row_for_every_claim_and_draws_both_figures(tmp_path: Path) -> None:
-    shifts = {arm: 40 - 2 * number for number, arm in enumerate(ARMS)}
+    shifts = {arm: 40 - 2 * number for number, arm in enumerate(arms.ARMS)}
     shifts[arms.POLICY_IMPROVEMENT] = 60
     results = {arm: made_up(arm, shift) for arm, shift in shifts.items()}
     missing = arms.FEEDBACK[-2]
@@ -93,18 +86,52 @@ def test_the_report_has_a_row_for_every_claim_and_draws_both_figures(tmp_path: P
     text = report.write(results, {missing: "nothing to tell"}, tmp_path)
     rows = [line for line in text.splitlines() if line.startswith("| policy improvement | supervised, trained on |")]
     assert len(rows) == 1
-    assert rows[0].count("| yes |") == 2
+    assert rows[0].count("| yes (p") == 2
     claimed = [claim for claim in arms.CLAIMS if missing not in (claim.better, claim.than)]
-    assert text.count("| yes |") + text.count("| not shown |") + text.count("the opposite |") == 2 * len(claimed)
+    verdicts = [text.count(f"| {word} (p ") for word in ("yes", "not shown", "no, lower")]
+    assert sum(verdicts) == 2 * len(claimed)
+    assert f"corrected for the {2 * len(claimed)} verdicts" in text
+    assert "intervals over dialogs and training seeds" in text
     assert "Left out: relevance (nothing to tell)." in text
     assert "| policy improvement | 0.50 (by seed: 0.50, 0.50) |" in text
     assert (tmp_path / "table.md").read_text() == text
     kept = json.loads((tmp_path / "results.json").read_text())
-    assert len(kept) == 2 * (len(ARMS) - 1)
-    assert {"arm", "run", "scores", "training", "provenance"} == set(kept[0])
+    assert len(kept) == 2 * (len(arms.ARMS) - 1)
+    assert {"arm", "run", "images", "dialogs", "scores", "training", "provenance"} == set(kept[0])
     for name in ("percentile.png", "feedback.png"):
         with Image.open(tmp_path / name) as picture:
             assert picture.width > 900
+
+
+def test_the_tables_can_be_made_again_from_the_scores_alone(tmp_path: Path) -> None:
+    results = {arm: made_up(arm, 20 + 3 * number) for number, arm in enumerate(arms.ARMS)}
+    text = report.write(results, {}, tmp_path)
+    again = report.rewrite(tmp_path)
+    assert (tmp_path / "table.md").read_text() == again
+    assert "training seeds alone, for these dialogs" in again
+    assert "dialogs in which it is higher" not in again
+    assert "| policy improvement | 0.50 (by seed: 0.50, 0.50) |" in again
+    own, other = (
+        [[result.record.rank[:, -1].mean()] for result in results[arm]] for arm in (arms.CONTINUED, arms.SCST)
+    )
+    difference = paired_difference(np.array(own), np.array(other))
+    assert f"| SCST | supervised, trained on | {difference:+.2f} |" in again
+    (tmp_path / "results.json").write_text("[]")
+    with pytest.raises(ValueError, match="has no scores"):
+        report.rewrite(tmp_path)
+    (tmp_path / "results.json").write_text('[{"arm": 1}]')
+    with pytest.raises(ValueError, match=r"results\.json is no scores of the comparison"):
+        report.rewrite(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["paper-synthetic", "paper-footwear"])
+def test_the_published_tables_are_those_of_the_published_scores(folder: str, tmp_path: Path) -> None:
+    published = Path(__file__).parents[1] / "benchmarks" / "results" / folder
+    shutil.copy(published / "results.json", tmp_path)
+    assert report.rewrite(tmp_path) == (published / "table.md").read_text()
+    verdicts = report.claims(scores.read(published))
+    for document in ("docs/claims.md", "README.md") if folder == "paper-synthetic" else ("docs/claims.md",):
+        assert verdicts in (published.parents[2] / document).read_text()
 
 
 def test_arms_that_a_catalogue_has_nothing_for_are_left_out_with_the_reason(

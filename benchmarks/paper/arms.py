@@ -62,6 +62,8 @@ FEEDBACK = (
     Arm("relevance, Rocchio", "rocchio", "relevance"),
 )
 
+ARMS = (*LEARNERS, *FEEDBACK)
+
 
 @dataclass(frozen=True)
 class Comparison:

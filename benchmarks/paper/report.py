@@ -2,81 +2,70 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks import report
+from benchmarks.paper import scores
 from benchmarks.paper.arms import CLAIMS, FEEDBACK, LEARNERS, POLICY_IMPROVEMENT, RELEASED_POLICY_IMPROVEMENT, Arm
 from benchmarks.paper.run import Results
-from benchmarks.report import Groups
-from benchmarks.results import Result
-from dialog_env.estimate import Estimate
+from benchmarks.paper.scores import Scores
+from benchmarks.report import Group
 from dialog_env.files import write_atomically
 
-
-def verdict(difference: Estimate) -> str:
-    """What an interval says of the claim that the difference is above zero."""
-    if not difference.excludes_zero:
-        return "not shown"
-    return "yes" if difference.low > 0 else "no, the opposite"
+Compared = Mapping[Arm, Group]
+"""The results of every arm that was run, or their scores."""
 
 
-def groups_of(results: Results, arms: Sequence[Arm]) -> Groups:
+def groups_of(results: Compared, arms: Sequence[Arm]) -> dict[str, Group]:
     """Label to results of those arms that were run."""
     return {arm.label: results[arm] for arm in arms if arm in results}
 
 
-def claims(results: Results) -> str:
-    """Markdown: the paired difference of every comparison at the last turn and in the mean over turns."""
-    some = next(iter(results.values()))[0]
-    last = f"percentile, turn {some.record.turns}"
-    lines = [
-        f"| is better | than | {last} | shown | percentile, mean over turns | shown |",
-        "|---|---|---|---|---|---|",
-    ]
-    for claim in CLAIMS:
-        if claim.better in results and claim.than in results:
-            pair = report.difference(results[claim.better], results[claim.than])
-            cells = [f"{each:+.2f} | {verdict(each)}" for each in pair]
-            lines.append(f"| {claim.better.label} | {claim.than.label} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, ""])
+def claims(results: Compared) -> str:
+    """Markdown: the paired difference of every comparison, with verdicts that are corrected together."""
+    pairs = {
+        f"{claim.better.label} | {claim.than.label}": (results[claim.better], results[claim.than])
+        for claim in CLAIMS
+        if claim.better in results and claim.than in results
+    }
+    return report.compared(pairs, "is better | than")
 
 
-def look_ahead(results: Results) -> str:
+def look_ahead(kept: Mapping[Arm, Sequence[Scores]]) -> str:
     """Markdown: what the look-ahead itself found while training, by seed and in the mean."""
     lines = ["| look-ahead while training | best of K less nearest, percentile points a turn |", "|---|---|"]
     for arm in (POLICY_IMPROVEMENT, RELEASED_POLICY_IMPROVEMENT):
-        if arm in results:
-            gains = [np.mean([row["gain"] for row in result.training["history"]]) for result in results[arm]]
+        if arm in kept:
+            gains = [each.training["gain"] for each in kept[arm]]
             by_seed = ", ".join(f"{gain:.2f}" for gain in gains)
             lines.append(f"| {arm.label} | {np.mean(gains):.2f} (by seed: {by_seed}) |")
     return "\n".join([*lines, ""])
 
 
-def records(results: Results) -> list[dict[str, Any]]:
-    """What was run, its scores and where they come from, JSON-able; what each epoch did is left out."""
-    return [
-        {
-            "arm": arm.label,
-            "run": asdict(result.run),
-            "scores": result.scores(),
-            "training": {name: value for name, value in result.training.items() if name != "history"},
-            "provenance": result.provenance,
-        }
-        for arm, group in results.items()
-        for result in group
-    ]
-
-
-def write(results: Results, missing: dict[Arm, str], output: Path) -> str:
+def write(results: Results, missing: Mapping[Arm, str], output: Path) -> str:
     """Writes `table.md`, `results.json`, `percentile.png` and `feedback.png` into the folder; returns the tables."""
+    return _write_tables(results, scores.write(results, output), missing, output)
+
+
+def rewrite(output: Path) -> str:
+    """The same from the `results.json` in the folder: scores are all it has, so that intervals are over seeds alone.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: something else lies there.
+    """
+    kept = scores.read(output)
+    return _write_tables(kept, kept, {}, output)
+
+
+def _write_tables(
+    results: Compared, kept: Mapping[Arm, Sequence[Scores]], missing: Mapping[Arm, str], output: Path
+) -> str:
     learners, feedback = groups_of(results, LEARNERS), groups_of(results, FEEDBACK)
-    everything: list[Result] = [result for group in results.values() for result in group]
+    everything = [each for group in results.values() for each in group]
     report.check_alike(everything, names=("gallery", "evaluation_seed", "turns", "ties"))
     parts = [
         "## Learners, one user\n",
@@ -86,16 +75,19 @@ def write(results: Results, missing: dict[Arm, str], output: Path) -> str:
         *(f"Left out: {arm.label} ({reason}).\n" for arm, reason in missing.items()),
         "## Claims\n",
         claims(results),
-        "Paired by seed and dialog, 95% bootstrap intervals over dialogs and training seeds.\n",
-        look_ahead(results),
+        look_ahead(kept),
     ]
     text = "\n".join(parts)
     write_atomically(output / "table.md", text.encode())
-    write_atomically(output / "results.json", json.dumps(records(results), indent=1).encode())
-    run = everything[0].run
+    run, over = everything[0].run, report.over(everything)
     catalog = Path(run.catalog).stem
-    title = f"{catalog}, learners; user: {run.user}"
-    report.plot_groups(learners, output / "percentile.png", title, from_turn=1, leave_out=("random", "greedy"))
+    drawn = {label: group for label, group in learners.items() if label not in ("random", "greedy")}
+    _plot(drawn, output / "percentile.png", f"{catalog}, learners; user: {run.user}", over)
     if feedback:
-        report.plot_groups(feedback, output / "feedback.png", f"{catalog}, kinds of feedback; language: {run.user}")
+        _plot(feedback, output / "feedback.png", f"{catalog}, kinds of feedback; language: {run.user}", over)
     return text
+
+
+def _plot(groups: Mapping[str, Group], path: Path, title: str, over: str) -> None:
+    lines = {label: report.values(group, "percentile") for label, group in groups.items()}
+    report.plot_lines(lines, path, title, over)
