@@ -12,7 +12,7 @@ from tools.reliability import materials
 from tools.reliability.cases import Case, Failed, Outcome, Part, expect, fail
 from tools.reliability.commands import program, require_told
 from tools.reliability.damage import ANY, FORGED, Target, ways
-from tools.reliability.kinds import KINDS, Kind, Place, comparable
+from tools.reliability.kinds import KINDS, Kind, Place, comparable, difference
 from tools.reliability.processes import Child
 from tools.reliability.refusals import attempt, require_clear
 
@@ -119,19 +119,6 @@ def read(kind: Kind, place: Place, path: Path, pristine: Any, what: str, *, forg
         whole = kind.read(Place(place.materials / kind.material, place.materials))
         before, now = kind.entries(whole), kind.entries(answer.value)
         expect(now >= before, "silent", f"it was read as {now} entries instead of {before}")
-
-
-def difference(first: Any, second: Any, where: str = "") -> str:
-    """Where two comparable things differ first."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        for key in first.keys() | second.keys():
-            if first.get(key) != second.get(key):
-                return difference(first.get(key), second.get(key), f"{where}.{key}")
-    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        for place, (one, other) in enumerate(zip(first, second, strict=True)):
-            if one != other:
-                return difference(one, other, f"{where}[{place}]")
-    return f"{where}: {str(first)[:80]} became {str(second)[:80]}"
 
 
 PART = Part(

@@ -102,6 +102,19 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def difference(first: Any, second: Any, where: str = "") -> str:
+    """Where two comparable things differ first."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in first.keys() | second.keys():
+            if first.get(key) != second.get(key):
+                return difference(first.get(key), second.get(key), f"{where}.{key}")
+    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        for place, (one, other) in enumerate(zip(first, second, strict=True)):
+            if one != other:
+                return difference(one, other, f"{where}[{place}]")
+    return f"{where}: {str(first)[:80]} became {str(second)[:80]}"
+
+
 def everything(catalog: Catalog) -> dict[str, Any]:
     """All that a catalogue holds."""
     whole = np.arange(len(catalog))

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from tools.reliability import arguments, bits, environment, evaluations, files, metrics, rankings, vector_environment
+from tools.reliability import (
+    arguments,
+    bits,
+    disks,
+    environment,
+    evaluations,
+    files,
+    interrupts,
+    kills,
+    metrics,
+    pairs,
+    rankings,
+    threads,
+    vector_environment,
+)
 from tools.reliability.cases import Part
 
 PARTS: dict[str, Part] = {
-    part.name: part
-    for part in (
-        arguments.PART,
-        environment.PART,
-        vector_environment.PART,
-        rankings.PART,
-        metrics.PART,
-        evaluations.PART,
-        files.PART,
-        bits.PART,
+    module.PART.name: module.PART
+    for module in (
+        environment,
+        vector_environment,
+        arguments,
+        rankings,
+        metrics,
+        evaluations,
+        files,
+        bits,
+        kills,
+        disks,
+        pairs,
+        threads,
+        interrupts,
     )
 }
