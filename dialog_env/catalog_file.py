@@ -35,6 +35,7 @@ from dialog_env.heaps import refuse_endless_heaps
 from dialog_env.images import MOST_PIXELS, DrawnImages, EncodedImages, ImageSource, Slices
 from dialog_env.reading import attribute, data_set, first_line, open_hdf5, parse_json, regular_file
 from dialog_env.seals import SEAL_BYTES, Stamp, is_sealed, is_verified, remember, seal
+from dialog_env.writing import create_hdf5
 
 FORMAT = "dialog-retrieval catalog"
 VERSION = 2
@@ -70,7 +71,7 @@ def write_contents(contents: Contents, path: str | Path) -> None:
         try:
             _write_parts(contents, temporary)
             seal(temporary, TITLE)
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
             raise OSError(f"{path} cannot be written ({first_line(error)}); make room on its disk") from error
         try:
             written = read_contents(temporary, thorough=True)
@@ -128,7 +129,7 @@ def _check_bytes(path: Path) -> bool:
 
 
 def _write_parts(contents: Contents, path: Path) -> None:
-    with h5py.File(path, "w", userblock_size=SEAL_BYTES, locking=False) as file:
+    with create_hdf5(path, userblock_size=SEAL_BYTES) as file:
         file.attrs.update(format=FORMAT, version=VERSION, name=contents.name, fingerprint=contents.fingerprint)
         file.attrs["provenance"] = json.dumps(contents.provenance)
         names = [str(name).encode() for name in contents.ids]
@@ -151,7 +152,6 @@ def _write_parts(contents: Contents, path: Path) -> None:
             file.create_group("images").attrs["source"] = json.dumps(contents.images.description)
             if isinstance(contents.images, EncodedImages):
                 _write_encoded(file, contents.images)
-        file.flush()
 
 
 def _write_attributes(file: h5py.File, table: AttributeTable) -> None:

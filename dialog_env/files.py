@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,7 +32,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` and moves it there when the block ends well, removes it otherwise.
 
     Temporary files for `path` that a killed process left behind are removed first; one of a process at work carries
-    a shared lock, so that HDF5 must be told to write into it with `locking=False`.
+    a shared lock.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,14 +88,21 @@ def signed(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lock(handle: int) -> bool:
-    """Locks an open file until it is closed; False where that cannot be, above all because another process has it."""
-    return _flock(handle, "LOCK_EX", "LOCK_NB")
+    """Locks an open file until it is closed; False where another process has it, True where no lock can be had."""
+    try:
+        _flock(handle, "LOCK_EX", "LOCK_NB")
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _locked_temporary(path: Path) -> tuple[int, Path]:
     while True:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        _flock(handle, "LOCK_SH")
+        with suppress(OSError):
+            _flock(handle, "LOCK_SH")
         if Path(name).exists():  # else another process took it for a leftover before it was locked
             return handle, Path(name)
         os.close(handle)
@@ -103,24 +110,21 @@ def _locked_temporary(path: Path) -> tuple[int, Path]:
 
 def _remove_leftovers(path: Path) -> None:
     for beside in path.parent.iterdir():
-        if beside.name.startswith(f".{path.name}.") and beside.name.endswith(".part") and beside.is_file():
+        if not (beside.name.startswith(f".{path.name}.") and beside.name.endswith(".part") and beside.is_file()):
+            continue
+        with suppress(OSError):  # gone meanwhile, of another user, or locked by the process that writes it
+            handle = os.open(beside, os.O_RDWR)
             try:
-                handle = os.open(beside, os.O_RDWR)
-            except OSError:  # gone meanwhile, or of another user
-                continue
-            if lock(handle):
-                beside.unlink(missing_ok=True)
-            os.close(handle)
+                _flock(handle, "LOCK_EX", "LOCK_NB")
+                beside.unlink()
+            finally:
+                os.close(handle)
 
 
-def _flock(handle: int, *flags: str) -> bool:
+def _flock(handle: int, *flags: str) -> None:
     if fcntl is None:
-        return False
-    try:
-        fcntl.flock(handle, sum(getattr(fcntl, flag) for flag in flags))
-    except OSError:
-        return False
-    return True
+        raise OSError("this system has no locks")
+    fcntl.flock(handle, sum(getattr(fcntl, flag) for flag in flags))
 
 
 def _umask() -> int:

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from dialog_env.files import replacing, write_atomically
+from dialog_env.writing import create_hdf5
 from tests.conftest import REPOSITORY
 
 WRITER = """
@@ -58,3 +61,22 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Pat
     with pytest.raises(TypeError), replacing(tmp_path / "file") as temporary:
         temporary.write_text(5)  # type: ignore[arg-type]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file": b"old"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, which is a disk that is full")
+def test_a_full_disk_is_told_by_hdf5_too() -> None:
+    with pytest.raises(OSError, match="No space left on device"), create_hdf5(Path("/dev/full")) as file:
+        file.create_dataset("numbers", data=np.arange(100_000), compression="gzip")
+
+
+def test_hdf5_is_written_as_by_h5py_itself(tmp_path: Path) -> None:
+    with create_hdf5(tmp_path / "file.h5") as file:
+        file.create_dataset("packed", data=np.arange(100_000), compression="gzip")
+        file["packed"].attrs["name"] = "text of any length"
+        for row in range(50):
+            file.create_dataset(f"group/{row}", data=np.full((3, row), row))
+    with h5py.File(tmp_path / "file.h5") as file:
+        np.testing.assert_array_equal(file["packed"], np.arange(100_000))
+        assert file["packed"].attrs["name"] == "text of any length"
+        assert sorted(map(int, file["group"])) == list(range(50))
+        np.testing.assert_array_equal(file["group/49"], np.full((3, 49), 49))

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import torch
 
+from dialog_env import checkpoints
 from dialog_env.catalog import Catalog
-from dialog_env.catalogs import features as features_module
+from dialog_env.catalogs.batches import Batches
 from dialog_env.catalogs.features import Backbone, Preprocessing, extract
 from dialog_env.catalogs.products import Products
 from dialog_env.catalogs.reduction import Projection, unit_rows
@@ -187,7 +187,8 @@ def test_other_settings_start_anew_with_a_notice(backbones: dict[str, Path], tmp
     with pytest.raises(Stop):
         extract(photographs(8), stop_after(backbone, 1), partial, grid=2, batch=4, notify=notes.append)
     if change == "damage":
-        partial.write_bytes(partial.read_bytes()[:300])
+        [batch] = partial.glob("*.safetensors")
+        batch.write_bytes(batch.read_bytes()[:300])
     other = stop_after(Backbone(backbones["vit"]) if change == "backbone" else backbone, 99)
     pictures = photographs(8, seed=int(change == "pictures"))
     grid = 1 if change == "grid" else 2
@@ -196,6 +197,58 @@ def test_other_settings_start_anew_with_a_notice(backbones: dict[str, Path], tmp
     assert other.left == 97
     assert len(notes) == 1
     assert "starts anew" in notes[0]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "missing", "empty"])
+def test_batches_before_a_damaged_one_are_kept_and_those_behind_extracted_anew(
+    backbones: dict[str, Path], tmp_path: Path, damage: str
+) -> None:
+    backbone, pictures, partial, notes = Backbone(backbones["vit"]), photographs(20), tmp_path / "partial", []
+    with extract(pictures, backbone, partial, grid=2, batch=4, notify=notes.append) as whole:
+        expected = whole["pooled"][:], whole["regions"][:]
+    third = sorted(partial.glob("*.safetensors"))[2]
+    content = bytearray(third.read_bytes())
+    content[-3] ^= 1
+    if damage == "missing":
+        third.unlink()
+    else:
+        third.write_bytes({"flipped": content, "cut": content[:-7], "empty": b""}[damage])
+    counted = stop_after(backbone, 99)
+    with extract(pictures, counted, partial, grid=2, batch=4, notify=notes.append) as resumed:
+        np.testing.assert_array_equal(resumed["pooled"][:], expected[0])
+        np.testing.assert_array_equal(resumed["regions"][5:17], expected[1][5:17])
+    assert counted.left == 99 - 3
+    assert len(notes) == 1
+    assert "going on after 8 images" in notes[0]
+
+
+def test_a_folder_that_another_process_writes_is_refused_and_an_old_file_replaced(tmp_path: Path) -> None:
+    (tmp_path / "partial").write_bytes(b"of a release that kept one file here")
+    with Batches(tmp_path / "partial", {}, print) as batches:
+        batches.append({"pooled": torch.ones(2, 3)})
+        with pytest.raises(ValueError, match="partial is being written by another process"):
+            Batches(tmp_path / "partial", {}, print)
+    (tmp_path / "partial" / "notes.txt").touch()
+    with Batches(tmp_path / "partial", {}, print) as batches:
+        assert batches.done == 2
+        batches.remove()
+    assert [path.name for path in (tmp_path / "partial").iterdir()] == ["notes.txt"]
+
+
+def test_a_batch_that_does_not_reach_the_disk_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = checkpoints.write
+
+    def losing(path: Path, *arguments: Any) -> None:
+        real(path, *arguments)
+        content = path.read_bytes()
+        path.write_bytes(content[:-4] + bytes(4))
+
+    with Batches(tmp_path / "partial", {}, print) as batches:
+        batches.append({"pooled": torch.ones(2, 3)})
+        monkeypatch.setattr(checkpoints, "write", losing)
+        with pytest.raises(OSError, match=r"000000002\.safetensors does not read back as it was written"):
+            batches.append({"pooled": torch.ones(2, 3)})
+        assert batches.done == 2
 
 
 def test_nan_from_a_backbone_is_refused(backbones: dict[str, Path], tmp_path: Path) -> None:
@@ -259,15 +312,15 @@ def test_the_same_input_gives_the_same_fingerprint_and_other_input_another(
 ) -> None:
     first = build(folder, backbones["convolution"])
     assert build(folder, backbones["convolution"], "again.h5").fingerprint == first.fingerprint
-    real, calls = features_module._store, []
+    real, calls = Backbone.__call__, []
 
-    def interrupted(*arguments: Any) -> None:
+    def interrupted(*arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             raise Stop
-        real(*arguments)
+        return real(*arguments)
 
-    monkeypatch.setattr(features_module, "_store", interrupted)
+    monkeypatch.setattr(Backbone, "__call__", interrupted)
     with pytest.raises(Stop):
         build(folder, backbones["convolution"], "stopped.h5")
     assert not (folder / "stopped.h5").exists()
@@ -344,4 +397,3 @@ def test_the_real_backbone_tells_real_shoes_apart(tmp_path: Path) -> None:
         assert raw["regions"].shape == (48, 49, 1024)
         np.testing.assert_allclose(raw["regions"][:].astype(np.float32).mean(axis=1), raw["pooled"][:], atol=5e-3)
         assert raw["pooled"][:].std(axis=0).mean() > 0.05
-        assert isinstance(raw, h5py.File)

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,10 +20,11 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from dialog_env.catalogs.batches import Batches
 from dialog_env.images import decode_picture
 from dialog_env.reading import first_line, one_sentence, read_json, regular_file
 
-RAW_VERSION = 1
+RAW_VERSION = 2
 MOST_SIDE = 4096
 """Pixels of the longest side that a backbone may ask for."""
 
@@ -163,93 +163,49 @@ class Backbone:
 
 def extract(
     encoded: Sequence[bytes], backbone: Backbone, partial: Path, *, grid: int, batch: int, notify: Callable[[str], Any]
-) -> h5py.File:
-    """Features of N encoded pictures, written as they come into the HDF5 file `partial`, which is returned open.
+) -> Batches:
+    """Features of N encoded pictures, written as they come into the folder `partial`; gives its open batches.
 
-    A call that finds the file of a stopped one, for the same pictures, backbone and grid, goes on where that ended;
-    with batches of the same size the numbers are the same as without the stop. The file holds `pooled` (N, C)
-    float32 and, unless grid is 0, `regions` (N, grid * grid, C) float16.
+    A call that finds the batches of a stopped one, for the same pictures, backbone and grid, goes on where that ended;
+    with batches of the same size the numbers are the same as without the stop. There are `pooled` (N, C) float32 and,
+    unless grid is 0, `regions` (N, grid * grid, C) float16.
 
     Raises:
-        ValueError: the backbone gives NaN or infinite features, or another process writes the same file.
+        ValueError: the backbone gives NaN or infinite features, or another process writes the same folder.
+        OSError: the disk is full; what was extracted stays.
     """
-    settings = json.dumps(
-        {
-            "version": RAW_VERSION,
-            "backbone": backbone.description,
-            "grid": grid,
-            "pictures": hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in encoded)).hexdigest(),
-        },
-        sort_keys=True,
-    )
-    file = _reopen(partial, settings, notify) or _create(partial, settings)
+    settings = {
+        "version": RAW_VERSION,
+        "backbone": backbone.description,
+        "grid": grid,
+        "pictures": hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in encoded)).hexdigest(),
+    }
+    batches = Batches(partial, settings, notify)
     try:
-        done = int(file["done"][0])
-        with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(encoded), initial=done, unit="image") as bar:
-            for start in range(done, len(encoded), batch):
+        done, size = batches.done, len(encoded)
+        with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=size, initial=done, unit="image") as bar:
+            for start in range(done, size, batch):
                 pictures = list(pool.map(backbone.preprocessing.pixels, encoded[start : start + batch]))
                 pooled, regions = backbone(np.stack(pictures), grid)
-                _store(file, start, len(encoded), pooled, regions)
+                batches.append(_checked(pooled, regions, start))
                 bar.update(len(pictures))
     except BaseException:
-        file.close()
+        batches.close()
         raise
-    return file
+    return batches
 
 
-def _store(file: h5py.File, start: int, size: int, pooled: Tensor, regions: Tensor | None) -> None:
-    """Writes the rows of a batch, and only when they are in the file moves the mark of what is done."""
-    parts = {"pooled": pooled.float().cpu().numpy()}
+def _checked(pooled: Tensor, regions: Tensor | None, start: int) -> dict[str, Tensor]:
+    """The features of a batch as they are kept."""
+    parts = {"pooled": pooled.float().cpu()}
     if regions is not None:
-        parts["regions"] = regions.to(torch.float16).cpu().numpy()
+        parts["regions"] = regions.to(torch.float16).cpu()
     for name, rows in parts.items():
-        if not np.isfinite(rows).all():
+        if not bool(rows.isfinite().all()):
             raise ValueError(
                 f"the backbone gives NaN or infinite {name} features from image {start}; check its weights"
             )
-        if name not in file:
-            file.create_dataset(name, (size, *rows.shape[1:]), rows.dtype, dcpl=_allocated_at_once())
-        file[name][start : start + len(rows)] = rows
-    file.flush()
-    file["done"][0] = start + len(pooled)
-    file.flush()
-
-
-def _create(partial: Path, settings: str) -> h5py.File:
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    file = h5py.File(partial, "w")
-    file.attrs["settings"] = settings
-    file.create_dataset("done", data=np.zeros(1, dtype=np.int64))
-    return file
-
-
-def _reopen(partial: Path, settings: str, notify: Callable[[str], Any]) -> h5py.File | None:
-    """The file of a stopped extraction with the same settings, or None after saying why it is of no use."""
-    if not partial.exists():
-        return None
-    try:
-        file = h5py.File(partial, "r+")
-    except BlockingIOError as error:
-        raise ValueError(
-            f"{partial} is being written by another process; let that end, or choose another output"
-        ) from error
-    except OSError:
-        notify(f"{partial} cannot be read; extraction starts anew")
-        return None
-    if file.attrs.get("settings") == settings and "done" in file:
-        notify(f"going on after {int(file['done'][0])} images found in {partial}")
-        return file
-    file.close()
-    notify(f"{partial} is of other images or another backbone; extraction starts anew")
-    return None
-
-
-def _allocated_at_once() -> Any:
-    """Space in the file from the start, so that a killed process leaves a file that can be opened."""
-    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    return properties
+    return parts
 
 
 def _load_network(folder: Path) -> Any:

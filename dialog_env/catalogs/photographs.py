@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dialog_env.catalog import Catalog, Contents
+from dialog_env.catalogs.batches import Batches
 from dialog_env.catalogs.features import Backbone, extract
 from dialog_env.catalogs.listing import Listing
 from dialog_env.catalogs.measures import measure, scale
@@ -28,8 +30,8 @@ class Photographs(ABC):
     """What every source of photographs has in common; a new one gives a `listing`.
 
     A stopped build goes on where it ended when it is called again in the same way; until it is whole it keeps the
-    raw features in `<output>.partial`, (R + 2) * C * 2 bytes an image (0.8 GB for 8,080 images of 7x7 regions with
-    1024 channels).
+    raw features in the folder `<output>.partial`, (R + 2) * C * 2 bytes an image (0.8 GB for 8,080 images of 7x7
+    regions with 1024 channels).
 
     Args:
         root: folder of the data set.
@@ -65,6 +67,7 @@ class Photographs(ABC):
         Raises:
             FileNotFoundError: the root, the backbone or a needed file is missing.
             ValueError: bad settings, a picture that cannot be decoded, no train image, or bad features.
+            OSError: the disk is full; the same command goes on from there.
         """
         for setting, least in (("batch", 1), ("dimensions", 0), ("region_channels", 0), ("grid", 0)):
             if getattr(self, setting) < least:
@@ -83,33 +86,35 @@ class Photographs(ABC):
         self.output.parent.mkdir(parents=True, exist_ok=True)
         partial = self.output.with_name(f"{self.output.name}.partial")
         raw = extract(pictures.encoded, backbone, partial, grid=self.grid, batch=self.batch, notify=tqdm.write)
-        with raw:
-            contents = self._contents(listing, pictures, backbone, raw)
-            Catalog(contents).write(self.output)
-        partial.unlink()
+        with raw, Batches(partial / "reduced", {}, tqdm.write) as reduced:
+            reduced.clear()
+            Catalog(self._contents(listing, pictures, backbone, raw, reduced)).write(self.output)
+            reduced.remove()
+            raw.remove()
         return Catalog.open(self.output)
 
-    def _contents(self, listing: Listing, pictures: Pictures, backbone: Backbone, raw: h5py.File) -> Contents:
-        splits = listing.split_positions()
-        projection = Projection.fit(raw["pooled"], splits["train"], self.dimensions)
-        features = unit_rows(projection(raw["pooled"][:]))
+    def _contents(
+        self, listing: Listing, pictures: Pictures, backbone: Backbone, raw: Batches, reduced: Batches
+    ) -> Contents:
+        """What is written; reduced region features are put into `reduced` meanwhile."""
+        splits, pooled = listing.split_positions(), raw["pooled"][:]
+        projection = Projection.fit(pooled, splits["train"], self.dimensions)
+        features = unit_rows(projection(pooled))
         reduction: dict[str, Any] = {"fitted on": "train", "pooled": _describe(projection, "rows of norm 1")}
         if "regions" in raw:
 
-            def make(shape: tuple[int, ...]) -> h5py.Dataset:
-                if "reduced" in raw:
-                    del raw["reduced"]
-                return raw.create_dataset("reduced", shape, np.float16)
+            def append(block: NDArray[np.float16]) -> None:
+                reduced.append({"regions": torch.from_numpy(block)})
 
             tqdm.write("reducing region features")
-            region_projection = reduce_regions(raw["regions"], splits["train"], self.region_channels, make)
+            region_projection = reduce_regions(raw["regions"], splits["train"], self.region_channels, append)
             reduction["regions"] = {"grid": self.grid, **_describe(region_projection, "mean square 1")}
         grades = {name: scale(np.array(values)) for name, values in pictures.measures.items()}
         return Contents(
             name=listing.name,
             ids=np.array(listing.ids, dtype=object),
             features=features,
-            regions=raw.get("reduced"),
+            regions=reduced["regions"] if reduced.done else None,
             attributes=listing.attribute_table(grades),
             splits=splits,
             images=EncodedImages([np.frombuffer(c, dtype=np.uint8) for c in pictures.encoded], pictures.size),

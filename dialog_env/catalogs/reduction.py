@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ class Projection:
 
     @classmethod
     def fit(cls, features: Any, rows: NDArray[np.int64], dimensions: int) -> Projection:
-        """Fits on the rows (n,) of features (N, C) or (N, R, C), an array or an HDF5 data set.
+        """Fits on the rows (n,) of features (N, C) or (N, R, C), an array or rows that are read where they are sliced.
 
         At most C directions and at most as many as there are vectors are kept; all of them where `dimensions` is 0.
         """
@@ -60,17 +60,18 @@ def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return features / np.maximum(norms, np.finfo(np.float32).tiny)
 
 
-def reduce_regions(features: Any, rows: NDArray[np.int64], channels: int, into: Any) -> Projection:
-    """Writes regions (N, R, C) reduced to float16 (N, R, channels) `into` a data set made by `into(shape)`.
+def reduce_regions(
+    features: Any, rows: NDArray[np.int64], channels: int, append: Callable[[NDArray[np.float16]], None]
+) -> Projection:
+    """Gives regions (N, R, C) reduced to float16 (N, R, channels) to `append`, block by block.
 
     They are centred, rotated and divided by one number, so that their mean square over the fitted rows is 1.
     """
     projection = Projection.fit(features, rows, channels)
     square = np.mean([float(np.square(projection(block)).mean()) for block in _batches(features, rows)])
     factor = np.float32(1 / np.sqrt(max(square, np.finfo(np.float32).tiny)))
-    reduced = into((*features.shape[:2], projection.components.shape[1]))
     for start in range(0, len(features), BLOCK):
-        reduced[start : start + BLOCK] = (projection(features[start : start + BLOCK]) * factor).astype(np.float16)
+        append((projection(features[start : start + BLOCK]) * factor).astype(np.float16))
     return projection
 
 
