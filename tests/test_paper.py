@@ -105,7 +105,7 @@ def test_the_report_has_a_row_for_every_claim_and_draws_both_figures(tmp_path: P
 
 def test_the_tables_can_be_made_again_from_the_scores_alone(tmp_path: Path) -> None:
     results = {arm: made_up(arm, 20 + 3 * number) for number, arm in enumerate(arms.ARMS)}
-    text = report.write(results, {}, tmp_path)
+    report.write(results, {}, tmp_path)
     again = report.rewrite(tmp_path)
     assert (tmp_path / "table.md").read_text() == again
     assert "training seeds alone, for these dialogs" in again
