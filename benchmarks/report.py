@@ -15,6 +15,7 @@ from dialog_env.files import replacing, write_atomically
 from dialog_env.metrics import METRICS
 
 COLUMNS = (
+    "found",
     "IQM percentile",
     "R@1",
     "R@10",
@@ -27,6 +28,11 @@ COLUMNS = (
     "repeat rate",
     "BRI",
 )
+TERMS = {
+    "found": "Found: the target has been shown by that turn.",
+    "IQM percentile": "IQM: interquartile mean, of the middle half of the dialogs.",
+}
+"""What a column means, said below the table."""
 BOOTSTRAP_SEED = 0
 MARKERS = "osD^vPX*<>"
 
@@ -124,7 +130,7 @@ def table_of(groups: Groups) -> str:
             metric = METRICS[name]
             cells.append(f"{estimate(last, _generator(), metric.summary, percent=metric.percent):{decimals}}")
         lines.append(f"| {row_name(agent, group)} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", _footnote(results), ""])
+    return "\n".join([*lines, "", _footnote(results, columns), ""])
 
 
 def _head(columns: Sequence[str]) -> list[str]:
@@ -214,14 +220,14 @@ def _generator() -> np.random.Generator:
     return np.random.default_rng(BOOTSTRAP_SEED)
 
 
-def _footnote(results: Sequence[Evaluated]) -> str:
+def _footnote(results: Sequence[Evaluated], columns: Sequence[str]) -> str:
     run = results[0].run
     trained = ", ".join(str(seed) for seed in sorted({result.run.seed for result in results}))
     return (
         f"Gallery: {results[0].images} images of `{run.catalog}` ({run.split}); user: `{run.simulator}`; "
         f"{results[0].dialogs} dialogs of {run.turns} turns; training seeds {trained}. "
-        f"In brackets: 95% intervals over {over(results)}. Percentages but for median rank (1-based) and BRI. "
-        "IQM: interquartile mean, of the middle half of the dialogs."
+        f"In brackets: 95% intervals over {over(results)}. Percentages but for median rank (1-based) and BRI."
+        + "".join(f" {TERMS[name]}" for name in columns if name in TERMS)
     )
 
 

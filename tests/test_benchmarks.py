@@ -205,6 +205,8 @@ def test_tables_and_plots_come_from_the_results(tmp_path):
     with Image.open(tmp_path / "percentile.png") as picture:
         assert picture.width > 600
     assert rows[-1].count("| yes (p ") == 2
+    assert "| found | IQM percentile |" in text
+    assert "Found: the target has been shown by that turn. IQM: interquartile mean, of the middle half" in text
     assert "corrected for the 2 verdicts" in text
     with pytest.raises(ValueError, match="no results of 'best'"):
         report.differences(made, "best")
