@@ -51,7 +51,66 @@ def test_rows_become_images_with_attributes(tmp_path: Path) -> None:
 
 def test_commas_in_the_name_of_a_product_are_kept(tmp_path: Path) -> None:
     write_products(tmp_path, [["7", *ROW[:-1], "Puma Men White, Blue, Red Shoe"]])
-    assert read_styles(tmp_path / "styles.csv")[0]["productDisplayName"] == "Puma Men White, Blue, Red Shoe"
+    [row], notes = read_styles(tmp_path / "styles.csv")
+    assert row["productDisplayName"] == "Puma Men White, Blue, Red Shoe"
+    assert notes == (
+        f"{tmp_path / 'styles.csv'} has more fields than columns in 1 lines (2); the rest was read as part of "
+        "productDisplayName",
+    )
+    write_products(tmp_path, [[str(number), *ROW, "extra"] for number in range(7)])
+    assert "in 7 lines (2, 3, 4, 5, 6, …)" in products(tmp_path).listing().notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ('Wheel 24" Men Shoe', 'Wheel 24" Men Shoe'),
+        ('"Puma Men White, Blue Shoe"', "Puma Men White, Blue Shoe"),
+        ('"Puma ""Fast"" Shoe"', 'Puma "Fast" Shoe'),
+        ("Puma Men's Shoe", "Puma Men's Shoe"),
+    ],
+)
+def test_quotes_within_a_line_are_read_as_meant(tmp_path: Path, name: str, read: str) -> None:
+    write_products(tmp_path, [["6", *ROW], ["7", *ROW[:-1], name], ["8", *ROW]])
+    rows, notes = read_styles(tmp_path / "styles.csv")
+    assert [row["productDisplayName"] for row in rows] == [ROW[-1], read, ROW[-1]]
+    assert not notes
+
+
+@pytest.mark.parametrize("at", range(len(ROW)))
+@pytest.mark.parametrize("mark", ['"{}', '"{}" more', '"'])
+def test_a_stray_quote_is_named_with_its_line_and_loses_no_product(tmp_path: Path, at: int, mark: str) -> None:
+    rows = [[str(number), *ROW] for number in range(40)]
+    rows[20][1 + at] = mark.format(rows[20][1 + at])
+    write_products(tmp_path, rows)
+    with pytest.raises(ValueError, match=r"styles\.csv has (a stray quote .*|. of 10 fields) in line 22 .*mend"):
+        products(tmp_path).listing()
+
+
+def test_a_file_that_is_cut_off_is_told_by_its_pictures_and_its_last_line(tmp_path: Path) -> None:
+    write_products(tmp_path, [[str(number), *ROW] for number in range(40)])
+    path = tmp_path / "styles.csv"
+    content = path.read_text()
+    path.write_text("".join(content.splitlines(keepends=True)[:31]))
+    listing = products(tmp_path).listing()
+    assert (len(listing.ids), listing.skipped["image without row"], listing.notes) == (30, 10, ())
+    path.write_text(content[: content.index("\n30,") - 5])
+    listing = products(tmp_path).listing()
+    assert listing.skipped["image without row"] == 10
+    assert "its last row may be cut off" in listing.notes[0]
+    path.write_text(content[: content.index("\n30,") + 9])
+    with pytest.raises(ValueError, match="2 of 10 fields in line 32"):
+        products(tmp_path).listing()
+
+
+def test_text_that_is_no_list_is_refused(tmp_path: Path) -> None:
+    write_products(tmp_path, [["1", *ROW]])
+    (tmp_path / "styles.csv").write_bytes((tmp_path / "styles.csv").read_bytes()[:-9] + b"\xff\xfe\n")
+    with pytest.raises(ValueError, match=r"styles\.csv is no list of products: byte .* is not of UTF-8 text"):
+        products(tmp_path).listing()
+    write_products(tmp_path, [["1", *ROW, "x"]], (*COLUMNS, "id"))
+    with pytest.raises(ValueError, match=r"styles\.csv has a column twice"):
+        products(tmp_path).listing()
 
 
 def test_rows_without_image_are_skipped_and_counted(tmp_path: Path) -> None:
@@ -92,7 +151,7 @@ def test_bad_rows_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no rows"):
         products(tmp_path).listing()
     (tmp_path / "styles.csv").unlink()
-    with pytest.raises(FileNotFoundError, match=r"styles\.csv is missing"):
+    with pytest.raises(FileNotFoundError, match=r"no list of products at .*styles\.csv"):
         products(tmp_path).listing()
 
 
@@ -128,7 +187,7 @@ def test_a_picture_that_went_away_is_named(tmp_path: Path) -> None:
     write_products(tmp_path, [["1", *ROW]])
     listing = products(tmp_path).listing()
     (tmp_path / "images" / "1.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1\.jpg is missing"):
+    with pytest.raises(FileNotFoundError, match=r"no picture at .*1\.jpg; put it back"):
         read_pictures(listing, skip_broken=True)
 
 
@@ -194,6 +253,7 @@ def test_the_real_photographs_are_listed_whole() -> None:
     root = shared_path("data", "footwear")
     listing = products(root, category="Footwear").listing()
     assert len(listing.ids) == 8080
+    assert not any(listing.skipped.values())
     positions = listing.split_positions()
     assert list(positions) == ["train", "validation", "test"]
     assert len(positions["test"]) >= 1500
@@ -207,7 +267,8 @@ def test_the_real_photographs_are_listed_whole() -> None:
 
 def test_measures_of_real_photographs_agree_with_their_labels() -> None:
     folder = shared_path("data", "footwear")
-    rows = read_styles(folder / "styles.csv")
+    rows, notes = read_styles(folder / "styles.csv")
+    assert not notes
 
     def mean(name: str, column: str, value: str) -> float:
         chosen = [row["id"] for row in rows if row[column] == value][:150]

@@ -60,13 +60,12 @@ def test_a_pair_across_the_lists_belongs_to_no_split(tmp_path: Path) -> None:
     across = [
         (TRAIN[0], EVALUATION[0], "is red"),
         (EVALUATION[1], EVALUATION[2], "is low"),
-        ("x.jpg", "y.jpg", "is odd"),
     ]
     write_captions(tmp_path, across)
     captions = load_captions(tmp_path)
     assert captions.relative["train"] == []
     assert [caption.sentence for caption in captions.relative["evaluation"]] == ["is low"]
-    assert captions.unlisted == 2
+    assert captions.unlisted == 1
 
 
 def test_a_catalogue_without_photographs_says_that_they_are_missing(tmp_path: Path) -> None:
@@ -81,7 +80,11 @@ def test_photographs_anywhere_below_the_root_are_found_with_their_class(tmp_path
     listing = shoes(tmp_path, captions=tmp_path / "captions").listing()
     assert listing.ids == TRAIN + EVALUATION
     assert listing.columns["class"] == ["boots"] * 40 + ["rain boots"] * 10
-    assert listing.skipped == {"listed image missing": 0, "image in no list": 1}
+    assert listing.skipped == {
+        "listed image missing": 0,
+        "image in no list": 1,
+        "caption of a pair from different lists": 0,
+    }
     positions = listing.split_positions()
     assert positions["test"].tolist() == list(range(40, 50))
     assert sorted([*positions["train"], *positions["validation"]]) == list(range(40))
@@ -123,13 +126,24 @@ def test_empty_captions_are_refused(tmp_path: Path, relative: list[tuple[str, st
         load_captions(tmp_path)
 
 
+@pytest.mark.parametrize("file", ["train_im_names.txt", "eval_im_names.txt"])
+def test_a_name_list_that_is_cut_off_is_told_by_the_captions(tmp_path: Path, file: str) -> None:
+    pairs = [(names[5], name, "is red") for names in (TRAIN, EVALUATION) for name in names[:5]]
+    write_captions(tmp_path, pairs, [(TRAIN[-1], "red"), (EVALUATION[-1], "blue")])
+    path = tmp_path / file
+    path.write_text(path.read_text()[:-30])
+    for load in (load_captions, lambda folder: shoes(folder).listing()):
+        with pytest.raises(ValueError, match=r"captions of 1 images that stand in neither list .*list is cut off"):
+            load(tmp_path)
+
+
 def test_bad_caption_files_are_named(tmp_path: Path) -> None:
     write_captions(tmp_path)
     (tmp_path / "captions_shoes.json").write_text('[{"ImageName": ')
-    with pytest.raises(ValueError, match=r"captions_shoes\.json is not JSON"):
+    with pytest.raises(ValueError, match=r"captions_shoes\.json is no list of captions"):
         load_captions(tmp_path)
     (tmp_path / "captions_shoes.json").write_text('{"ImageName": 3}')
-    with pytest.raises(ValueError, match="holds no list"):
+    with pytest.raises(ValueError, match="is no list of captions"):
         load_captions(tmp_path)
     (tmp_path / "eval_im_names.txt").write_text(TRAIN[0])
     with pytest.raises(ValueError, match=rf"{TRAIN[0]}.* must be disjoint"):
@@ -138,7 +152,7 @@ def test_bad_caption_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"eval_im_names\.txt lists 'a\.jpg' more than once"):
         load_captions(tmp_path)
     (tmp_path / "eval_im_names.txt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"eval_im_names\.txt is missing"):
+    with pytest.raises(FileNotFoundError, match=r"no list of image names at .*eval_im_names\.txt"):
         load_captions(tmp_path)
 
 

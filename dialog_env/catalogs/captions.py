@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import reprlib
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dialog_env.reading import read_json, read_text
+
 RELATIVE_FILE = "relative_captions_shoes.json"
 SINGLE_FILE = "captions_shoes.json"
 NAME_FILES = {"train": "train_im_names.txt", "evaluation": "eval_im_names.txt"}
+NEEDED = f"the captions of Shoes need {', '.join((RELATIVE_FILE, SINGLE_FILE, *NAME_FILES.values()))} in one folder"
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Captions:
     Args:
         names: for each split ("train", "evaluation") the image names, in the order of the file.
         relative: for each split the relative captions both of whose images are in its list.
-        single: for each split the single-image captions whose image is in its list.
-        unlisted: relative and single captions that fit no list.
+        single: for each split the captions of single images in its list.
+        unlisted: how many relative captions are left out because their images stand in different lists.
     """
 
     names: dict[str, tuple[str, ...]]
@@ -59,8 +64,8 @@ def load_captions(folder: str | Path) -> Captions:
 
     Raises:
         FileNotFoundError: one of the four files is missing.
-        ValueError: a file without JSON, an entry without its fields or with an empty sentence, or a name that
-            stands twice in the lists.
+        ValueError: a file without JSON, an entry without its fields or with an empty sentence, a name that stands twice
+            in the lists, or captions of images that stand in none, as when a list is cut off.
     """
     folder = Path(folder)
     names = {split: _read_names(folder / file) for split, file in NAME_FILES.items()}
@@ -74,50 +79,45 @@ def load_captions(folder: str | Path) -> Captions:
     single: dict[str, list[ImageCaption]] = {split: [] for split in names}
     unlisted = 0
     fields = ("ImageName", "ReferenceImageName", "RelativeCaption")
-    for target, candidate, sentence in _read_entries(folder / RELATIVE_FILE, fields):
-        split = split_of.get(target)
-        if split is None or split_of.get(candidate) != split:
+    for target, candidate, sentence in _read_entries(folder / RELATIVE_FILE, fields, 2, split_of):
+        split = split_of[target]
+        if split_of[candidate] != split:
             unlisted += 1
         else:
             relative[split].append(RelativeCaption(target, candidate, sentence))
-    for image, sentence in _read_entries(folder / SINGLE_FILE, ("ImageName", "Caption")):
-        split = split_of.get(image)
-        if split is None:
-            unlisted += 1
-        else:
-            single[split].append(ImageCaption(image, sentence))
+    for image, sentence in _read_entries(folder / SINGLE_FILE, ("ImageName", "Caption"), 1, split_of):
+        single[split_of[image]].append(ImageCaption(image, sentence))
     return Captions(names, relative, single, unlisted)
 
 
-def _read(path: Path) -> str:
-    if not path.is_file():
-        needed = ", ".join((RELATIVE_FILE, SINGLE_FILE, *NAME_FILES.values()))
-        raise FileNotFoundError(f"{path} is missing; the Shoes captions need {needed} in one folder")
-    return path.read_text(encoding="utf-8")
-
-
 def _read_names(path: Path) -> tuple[str, ...]:
-    names = tuple(line.strip() for line in _read(path).splitlines() if line.strip())
+    text = read_text(path, "list of image names", NEEDED)
+    names = tuple(line.strip() for line in text.split("\n") if line.strip())
     if not names:
         raise ValueError(f"{path} lists no image; give one image name per line")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    twice, count = Counter(names).most_common(1)[0]
+    if count > 1:
         raise ValueError(f"{path} lists {twice!r} more than once; give every image name once")
     return names
 
 
-def _read_entries(path: Path, fields: tuple[str, ...]) -> list[tuple[str, ...]]:
-    try:
-        entries: Any = json.loads(_read(path))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON ({error}); fetch it again") from error
-    if not isinstance(entries, list):
-        raise ValueError(f"{path} holds no list of captions; fetch it again")
+def _read_entries(path: Path, fields: tuple[str, ...], images: int, listed: Collection[str]) -> list[tuple[str, ...]]:
+    """The texts of `fields`, the first `images` of which are names of listed images, of every entry of a file."""
     rows = []
-    for number, entry in enumerate(entries):
-        values = [entry.get(field) if isinstance(entry, dict) else None for field in fields]
+    unknown: dict[str, None] = {}
+    for number, entry in enumerate(read_json(path, list[dict[str, Any]], "list of captions", NEEDED)):
+        values = [entry.get(field) for field in fields]
         texts = [value.strip() for value in values if isinstance(value, str) and value.strip()]
         if len(texts) < len(fields):
-            raise ValueError(f"{path} has {entry!r} as entry {number}; give text for each of {', '.join(fields)}")
+            raise ValueError(
+                f"{path} has {reprlib.repr(entry)} as entry {number}; give text for each of {', '.join(fields)}"
+            )
+        unknown.update(dict.fromkeys(name for name in texts[:images] if name not in listed))
         rows.append(tuple(texts))
+    if unknown:
+        raise ValueError(
+            f"{path} has captions of {len(unknown)} images that stand in neither list of names "
+            f"({', '.join(list(unknown)[:3])}{', …' if len(unknown) > 3 else ''}), as when a list is cut off; "
+            f"fetch {' and '.join(NAME_FILES.values())} again, or remove those captions"
+        )
     return rows

@@ -25,6 +25,7 @@ class Listing:
         splits: the split of each image.
         columns: categorical attributes, N values each, "" where unknown.
         skipped: how many entries were left out, by reason.
+        notes: what may be a mistake in the source, a sentence each.
         provenance: what else is worth recording, JSON-able.
 
     Raises:
@@ -37,6 +38,7 @@ class Listing:
     splits: list[str]
     columns: dict[str, list[str]]
     skipped: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -21,8 +21,11 @@ from dialog_env.catalogs.listing import Listing
 from dialog_env.catalogs.measures import measure, scale
 from dialog_env.catalogs.reduction import Projection, reduce_regions, unit_rows
 from dialog_env.images import EncodedImages, decode_picture
+from dialog_env.reading import read_bytes
 
 LARGEST_SIDE = 256
+MOST_BYTES = 256 << 20
+"""Of a picture's file: no fewer than its pixels may take."""
 
 
 @dataclass
@@ -79,9 +82,9 @@ class Photographs(ABC):
             raise ValueError(
                 f"the train split of {listing.name!r} is empty; features are reduced by it, give more images"
             )
-        for reason, count in listing.skipped.items():
-            if count:
-                tqdm.write(f"skipped {count}: {reason}")
+        skipped = [f"skipped {count}: {reason}" for reason, count in listing.skipped.items() if count]
+        for line in [*listing.notes, *skipped]:
+            tqdm.write(line)
         backbone = Backbone(self.backbone, self.device)
         self.output.parent.mkdir(parents=True, exist_ok=True)
         partial = self.output.with_name(f"{self.output.name}.partial")
@@ -123,6 +126,7 @@ class Photographs(ABC):
                 **listing.provenance,
                 "images": len(listing.ids),
                 "skipped": listing.skipped,
+                "notes": list(listing.notes),
                 "backbone": backbone.description,
                 "reduction": reduction,
                 "graded attributes": "measured in the pictures; 0 and 1 are the 1st and 99th percentile",
@@ -152,10 +156,8 @@ def read_pictures(listing: Listing, skip_broken: bool) -> tuple[Listing, Picture
     sizes: Counter[tuple[int, int]] = Counter()
     measures: dict[str, list[float]] = {}
     for position, path in enumerate(tqdm(listing.files, desc="reading pictures", unit="image")):
-        if not path.is_file():
-            raise FileNotFoundError(f"image {path} is missing; put it back, or remove its entry from the listing")
-        content = path.read_bytes()
         try:
+            content = read_bytes(path, "picture", "put it back, or remove its entry", limit=MOST_BYTES)
             pixels = np.array(decode_picture(content, f"image {path}", "replace it, or pass --skip-broken"))
         except ValueError:
             if skip_broken:

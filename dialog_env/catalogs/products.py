@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dialog_env.catalogs.listing import Listing, share
 from dialog_env.catalogs.photographs import Photographs
+from dialog_env.reading import read_text
 
 COLUMNS = (
     "id",
@@ -27,6 +28,8 @@ CATEGORICAL = ("gender", "articleType", "baseColour", "usage")
 NEEDED = ("id", *CATEGORICAL, "masterCategory", "productDisplayName")
 TRAIN_SHARE, VALIDATION_SHARE = 0.65, 0.08
 BRAND_COUNT = 20
+NAMED = 5
+"""Lines that a sentence names at most."""
 GENDER_WORD = re.compile(
     r"\b(?:men|women|man|woman|unisex|kids?|boys?|girls?|infants?|teens?)(?:['’]?s)?(?![\w'’])", re.IGNORECASE
 )
@@ -46,20 +49,19 @@ class Products(Photographs):
     category: str = ""
 
     def listing(self) -> Listing:
-        """Reads `styles.csv`; rows without an image file are skipped and counted.
+        """Reads `styles.csv`; rows without a picture and pictures without a row are left out and counted.
 
         Raises:
             FileNotFoundError: no `styles.csv`.
-            ValueError: a column is missing, a row has no id or too few fields, an id stands twice, or nothing is left.
+            ValueError: it cannot be read without doubt, see `read_styles`, or nothing is left.
         """
-        rows = read_styles(self.root / "styles.csv")
+        path = self.root / "styles.csv"
+        rows, notes = read_styles(path)
         wanted = [row for row in rows if not self.category or row["masterCategory"] == self.category]
         if not wanted:
             known = ", ".join(sorted({row["masterCategory"] for row in rows}))
-            raise ValueError(
-                f"{self.root / 'styles.csv'} has no row of category {self.category!r}; choose one of {known}"
-            )
-        present = {path.name for path in (self.root / "images").glob("*.jpg")}
+            raise ValueError(f"{path} has no row of category {self.category!r}; choose one of {known}")
+        present = {picture.name for picture in (self.root / "images").glob("*.jpg")}
         kept = [row for row in wanted if f"{row['id']}.jpg" in present]
         brands = read_brands([row["productDisplayName"] for row in kept])
         return Listing(
@@ -68,7 +70,12 @@ class Products(Photographs):
             files=[self.root / "images" / f"{row['id']}.jpg" for row in kept],
             splits=[split_of(row["id"]) for row in kept],
             columns={**{name: [row[name] for row in kept] for name in CATEGORICAL}, "brand": brands},
-            skipped={"row without image": len(wanted) - len(kept), "other category": len(rows) - len(wanted)},
+            skipped={
+                "row without image": len(wanted) - len(kept),
+                "image without row": len(present - {f"{row['id']}.jpg" for row in rows}),
+                "other category": len(rows) - len(wanted),
+            },
+            notes=notes,
             provenance={"layout": "Fashion Product Images (Small)", "category": self.category or "all"},
         )
 
@@ -81,41 +88,71 @@ def split_of(identifier: str) -> str:
     return "validation" if position < TRAIN_SHARE + VALIDATION_SHARE else "test"
 
 
-def read_styles(path: Path) -> list[dict[str, str]]:
-    """The rows of a `styles.csv`; unquoted commas in the last column, the name of the product, are put back.
+def read_styles(path: Path) -> tuple[list[dict[str, str]], tuple[str, ...]]:
+    """The rows of a `styles.csv`, one a line, and a sentence for each thing about them that may be a mistake.
+
+    A quote within a field is a character; one at its beginning must be closed at its end and on the same line.
+    Commas beyond the last column belong to it: it is the name of the product, and the public data set does not quote
+    it.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a needed column is missing, a row has too few fields or no id, or an id stands twice.
+        ValueError: a needed column is missing or one stands twice, a line has quotes that do not match, too few
+            fields or no id, or an id stands twice.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; give the folder that holds styles.csv and images/ as root")
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(file)
-        header = [name.strip() for name in next(reader, [])]
-        missing = [name for name in NEEDED if name not in header]
-        if missing:
-            raise ValueError(f"{path} has no column {', '.join(missing)}; its columns must be {', '.join(COLUMNS)}")
-        rows: dict[str, dict[str, str]] = {}
-        for fields in filter(None, reader):
-            if len(fields) < len(header):
-                raise ValueError(
-                    f"{path} has {len(fields)} of {len(header)} fields in line {reader.line_num} "
-                    f"({','.join(fields)[:60]!r}); mend or remove the line"
-                )
-            last = len(header) - 1
-            values = [*fields[:last], ",".join(fields[last:])]
-            row = dict(zip(header, map(str.strip, values), strict=True))
-            if not row["id"]:
-                raise ValueError(f"{path} has no id in line {reader.line_num}; give every row an id")
-            if row["id"] in rows:
-                raise ValueError(
-                    f"{path} has the id {row['id']!r} twice, again in line {reader.line_num}; remove one row"
-                )
-            rows[row["id"]] = row
+    remedy = "give the folder that holds styles.csv and images/ as root"
+    text = read_text(path, "list of products", remedy).removeprefix("\ufeff")
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    header = [name.strip() for name in _fields(lines[0], path, 1)]
+    missing = [name for name in NEEDED if name not in header]
+    if missing:
+        raise ValueError(f"{path} has no column {', '.join(missing)}; its columns must be {', '.join(COLUMNS)}")
+    if len(set(header)) < len(header):
+        raise ValueError(f"{path} has a column twice ({', '.join(header)}); give every column a name of its own")
+    rows: dict[str, dict[str, str]] = {}
+    longer = []
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        fields = _fields(line, path, number)
+        if len(fields) < len(header):
+            raise ValueError(
+                f"{path} has {len(fields)} of {len(header)} fields in line {number} ({line[:60]!r}); "
+                "mend or remove the line"
+            )
+        if len(fields) > len(header):
+            longer.append(number)
+        last = len(header) - 1
+        values = [*fields[:last], ",".join(fields[last:])]
+        row = dict(zip(header, map(str.strip, values), strict=True))
+        if not row["id"]:
+            raise ValueError(f"{path} has no id in line {number}; give every row an id")
+        if row["id"] in rows:
+            raise ValueError(f"{path} has the id {row['id']!r} twice, again in line {number}; remove one row")
+        rows[row["id"]] = row
     if not rows:
         raise ValueError(f"{path} has no rows; give one row for each image")
-    return list(rows.values())
+    notes = []
+    if longer:
+        listed = ", ".join(map(str, longer[:NAMED])) + (", …" if len(longer) > NAMED else "")
+        notes.append(
+            f"{path} has more fields than columns in {len(longer)} lines ({listed}); the rest was read as part of "
+            f"{header[-1]}"
+        )
+    if lines[-1]:
+        notes.append(f"{path} does not end with the end of a line; its last row may be cut off")
+    return list(rows.values()), tuple(notes)
+
+
+def _fields(line: str, path: Path, number: int) -> list[str]:
+    """The fields of one line."""
+    try:
+        [fields] = csv.reader([line], strict=True) if line else [[]]
+    except csv.Error as error:
+        raise ValueError(
+            f"{path} has a stray quote or another slip in line {number} ({error}: {line[:60]!r}); mend the line"
+        ) from error
+    return fields
 
 
 def read_brands(display_names: list[str]) -> list[str]:

@@ -58,7 +58,11 @@ class Shoes(Photographs):
             files=[found[name] for name, _ in kept],
             splits=[split_of(name, split) for name, split in kept],
             columns={"class": [class_of(name) for name, _ in kept]},
-            skipped={"listed image missing": len(missing), "image in no list": len(found) - len(kept)},
+            skipped={
+                "listed image missing": len(missing),
+                "image in no list": len(found) - len(kept),
+                "caption of a pair from different lists": captions.unlisted,
+            },
             provenance={"layout": "Shoes", "official split": {name: len(n) for name, n in captions.names.items()}},
         )
 
