@@ -18,6 +18,7 @@ from dialog_env.vocabulary import Vocabulary
 __all__ = ["AGENTS", "Agent", "Decision", "Lesson", "Memory", "agent_class", "create", "load"]
 
 AGENTS: dict[str, str] = {
+    "ceiling": "agents.ceiling:Ceiling",
     "continued": "agents.continued:Continued",
     "greedy": "agents.greedy:Greedy",
     "policy_improvement": "agents.policy_improvement:PolicyImprovement",

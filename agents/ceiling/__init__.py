@@ -1,0 +1,7 @@
+"""What can be reached by who knows the user: the exact belief over the gallery, and the question that tells most."""
+
+from __future__ import annotations
+
+from agents.ceiling.agent import Ceiling, CeilingArgs
+
+__all__ = ["Ceiling", "CeilingArgs"]
