@@ -19,7 +19,7 @@ from agents.training import Learner, Schedule, train
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS, Observation
 from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking
-from dialog_env.reading import one_sentence
+from dialog_env.reading import first_line, one_sentence
 from dialog_env.vocabulary import Vocabulary
 
 Self = TypeVar("Self", bound="NetworkAgent")
@@ -233,6 +233,6 @@ def network_from(saved: Saved) -> DialogNetwork:
         network.load_state_dict(saved.below("network"))
     except RuntimeError as error:
         raise ValueError(
-            f"{saved.path} does not hold the weights of a dialog network ({error}); train again"
+            f"{saved.path} does not hold the weights of a dialog network ({first_line(error)}); train again"
         ) from error
     return network

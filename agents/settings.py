@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import PydanticUndefinedAnnotation, PydanticUserError
 
-from dialog_env.reading import understand
+from dialog_env.reading import first_line, understand
 
 
 def arguments(kind: type[Any], settings: dict[str, Any]) -> Any:
@@ -22,7 +22,9 @@ def arguments(kind: type[Any], settings: dict[str, Any]) -> Any:
     try:
         return understand(json.dumps(settings, default=_plain), kind)
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
-        raise ValueError(f"{kind.__name__} cannot be filled ({error}); give its fields built-in types") from error
+        raise ValueError(
+            f"{kind.__name__} cannot be filled ({first_line(error)}); give its fields built-in types"
+        ) from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"the settings cannot be used: {error}") from error
 

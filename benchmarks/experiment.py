@@ -19,6 +19,7 @@ from benchmarks.results import RESULT, Result, Run
 from dialog_env import catalogs, protocol
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS
+from dialog_env.reading import understand
 from dialog_env.user_simulator import UserSimulator, facts_of, make_simulator
 from dialog_env.vocabulary import Vocabulary
 
@@ -71,8 +72,8 @@ def _settings(agent: agents.Agent) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return understand(text, Any)
+    except ValueError:
         return text
 
 

@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from dialog_env.files import file_digest, signed, write_atomically
+from dialog_env.heaps import refuse_endless_heaps
 from dialog_env.metrics import METRICS, Values
 from dialog_env.protocol import Record
 from dialog_env.reading import (
     EXACT,
-    TEXT_BYTES,
+    JSON_BYTES,
     attribute,
+    one_sentence,
     open_hdf5,
     parse_signed,
     read_array,
@@ -179,11 +181,14 @@ def read(folder: Path) -> Result:
         ValueError: one is damaged or something else, they do not belong together, or no run can have given them.
     """
     path = folder / RESULT
-    text = read_bytes(path, WHAT, "run the benchmark first", limit=TEXT_BYTES)
+    text = read_bytes(path, WHAT, "run the benchmark first", limit=JSON_BYTES)
     content = parse_signed(text, Content, str(path), WHAT, REMEDY)
     path = regular_file(folder / DIALOGS, "record of dialogs", REMEDY)
     if content.dialogs not in (None, file_digest(path)):
         raise ValueError(f"{path} is damaged or of another result than {RESULT} beside it; {REMEDY}")
+    if content.dialogs is None:
+        with one_sentence(path, "record of dialogs", REMEDY):
+            refuse_endless_heaps(path)
     with open_hdf5(path, "record of dialogs", REMEDY) as file:
         turns = (None, content.run.turns + 1)
         arrays = {name: read_array(file, name, "iu", (None,) if name == "target" else turns) for name in ARRAYS}

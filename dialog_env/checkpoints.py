@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dialog_env.files import write_atomically
-from dialog_env.reading import first_line, parse_json, regular_file
+from dialog_env.reading import JSON_BYTES, first_line, parse_json, regular_file
 
 T = TypeVar("T")
 
@@ -89,6 +89,8 @@ def verified(path: str | Path, tensors: dict[str, Tensor], header: dict[str, str
     version, text = header.get("version"), header.get("facts", "")
     if version not in (str(VERSION), str(WITHOUT_DIGEST)):
         raise ValueError(f"{path} has {what} version {version}, this release reads {VERSION}; {REMEDY}")
+    if len(text) > JSON_BYTES:
+        raise ValueError(f"{path} has {len(text):,} letters of facts; no {what} has more than {JSON_BYTES:,}, {REMEDY}")
     if version == str(VERSION) and header.get("sha256") != _digest(tensors, text):
         raise ValueError(f"{path} is a damaged {what}: its SHA-256 is of other content; {REMEDY}, or copy it again")
     refuse_non_finite(path, tensors)

@@ -21,7 +21,9 @@ from dialog_env.files import DIGEST, json_digest
 T = TypeVar("T")
 
 TEXT_BYTES = 64 << 20
-"""Largest text that is read, unless the reader says otherwise: parsed, it takes some ten times as much memory."""
+"""Largest text that is read, unless the reader says otherwise."""
+JSON_BYTES = 16 << 20
+"""Largest JSON that is read, unless the reader says otherwise: parsed, it can take twenty times as much memory."""
 MOST_COMPRESSED = 1040
 """Bytes that one compressed byte may stand for; deflate reaches 1032."""
 FIRST_PLUG_IN = 256
@@ -74,7 +76,7 @@ def read_text(path: str | Path, what: str, remedy: str, *, limit: int = TEXT_BYT
         raise ValueError(f"{path} is no {what}: byte {error.start} is not of UTF-8 text; {remedy}") from error
 
 
-def read_json(path: str | Path, schema: type[T], what: str, remedy: str, *, limit: int = TEXT_BYTES) -> T:
+def read_json(path: str | Path, schema: type[T], what: str, remedy: str, *, limit: int = JSON_BYTES) -> T:
     """What a JSON file holds, in the form that `schema` asks for.
 
     Args:
@@ -156,10 +158,18 @@ def one_sentence(where: str | Path, what: str, remedy: str, *, folder: Path | No
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its kind where it has none; a missing key is called that."""
+    """The first line of an error's message, and what follows where that ends in a colon.
+
+    The kind of the error where it has no message; a missing key is called that.
+    """
     if isinstance(error, KeyError):
         return f"it lacks {error}"
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    found = ""
+    for line in str(error).splitlines():
+        found = f"{found} {line.strip()}".strip()
+        if not found.endswith(":"):
+            break
+    return found or type(error).__name__
 
 
 @lru_cache(maxsize=128)

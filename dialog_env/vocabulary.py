@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dialog_env.files import signed, write_atomically
-from dialog_env.reading import TEXT_BYTES, parse_signed, read_bytes
+from dialog_env.reading import JSON_BYTES, parse_signed, read_bytes
 
 MAX_WORDS = 16
 """A sentence has at most this many tokens; token 0 is padding and end."""
@@ -65,7 +65,7 @@ class Vocabulary:
     def load(cls, path: str | Path) -> Vocabulary:
         """Reads a file written by `save`; FileNotFoundError if there is none, ValueError if it is something else."""
         remedy = "write one with Vocabulary.save"
-        text = read_bytes(path, "vocabulary", remedy, limit=TEXT_BYTES)
+        text = read_bytes(path, "vocabulary", remedy, limit=JSON_BYTES)
         return parse_signed(text, cls, str(path), "vocabulary", remedy)
 
     def save(self, path: str | Path) -> None:

@@ -124,7 +124,7 @@ def open_captioner(argument: str | Path | None) -> SavedCaptioner:
     path = Path(argument or SHIPPED)
     if path.is_dir():
         path = path / CAPTIONER_FILE
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(
                 f"{path.parent} has no {CAPTIONER_FILE}: no epoch of training has ended there yet; "
                 f"give `python -m simulators train --output {path.parent}` (again)"

@@ -58,6 +58,11 @@ def test_results_of_before_there_were_digests_are_read(tmp_path):
     with h5py.File(tmp_path / "dialogs.h5", "r+") as file:
         file.attrs["ties"] = "half"
     assert np.array_equal(results.read(tmp_path).record.closer, made_up_result().record.closer)
+    whole = (tmp_path / "dialogs.h5").read_bytes()
+    heap = whole.index(b"GCOL") + 16
+    (tmp_path / "dialogs.h5").write_bytes(whole[:heap] + bytes(512) + whole[heap + 512 :])
+    with pytest.raises(ValueError, match=r"dialogs\.h5 is no record of dialogs \(the heap at byte"):
+        results.read(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["result.json", "dialogs.h5"])

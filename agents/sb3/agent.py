@@ -26,6 +26,7 @@ from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS, Observation
 from dialog_env.files import file_digest, replacing
 from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking
+from dialog_env.reading import first_line
 from dialog_env.vocabulary import Vocabulary
 from dialog_env.wrappers import History
 
@@ -162,7 +163,9 @@ class SB3Agent(Agent):
         try:
             agent.take(read_weights(path, facts.get(MODEL_DIGEST)))
         except RuntimeError as error:
-            raise ValueError(f"{path} does not hold the weights of agent {cls.name} ({error}); train again") from error
+            raise ValueError(
+                f"{path} does not hold the weights of agent {cls.name} ({first_line(error)}); train again"
+            ) from error
         return agent
 
     @property

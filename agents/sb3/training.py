@@ -31,7 +31,7 @@ from agents.sb3.vec_env import DialogVecEnv
 from dialog_env import protocol
 from dialog_env.envs import DialogRetrievalVectorEnv
 from dialog_env.files import signed, write_atomically
-from dialog_env.reading import TEXT_BYTES, parse_signed, read_bytes
+from dialog_env.reading import JSON_BYTES, parse_signed, read_bytes
 from dialog_env.vocabulary import MAX_WORDS
 from dialog_env.wrappers import DialogHistoryVector, history_space
 
@@ -190,7 +190,7 @@ def _done(path: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     remedy = "give another folder, or remove this one to train anew"
-    content = read_bytes(path, "training", remedy, limit=TEXT_BYTES)
+    content = read_bytes(path, "training", remedy, limit=JSON_BYTES)
     found = parse_signed(content, Finished, str(path), "training", remedy)
     for key, value in json.loads(json.dumps(facts)).items():
         if found.identity.get(key) != value:

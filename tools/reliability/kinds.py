@@ -15,7 +15,7 @@ import torch
 
 import agents
 from agents.network_agent import NetworkAgent
-from agents.released import network_from_released, read_released
+from agents.released import agent_from_released
 from agents.sb3.agent import SB3Agent
 from benchmarks import results
 from dialog_env import catalogs
@@ -224,7 +224,7 @@ def train_captioner(place: Place) -> list[tuple[str, list[object]]]:
 
 def read_released_network(place: Place) -> Any:
     """The network."""
-    return network_from_released(read_released(place.path)).state_dict()
+    return agent_from_released(place.path, Vocabulary.load(place.materials / VOCABULARY)).network.state_dict()
 
 
 def read_options(place: Place) -> Any:
