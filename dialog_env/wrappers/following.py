@@ -26,9 +26,9 @@ class Follower:
         follower._seen = follower._states()
         return follower
 
-    def check(self) -> None:
-        """RuntimeError where the environment is elsewhere, or was never seen."""
-        seen = self._seen or []
+    def check(self, *, begun: bool = True) -> None:
+        """RuntimeError where the environment is elsewhere, or, if it must have `begun`, was never seen."""
+        seen = self._states() if self._seen is None and not begun else self._seen or []
         if not seen or any(now is not before for now, before in zip(self._states(), seen, strict=True)):
             raise RuntimeError(
                 f"{self.env} has not been followed to where it is, for it was not reset through this wrapper or a step "

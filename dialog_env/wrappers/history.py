@@ -182,7 +182,7 @@ class DialogHistoryVector(gymnasium.vector.VectorWrapper):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begins dialogs, as the wrapped environment does."""
         if options:
-            self._follower.check()
+            self._follower.check(begun=False)
         observation, info = self.env.reset(seed=seed, options=options)
         return self._remember(observation), info
 

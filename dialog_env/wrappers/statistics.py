@@ -41,7 +41,7 @@ class TensorEpisodeStatistics(gymnasium.vector.VectorWrapper):
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins dialogs, as the wrapped environment does."""
         if options:
-            self._follower.check()
+            self._follower.check(begun=False)
         observation, info = self.env.reset(seed=seed, options=options)
         device = observation["turn"].device
         mask = (options or {}).get("reset_mask")
