@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -203,7 +204,7 @@ class Dialog:
     ) -> State:
         """The state after `reset`, where `before` is the state of the dialogs that go on."""
         before = None if where is None else before
-        self._check_positions(targets, "targets", len(targets if before is None else before.target))
+        self._check_positions(targets, "targets", None if before is None else len(before.target))
         self._check_positions(candidates, "first candidates", len(targets))
         state = State(
             target=targets.clone(),
@@ -303,10 +304,16 @@ class Dialog:
         feedback = answers.clone() if rows is None else state.feedback.index_put((rows,), answers)
         return replace(state, feedback=feedback)
 
-    def _check_positions(self, positions: Tensor, what: str, batch: int) -> None:
+    def _check_positions(self, positions: Any, what: str, batch: int | None) -> None:
+        if not isinstance(positions, Tensor) or positions.ndim != 1 or positions.dtype != torch.int64:
+            is_tensor = isinstance(positions, Tensor)
+            given = f"{tuple(positions.shape)} {positions.dtype}" if is_tensor else type(positions).__name__
+            raise ValueError(f"{what} are {given}; give one position for each dialog, (B,) torch.int64")
         require_same(self.device, **{what: positions.device})
-        if positions.shape != (batch,) or positions.dtype != torch.int64:
-            raise ValueError(f"{what} must be ({batch},) int64, not {tuple(positions.shape)} {positions.dtype}")
+        if batch not in (None, len(positions)):
+            raise ValueError(
+                f"{len(positions)} {what} were given for {batch} dialogs; give one for each of the targets"
+            )
         if len(positions) and not bool(((positions >= 0) & (positions < len(self.gallery))).all()):
             raise ValueError(
                 f"{what} reach from {int(positions.min())} to {int(positions.max())}; "

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, signature
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from dialog_env.catalog import Catalog
 from dialog_env.devices import find_device
+from dialog_env.keywords import checked
 from dialog_env.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from dialog_env.catalog import Catalog
 
 
 @runtime_checkable
@@ -95,9 +94,10 @@ def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulato
         **settings: keywords of the simulator (`device`, `seed`, …).
 
     Raises:
-        ValueError: an unknown name or keyword; the message lists the known ones. Or a device that is not there, or an
-            argument for one that takes none.
+        ValueError: an unknown name or keyword; the message lists the known ones. Or a value of another type than the
+            simulator declares, a device that is not there, or an argument for one that takes none.
     """
+    checked(make_simulator, spec=spec, gallery=gallery)
     name, _, argument = spec.partition(":")
     if "device" in settings:
         settings["device"] = find_device(settings["device"])
@@ -118,6 +118,7 @@ def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulato
         if unknown:
             told = f"its settings are {', '.join(known)}" if known else "it has none"
             raise ValueError(f"simulator {name!r} has no setting {', '.join(unknown)}; {told}")
+    settings = checked(factory, **settings)
     with torch.inference_mode(False):  # it may be kept for long, and asked in a training
         simulator: UserSimulator = factory(gallery, **settings)
     return simulator

@@ -185,7 +185,7 @@ def of_scores(scores, candidates=None):
         (lambda f, b: Answer(ScoreRanking(torch.zeros(b, 24)), None), "a NoneType was given"),
         (lambda f, b: of_scores(ScoreRanking(torch.zeros(b, 23))), "a ranking of 23 images for 24 dialogs was given"),
         (lambda f, b: of_scores(ScoreRanking(torch.zeros(b, 24)), torch.full((b,), 24)), "positions 0 to 23"),
-        (lambda f, b: of_scores(ScoreRanking(torch.zeros(b, 24)), torch.zeros(1, dtype=torch.int64)), "must be"),
+        (lambda f, b: of_scores(ScoreRanking(torch.zeros(b, 24)), torch.zeros(1, dtype=torch.int64)), "1 candidates"),
         (lambda f, b: of_scores(ScoreRanking(torch.full((b, 24), torch.nan))), "scores contain nan; give finite"),
         (lambda f, b: of_scores(QueryRanking(f[:b] * torch.inf, EmbeddedGallery(f))), "queries contain"),
         (lambda f, b: of_scores(QueryRanking(f[:b], EmbeddedGallery(f / 0))), "embeddings of a gallery contain"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from dialog_env.catalog import Catalog
@@ -24,7 +25,7 @@ def load(name_or_path: str | Path) -> Catalog:
     if name == "synthetic":
         return Catalog.open(DEFAULT)
     if not name.startswith("synthetic:"):
-        if not Path(name).is_file():
+        if not os.path.isfile(name):  # no error for what can be no path
             raise FileNotFoundError(
                 f"no catalogue {name!r}: it is no file, and no name such as synthetic, synthetic:SIZE or "
                 "synthetic:SIZE:SEED; build one with `python -m dialog_env.catalogs build`"

@@ -86,13 +86,20 @@ def numbers(actions: Any, what: str, device: torch.device) -> Tensor:
     """Actions as a tensor of real numbers on the device; ValueError where they are anything else."""
     try:
         values = actions.detach() if isinstance(actions, Tensor) else torch.as_tensor(np.asarray(actions))
-        if values.is_complex() or values.dtype == torch.bool or values.layout != torch.strided:
+        if values.is_complex() or _has_truth_values(actions) or values.layout != torch.strided:
             raise TypeError(f"{values.dtype}, {values.layout}")
         return values.to(device)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(
             f"a {what} action is made of numbers, not {reprlib.repr(actions)}; give one of the action space"
         ) from error
+
+
+def _has_truth_values(actions: Any) -> bool:
+    """Whether there are any, which would count as 0 and 1 among numbers."""
+    if isinstance(actions, list | tuple):
+        return any(map(_has_truth_values, actions))
+    return isinstance(actions, bool) or getattr(actions, "dtype", None) in (np.bool_, torch.bool)
 
 
 def check_box(actions: Any, space: spaces.Box, what: str, device: torch.device) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -172,8 +173,8 @@ def open_gallery(catalog: str | Path | Catalog, split: str) -> Catalog:
     """
     if isinstance(catalog, Catalog):
         return catalog.split(split) if catalog.split_name == "all" else catalog
-    path = Path(catalog)
-    return _open_gallery(str(catalog), split, path.stat().st_mtime_ns if path.is_file() else 0)
+    modified = os.stat(catalog).st_mtime_ns if os.path.isfile(catalog) else 0  # no error for what can be no path
+    return _open_gallery(str(catalog), split, modified)
 
 
 @lru_cache(maxsize=16)
