@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
-import tyro
+from dialog_env.commands import one_line, run_command
 
-from agents import AGENTS, Lesson, agent_class
-from agents.settings import arguments
-from dialog_env import catalogs
-from dialog_env.envs.core import DEFAULT_SIMULATOR
-from dialog_env.user_simulator import make_simulator
+with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
+    import torch
+    import tyro
+
+    from agents import AGENTS, Lesson, agent_class
+    from agents.settings import arguments
+    from dialog_env import catalogs
+    from dialog_env.envs.core import DEFAULT_SIMULATOR
+    from dialog_env.user_simulator import make_simulator
 
 CONFIGURATION = "--configuration"
 
@@ -88,20 +91,24 @@ def command(name: str, configuration: str) -> Callable[..., None]:
 
 
 def main(arguments_given: list[str]) -> None:
-    """Reads the command line; a ValueError or a missing file ends it with its one sentence."""
+    """Reads the command line and runs it; bad input ends in one sentence."""
     if arguments_given[:1] != ["train"]:
         sys.exit("usage: python -m agents train <agent> [options]; --help after the agent lists them")
-    rest = arguments_given[1:]
-    try:
-        chosen = configuration_in(rest)
-        trainable = [name for name in AGENTS if agent_class(name).trainable]
-        named = [name for name in trainable if name in rest[:1]] or trainable
-        commands = {
-            name: command(name, chosen if name in rest[:1] else "released") for name in (named if rest else trainable)
-        }
-        tyro.extras.subcommand_cli_from_dict(commands, prog="python -m agents train", args=rest)
-    except (ValueError, OSError) as error:
-        sys.exit(str(error))
+    run_command(
+        lambda: read_and_train(arguments_given[1:]),
+        "stopped; a training goes on from its last whole epoch with the same command",
+    )
+
+
+def read_and_train(rest: list[str]) -> None:
+    """Trains the agent that the command line names first, with the options that follow."""
+    chosen = configuration_in(rest)
+    trainable = [name for name in AGENTS if agent_class(name).trainable]
+    named = [name for name in trainable if name in rest[:1]] or trainable
+    commands = {
+        name: command(name, chosen if name in rest[:1] else "released") for name in (named if rest else trainable)
+    }
+    tyro.extras.subcommand_cli_from_dict(commands, prog="python -m agents train", args=rest)
 
 
 def configuration_in(given: list[str]) -> str:

@@ -15,6 +15,7 @@ from agents.choices import first_unseen
 from agents.settings import arguments
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import Observation
+from dialog_env.files import locked
 from dialog_env.ranking import Ranking
 from dialog_env.user_simulator import UserSimulator
 from dialog_env.vocabulary import Vocabulary
@@ -104,8 +105,9 @@ class Unseen(Agent):
 
     def train(self, lesson: Lesson, folder: Path, *, progress: bool = True) -> dict[str, Any]:
         """Trains the agent that ranks, in a folder within."""
-        summary = self.inner.train(lesson, Path(folder, INNER), progress=progress)
-        self.save(folder)
+        with locked(folder):
+            summary = self.inner.train(lesson, Path(folder, INNER), progress=progress)
+            self.save(folder)
         return summary
 
     def save(self, folder: str | Path) -> None:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
+from dialog_env.commands import one_line, run_command
 
-import agents
-from benchmarks import film, report, results
-from benchmarks.experiment import AgentSpec, Experiment, Setting
-from benchmarks.paper import report as paper_report
-from benchmarks.paper import scores
-from benchmarks.paper.run import run as run_paper
-from benchmarks.throughput import FULL, SMALL
-from benchmarks.throughput.run import run as run_throughput
-from dialog_env import catalogs
-from dialog_env.envs.core import DEFAULT_SIMULATOR
-from dialog_env.user_simulator import make_simulator
+with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
+    import tyro
+
+    import agents
+    from benchmarks import film, report, results
+    from benchmarks.experiment import AgentSpec, Experiment, Setting
+    from benchmarks.paper import report as paper_report
+    from benchmarks.paper import scores
+    from benchmarks.paper.run import run as run_paper
+    from benchmarks.throughput import FULL, SMALL
+    from benchmarks.throughput.run import run as run_throughput
+    from dialog_env import catalogs
+    from dialog_env.envs.core import DEFAULT_SIMULATOR
+    from dialog_env.files import locked
+    from dialog_env.user_simulator import make_simulator
 
 
 @dataclass
@@ -71,7 +74,8 @@ class RunCommand:
         for agent in self.agents:
             experiment.agent(agent, self.seeds[0])
         done = [experiment.run(agent, seed) for agent in self.agents for seed in self.seeds]
-        print("\n" + report.write(done, self.output, baseline=self.agents[0]))
+        with locked(self.output):
+            print("\n" + report.write(done, self.output, baseline=self.agents[0]))
         print(f"Written: {self.output / 'table.md'}, {self.output / 'percentile.png'}")
 
 
@@ -95,7 +99,9 @@ class PaperCommand:
     def __call__(self) -> None:
         """Runs every arm with every seed, then writes tables and figures."""
         setting = Setting(self.catalog, self.simulator, self.output, device=self.device)
-        print("\n" + paper_report.write(*run_paper(setting, self.seeds, self.feedback_seeds), self.output))
+        found = run_paper(setting, self.seeds, self.feedback_seeds)
+        with locked(self.output):
+            print("\n" + paper_report.write(*found, self.output))
         print(f"Written: table.md, results.json and the figures in {self.output}")
 
 
@@ -112,11 +118,13 @@ class TableCommand:
         """Reads every result below the folder, or the scores that a comparison with the paper left there."""
         found = results.read_all(self.output)
         if not found and (self.output / scores.FILE).exists():
-            print(paper_report.rewrite(self.output))
+            with locked(self.output):
+                print(paper_report.rewrite(self.output))
             return
         if not found:
             raise ValueError(f"{self.output} holds no results; run `python -m benchmarks run` first")
-        print(report.write(found, self.output, self.baseline))
+        with locked(self.output):
+            print(report.write(found, self.output, self.baseline))
 
 
 @dataclass
@@ -160,8 +168,9 @@ class FilmCommand:
         targets, rows = film.hold_dialogs(
             agent, gallery, user, dialogs=self.dialogs, seed=self.seed, turns=self.turns, device=self.device
         )
-        for path in film.write_film(gallery, targets, rows, self.output):
-            print(f"Written: {path}")
+        with locked(self.output):
+            for path in film.write_film(gallery, targets, rows, self.output):
+                print(f"Written: {path}")
 
 
 @dataclass
@@ -177,7 +186,8 @@ class ThroughputCommand:
 
     def __call__(self) -> None:
         """Measures, writes and prints."""
-        print(run_throughput(SMALL if self.small else FULL, self.device, self.output))
+        with locked(self.output):
+            print(run_throughput(SMALL if self.small else FULL, self.device, self.output))
         print(f"Written: {self.output / 'table.md'}, {self.output / 'throughput.json'}, {self.output / 'cost.png'}")
 
 
@@ -192,11 +202,10 @@ Command = (
 
 def main() -> None:
     """Runs the command line; bad input ends in one sentence."""
-    command = tyro.cli(Command, prog="python -m benchmarks")
-    try:
-        command()
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run_command(
+        lambda: tyro.cli(Command, prog="python -m benchmarks")(),
+        "stopped; what has been run is kept, and the same command goes on from there",
+    )
 
 
 if __name__ == "__main__":

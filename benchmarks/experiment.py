@@ -19,6 +19,7 @@ from benchmarks.results import RESULT, Result, Run
 from dialog_env import catalogs, protocol
 from dialog_env.catalog import Catalog
 from dialog_env.dialog import TURNS
+from dialog_env.files import locked
 from dialog_env.reading import understand
 from dialog_env.user_simulator import UserSimulator, facts_of, make_simulator
 from dialog_env.vocabulary import Vocabulary
@@ -138,6 +139,7 @@ class Experiment:
 
         Raises:
             ValueError: a result of other settings lies where this one would go.
+            OSError: another process runs the same.
         """
         agent, spec = self.agent(text, seed), AgentSpec.parse(text)
         user = self.user(self.test)
@@ -157,8 +159,12 @@ class Experiment:
             configuration=_settings(agent),
         )
         folder = self.setting.output / run.name
-        if (folder / RESULT).exists():
-            return self._reuse(run, folder)
+        with locked(folder):
+            if (folder / RESULT).exists():
+                return self._reuse(run, folder)
+            return self._make(run, agent, user, folder)
+
+    def _make(self, run: Run, agent: agents.Agent, user: UserSimulator, folder: Path) -> Result:
         training = self._train(agent, folder)
         record = protocol.run(
             agent,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -125,6 +126,47 @@ def _flock(handle: int, *flags: str) -> None:
     if fcntl is None:
         raise OSError("this system has no locks")
     fcntl.flock(handle, sum(getattr(fcntl, flag) for flag in flags))
+
+
+@contextmanager
+def locked(folder: str | Path, name: str = "") -> Iterator[None]:
+    """Keeps all others who lock it from writing to a folder, or to the file `name` in it, until the block ends.
+
+    The lock is the kernel's, so that it ends with the process, however that ends. The file that carries it is removed
+    unless the process is killed, and does no harm then.
+
+    Raises:
+        BlockingIOError: another process (or thread) has it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    carrier = folder / (f".{name}.lock" if name else ".lock")
+    handle = _take(carrier, folder / name)
+    try:
+        yield
+    finally:
+        carrier.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _take(carrier: Path, what: Path) -> int:
+    """An open handle of the file that carries a lock, with the lock."""
+    while True:
+        handle = os.open(carrier, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            raise BlockingIOError(
+                f"{what} is in use by another process that writes there; wait until that has ended, "
+                "or give another output"
+            ) from error
+        except OSError as error:
+            warnings.warn(f"{what} cannot be locked ({error.strerror}); let no other process write there", stacklevel=4)
+        if os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)  # who had it removed the file after it was opened here
 
 
 def _umask() -> int:

@@ -9,18 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import torch
-import tyro
+from dialog_env.commands import one_line, run_command
 
-from dialog_env import catalogs
-from dialog_env.files import replacing, write_atomically
-from simulators.caption_data import WrittenPairs, open_captions
-from simulators.captioner import CAPTIONER_FILE, CaptioningUser
-from simulators.describer import Describer
-from simulators.report import evaluate, table
-from simulators.sheet import pair_sheet
-from simulators.training import CaptionTraining, Recipe
+with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
+    import numpy as np
+    import torch
+    import tyro
+
+    from dialog_env import catalogs
+    from dialog_env.files import replacing, write_atomically
+    from simulators.caption_data import WrittenPairs, open_captions
+    from simulators.captioner import CAPTIONER_FILE, CaptioningUser
+    from simulators.describer import Describer
+    from simulators.report import evaluate, table
+    from simulators.sheet import pair_sheet
+    from simulators.training import CaptionTraining, Recipe
 
 
 def device_of(name: str) -> str:
@@ -168,15 +171,17 @@ Command = (
 )
 
 
+def read_command() -> Any:
+    """What the command line asks for."""
+    return tyro.cli(Command, prog="python -m simulators", config=(tyro.conf.OmitArgPrefixes,))
+
+
 def main() -> None:
     """Runs the command line; bad input ends in one sentence."""
-    command: Any = tyro.cli(Command, prog="python -m simulators", config=(tyro.conf.OmitArgPrefixes,))
-    try:
-        command()
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; a training goes on from its last whole epoch with the same command")
+    run_command(
+        lambda: read_command()(),
+        "stopped; a training goes on from its last whole epoch with the same command",
+    )
 
 
 if __name__ == "__main__":

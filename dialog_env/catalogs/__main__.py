@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
@@ -12,6 +11,7 @@ import tyro
 from dialog_env.catalog import Catalog
 from dialog_env.catalogs import load
 from dialog_env.catalogs.build import SOURCES, source
+from dialog_env.commands import run_command
 
 
 @dataclass
@@ -69,13 +69,12 @@ def main() -> None:
         Annotated[Build, tyro.conf.subcommand("build")], Annotated[Info, tyro.conf.subcommand("info")]
     ]
     settings = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-    command: Any = tyro.cli(commands, prog="python -m dialog_env.catalogs", config=settings)
-    try:
+
+    def run() -> None:
+        command: Any = tyro.cli(commands, prog="python -m dialog_env.catalogs", config=settings)
         command()
-    except (OSError, ValueError, ImportError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped and nothing written; extraction from photographs goes on with the same command")
+
+    run_command(run, "stopped and nothing written; extraction from photographs goes on with the same command")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,53 @@
+"""How a command line ends: by itself, with one sentence of what was wrong, or stopped by who started it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+STOPPED = 128 + signal.SIGINT
+"""Exit status of a command that Ctrl-C ended, as shells give it."""
+
+
+def run_command(command: Callable[[], object], stopped: str = "stopped") -> None:
+    """Runs a command line; whatever ends it early ends it in one line (see `one_line`)."""
+    with one_line(stopped):
+        command()
+
+
+@contextmanager
+def one_line(stopped: str = "stopped") -> Iterator[None]:
+    """Ends the process with one line on stderr where the block does not end well.
+
+    Input that cannot be used, a file or package that is not there, a full disk or memory: the error's sentence, exit
+    status 1. Ctrl-C: status 130. A pipe whose reader has gone, as in `| head`, is no error: no line, status 0.
+
+    Args:
+        stopped: what Ctrl-C prints.
+    """
+    try:
+        try:
+            yield
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the ending
+        print(stopped, file=sys.stderr)
+        sys.exit(STOPPED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more on its way out
+        sys.exit(0)
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        sys.exit(f"error: {sentence(error)}")
+
+
+def sentence(error: BaseException) -> str:
+    """What an error says; the number of an error of the system is left out, its file named."""
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error) or type(error).__name__
