@@ -35,7 +35,7 @@ from simulators.captioners import (
     start_speaking,
 )
 from tests.damage import flipped, refusal
-from tests.golden import CUT
+from tests.golden import CUT, FLOOR, RELATIVE
 from tests.literal_captioner import LiteralCaptioner, random_released
 
 ALL = sorted(ARCHITECTURES)
@@ -76,16 +76,18 @@ def features(rows: int, seed: int = 1) -> tuple[Tensor, Tensor]:
     return pair_features(pooled[0], pooled[1]), pair_features(regions[0], regions[1])
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("architecture", ALL)
 def test_teacher_forcing_and_loss_agree_with_the_golden_trace(architecture: str) -> None:
     golden = Golden(architecture)
     with torch.no_grad():
         found = golden.network(golden.pooled, golden.regions, golden.tokens)
-    torch.testing.assert_close(found, golden["teacher_forced_logprobs"], rtol=1e-4, atol=0)
+    torch.testing.assert_close(found, golden["teacher_forced_logprobs"], rtol=RELATIVE, atol=FLOOR)
     loss = masked_loss(found, golden.tokens)
-    assert float(loss) == pytest.approx(float(golden["teacher_forced_loss"]), rel=1e-4)
+    assert float(loss) == pytest.approx(float(golden["teacher_forced_loss"]), rel=RELATIVE, abs=FLOOR)
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("architecture", ALL)
 def test_greedy_decoding_agrees_with_the_golden_trace(architecture: str) -> None:
     golden = Golden(architecture)
@@ -95,10 +97,11 @@ def test_greedy_decoding_agrees_with_the_golden_trace(architecture: str) -> None
     assert torch.equal(found.tokens, golden["greedy_tokens"])
     spoken = F.pad(found.tokens[:, :-1] != 0, (1, 0), value=True).cumprod(1).bool()  # up to the end
     recorded = golden["greedy_logprobs"]
-    torch.testing.assert_close(found.log_probabilities[spoken], recorded[spoken], rtol=1e-4, atol=0)
+    torch.testing.assert_close(found.log_probabilities[spoken], recorded[spoken], rtol=RELATIVE, atol=FLOOR)
     assert not found.log_probabilities[~spoken].any()
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("architecture", ALL)
 def test_beam_search_agrees_with_the_golden_trace(architecture: str) -> None:
     golden = Golden(architecture)
@@ -106,13 +109,14 @@ def test_beam_search_agrees_with_the_golden_trace(architecture: str) -> None:
     assert torch.equal(beam_search(start, 3).tokens, golden["beam3_tokens"])
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("architecture", ALL)
 def test_the_literal_captioner_agrees_with_the_golden_trace(architecture: str) -> None:
     golden = Golden(architecture)
     literal = LiteralCaptioner(golden.weights, architecture)
     assert torch.equal(literal.greedy(golden.pooled, golden.regions), golden["greedy_tokens"])
     found = literal.log_probabilities(golden.pooled, golden.regions, golden.tokens)
-    torch.testing.assert_close(found, golden["teacher_forced_logprobs"], rtol=1e-4, atol=0)
+    torch.testing.assert_close(found, golden["teacher_forced_logprobs"], rtol=RELATIVE, atol=FLOOR)
 
 
 @pytest.mark.parametrize("architecture", ALL)

@@ -12,7 +12,9 @@ from agents.supervised import SupervisedArgs, SupervisedLearner, triplet_losses
 from agents.training import Learner
 from dialog_env.dialog import Observation, Outcome, State
 from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking
-from tests.golden import Golden
+from tests.golden import FLOOR, RELATIVE, Golden
+
+pytestmark = pytest.mark.usefixtures("threads")
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def golden() -> Golden:
 
 
 def close(ours: torch.Tensor, recorded: torch.Tensor) -> None:
-    assert_close(ours, recorded, rtol=1e-4, atol=1e-6, check_dtype=False)
+    assert_close(ours, recorded, rtol=RELATIVE, atol=FLOOR, check_dtype=False)
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
