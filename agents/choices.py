@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
+from dialog_env.dialog import first_candidates
 from dialog_env.ranking import Ranking
 
 
@@ -26,6 +28,13 @@ def sample(logits: Tensor, chances: Tensor) -> Tensor:
     """(B,) columns of logits (B, K), drawn with their probabilities by chances (B,), uniform in [0, 1)."""
     below = logits.detach().softmax(dim=1).cumsum(dim=1) <= chances[:, None]
     return below.sum(dim=1).clamp(max=logits.shape[1] - 1)
+
+
+def first_shown(targets: Tensor, images: int, how: str, generator: torch.Generator) -> Tensor:
+    """(B,) uniform first candidates, never the target, or where targets are "drawn" without looking at them."""
+    if how == "drawn":
+        return torch.randint(images, targets.shape, generator=generator)
+    return first_candidates(targets, images, generator)
 
 
 def check_choice(nearest: int, gallery: Catalog) -> None:

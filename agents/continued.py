@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agents.supervised import PAPER, BeginsSupervised, Supervised, SupervisedArgs
+from agents.supervised import LITERAL, PAPER, BeginsSupervised, Supervised, SupervisedArgs
 
 
 @dataclass(frozen=True)
@@ -26,5 +26,9 @@ class Continued(BeginsSupervised, Supervised):
 
     name = "continued"
     Args = ContinuedArgs
-    configurations = {"released": {}, "paper": {**PAPER, "epochs": 6, "drop_after": 0, "pretraining": PAPER}}  # noqa: RUF012
+    configurations = {  # noqa: RUF012
+        "released": {},
+        "literal": {**LITERAL, "pretraining": LITERAL},
+        "paper": {**PAPER, "epochs": 6, "drop_after": 0, "pretraining": PAPER},
+    }
     args: ContinuedArgs

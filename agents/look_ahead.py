@@ -18,12 +18,14 @@ class LookAhead:
         network: leads the dialogs, in evaluation mode; the nearest image is always shown.
         gallery: the image embeddings of the world's gallery by that network.
         world: a world of its own, with enough turns.
+        ties: how ranks count level images.
     """
 
-    def __init__(self, network: DialogNetwork, gallery: EmbeddedGallery, world: Dialog) -> None:
+    def __init__(self, network: DialogNetwork, gallery: EmbeddedGallery, world: Dialog, ties: str = "half") -> None:
         self.network = network
         self.gallery = gallery
         self.world = world
+        self.ties = ties
 
     @torch.no_grad()
     def costs(self, state: State, hidden: Tensor, candidates: Tensor, turns: int) -> Tensor:
@@ -46,7 +48,7 @@ class LookAhead:
             observation = self.world.show(shown)
             query, hidden = self.network(observation.features, observation.feedback, hidden)
             ranking = QueryRanking(query, self.gallery)
-            total += ranking.standing(targets).rank()
+            total += ranking.standing(targets).rank(self.ties)
             if turn + 1 < turns:
                 shown = ranking.top(1)[:, 0]
         return total.view(batch, alternatives)

@@ -44,7 +44,14 @@ class NetworkArgs:
     fusion: str = "sum"
     """How image and text meet: sum (released) or concatenation (paper)."""
     statistics: int = 16
-    """Batches of dialogs from which the statistics of BatchNorm are taken after each epoch (`agents.statistics`)."""
+    """Batches of dialogs from which the statistics of BatchNorm are taken after each epoch (`agents.statistics`); 0
+    keeps its running averages, as released."""
+    targets: str = "once"
+    """once: every image is a target once in an epoch, and the first candidate another image. drawn: targets and first
+    candidates are drawn independently, with replacement (released)."""
+    keep: str = "best"
+    """best: the weights of the epoch that was best on validation, the start included. last: those of the last epoch
+    (the released code, which saves all of them, leaves the choice open)."""
     initial: str = ""
     """Folder of a saved agent with the same network, whose weights are the first ones; empty for none."""
 
@@ -52,6 +59,9 @@ class NetworkArgs:
         for name, least in (("epochs", 0), ("batch", 1), ("turns", 1), ("drop_after", 0), ("statistics", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; give {least} or more")
+        for name, known in (("targets", ("once", "drawn")), ("keep", ("best", "last"))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"no {name} {getattr(self, name)!r}; known are {', '.join(known)}")
         if not self.learning_rate > 0 or not self.weight_decay >= 0:
             raise ValueError(
                 f"learning_rate {self.learning_rate} and weight_decay {self.weight_decay} cannot be used; "
@@ -194,6 +204,8 @@ class NetworkAgent(Agent):
             batch=self.args.batch,
             turns=self.args.turns,
             statistics=self.args.statistics,
+            targets=self.args.targets,
+            keep=self.args.keep,
             seed=self.seed,
         )
         self._gallery = None

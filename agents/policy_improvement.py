@@ -1,8 +1,9 @@
 """Policy improvement by looking ahead with the known user (Guo et al., 2018, model-based policy improvement).
 
-`released` does what the released code does. `paper` sets the chosen image against the other nearest ones, measures tau
-in spreads so that it means the same on every catalogue, keeps to the target by the loss of supervised training against
-the random images of the turn, lets the image embedding learn, and shows images sampled among the nearest.
+`released` makes the updates of the released code; docs/released.md says what differs around them, and `literal` has as
+much of that as can be switched. `paper` sets the chosen image against the other nearest ones, measures tau in spreads
+so that it means the same on every catalogue, keeps to the target by the loss of supervised training against the random
+images of the turn, lets the image embedding learn, and shows images sampled among the nearest.
 
 The weight of the regulariser in `paper` was found by measurement: a trained agent has a triplet loss of 0.002 to 0.005
 and a choice loss of 1.3, so a weight of 1 hardly holds the state, and every epoch costs percentile points. At 300,
@@ -22,13 +23,13 @@ from torch.nn import functional
 
 from agents.agent import Lesson
 from agents.asking import AskedOnce
-from agents.choices import check_choice, sample, spread, squared_distances
+from agents.choices import check_choice, first_shown, sample, spread, squared_distances
 from agents.look_ahead import LookAhead
 from agents.network_agent import NetworkArgs
 from agents.networks import DialogNetwork
-from agents.supervised import PAPER, BeginsSupervised, SupervisedArgs, triplet_losses
+from agents.supervised import LITERAL, PAPER, BeginsSupervised, SupervisedArgs, triplet_losses
 from agents.training import Learner, Report
-from dialog_env.dialog import Dialog, first_candidates
+from dialog_env.dialog import Dialog
 from dialog_env.ranking import EmbeddedGallery, QueryRanking
 
 
@@ -45,6 +46,8 @@ class PolicyImprovementArgs(NetworkArgs):
     """Look-aheads end after so many turns, or T - k if that is less (k = 0 at the first turn)."""
     negatives: int = 5
     """Random images drawn for each dialog and turn."""
+    ties: str = "half"
+    """How the look-ahead ranks the target among level images: before half of them, or before all: strict (released)."""
     tau: float = 0.2
     """Temperature of the choice between images: a squared distance, or a share of the spread (`relative`)."""
     contrast: str = "random"
@@ -72,7 +75,12 @@ class PolicyImprovementArgs(NetworkArgs):
                 raise ValueError(f"{name} is {getattr(self, name)}; give {least} or more")
         if not self.tau > 0:
             raise ValueError(f"tau is {self.tau}; give a temperature above 0")
-        for name, known in (("contrast", CONTRASTS), ("regulariser", REGULARISERS), ("show", SHOWS)):
+        for name, known in (
+            ("contrast", CONTRASTS),
+            ("regulariser", REGULARISERS),
+            ("show", SHOWS),
+            ("ties", TIES),
+        ):
             if getattr(self, name) not in known:
                 raise ValueError(f"no {name} {getattr(self, name)!r}; known are {', '.join(known)}")
 
@@ -137,6 +145,7 @@ Loss = Callable[[Turn, PolicyImprovementArgs], Tensor]
 CONTRASTS: dict[str, Loss] = {"random": against_random, "nearest": among_nearest, "none": not_at_all}
 REGULARISERS: dict[str, Loss] = {"distance": distance_to_target, "triplet": triplet}
 SHOWS = ("chosen", "sampled")
+TIES = ("half", "strict")
 
 
 class PolicyImprovementLearner(Learner):
@@ -167,7 +176,7 @@ class PolicyImprovementLearner(Learner):
     def update(self, targets: Tensor, generator: torch.Generator) -> Report:
         """Draws first candidates, negatives and what samples the images shown; then learns."""
         images, dialogs = len(self.world.gallery), (self.args.turns, len(targets))
-        first = first_candidates(targets, images, generator)
+        first = first_shown(targets, images, self.args.targets, generator)
         negatives = torch.randint(images, (self.args.turns, self.args.negatives, len(targets)), generator=generator)
         chances = torch.rand(dialogs, generator=generator)
         device = self.world.device
@@ -187,7 +196,7 @@ class PolicyImprovementLearner(Learner):
         with torch.no_grad():
             gallery = EmbeddedGallery(network.image(world.features))
             seen_gallery = gallery if args.freeze else EmbeddedGallery(self.looking.image(world.features))
-        look_ahead = LookAhead(self.looking, seen_gallery, self.ahead)
+        look_ahead = LookAhead(self.looking, seen_gallery, self.ahead, args.ties)
         observation = world.reset(targets, first)
         hidden, memory = network.begin(len(targets)), self.looking.begin(len(targets))
         losses: dict[str, list[Tensor]] = {"choice": [], "regulariser": [], "gain": []}
@@ -224,6 +233,7 @@ class PolicyImprovement(BeginsSupervised):
     Args = PolicyImprovementArgs
     configurations = {  # noqa: RUF012
         "released": {},
+        "literal": {**LITERAL, "ties": "strict", "pretraining": LITERAL},
         "paper": {
             "fusion": "concatenation",
             "contrast": "nearest",

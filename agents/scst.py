@@ -1,4 +1,8 @@
-"""Self-critical sequence training: a sampled dialog is rewarded for beating its greedy twin (paper, RL-SCST)."""
+"""Self-critical sequence training: a sampled dialog is rewarded for beating its greedy twin (paper, RL-SCST).
+
+The released code has none. `released` is this one with the network, the first training, the optimiser, K and tau of
+policy improvement as released; `paper` is the same with those of the paper's figure.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,12 @@ from torch import Tensor
 
 from agents.agent import Lesson
 from agents.asking import AskedOnce
-from agents.choices import check_choice, sample, spread, squared_distances
+from agents.choices import check_choice, first_shown, sample, spread, squared_distances
 from agents.network_agent import NetworkArgs
 from agents.networks import DialogNetwork
 from agents.supervised import PAPER, BeginsSupervised, SupervisedArgs
 from agents.training import Learner, Report
-from dialog_env.dialog import Dialog, first_candidates
+from dialog_env.dialog import Dialog
 from dialog_env.ranking import EmbeddedGallery, QueryRanking, Standing
 
 
@@ -55,7 +59,7 @@ class ScstLearner(Learner):
 
     def update(self, targets: Tensor, generator: torch.Generator) -> Report:
         """Draws first candidates and what decides the images sampled; then learns."""
-        first = first_candidates(targets, len(self.world.gallery), generator)
+        first = first_shown(targets, len(self.world.gallery), self.args.targets, generator)
         chances = torch.rand(self.args.turns, len(targets), generator=generator)
         device = self.world.device
         return self.learn(targets.to(device), first.to(device), chances.to(device))

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from agents.agent import Lesson
+from agents.choices import first_shown
 from agents.network_agent import NetworkAgent, NetworkArgs
 from agents.networks import DialogNetwork
 from agents.training import Learner, Report, hashed, identity
-from dialog_env.dialog import Dialog, first_candidates
+from dialog_env.dialog import Dialog
 from dialog_env.ranking import EmbeddedGallery, QueryRanking
 
 PAPER: dict[str, Any] = {
@@ -24,6 +25,9 @@ PAPER: dict[str, Any] = {
     "statistics": 4,
 }
 """The supervised agent of the paper's figure, trained until it gains no more: 15 epochs at 1e-3 and 10 at 1e-4."""
+
+LITERAL: dict[str, Any] = {"statistics": 0, "targets": "drawn", "keep": "last"}
+"""What `released` does in another way than the released code; docs/released.md has the whole list."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class SupervisedLearner(Learner):
     def update(self, targets: Tensor, generator: torch.Generator) -> Report:
         """Draws first candidates, negatives and, where K > 1, the places of the images shown; then learns."""
         images, dialogs = len(self.world.gallery), (self.args.turns, len(targets))
-        first = first_candidates(targets, images, generator)
+        first = first_shown(targets, images, self.args.targets, generator)
         turns, batch = dialogs
         negatives = torch.randint(images, (turns, self.args.negatives, batch), generator=generator)
         places = torch.randint(min(self.args.nearest, images), dialogs, generator=generator)
@@ -105,7 +109,7 @@ class Supervised(NetworkAgent):
 
     name = "supervised"
     Args = SupervisedArgs
-    configurations = {"released": {}, "paper": PAPER}  # noqa: RUF012
+    configurations = {"released": {}, "literal": LITERAL, "paper": PAPER}  # noqa: RUF012
     args: SupervisedArgs
 
     def learner(self, lesson: Lesson) -> SupervisedLearner:

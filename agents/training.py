@@ -15,11 +15,13 @@ TensorBoard, in `<folder>/tensorboard`, over the number of updates made:
     charts/validation           mean percentile over the turns of one dialog for every validation image
     charts/validation_last      the same at the last turn
 
+The weights at the start are judged too (epoch 0), so that no training ends worse on validation than it began.
+
 `<folder>/checkpoint.safetensors` is written after every epoch and holds everything that the next epoch depends on:
 weights, optimiser, generator, position. A training that was killed goes on from it to the same numbers (on the same
 machine and number of threads; a graphics card may round differently). `<folder>/agent.safetensors` holds the weights
 that were best on validation. Both are replaced as a whole, the agent first: a kill between the two repeats an epoch
-that ends in the same two files.
+that ends in the same two files. One training at a time has the folder.
 """
 
 from __future__ import annotations
@@ -39,9 +41,11 @@ from tqdm import tqdm
 
 from agents import checkpoints
 from agents.agent import AGENT_FILE, Lesson, generator_for
+from agents.settings import arguments
 from agents.statistics import take_statistics
 from dialog_env import protocol
 from dialog_env.dialog import Dialog
+from dialog_env.files import locked
 from dialog_env.ranking import Standing
 from dialog_env.reading import one_sentence, understand
 
@@ -63,6 +67,8 @@ class Schedule:
         batch: dialogs in an update.
         turns: turns in a dialog of validation.
         statistics: batches of dialogs from which the statistics of BatchNorm are taken after each epoch.
+        targets: "once" in every epoch, or "drawn" independently of each other.
+        keep: the weights that are "best" on validation, or the "last" ones.
         seed: of the order of the targets and all that the learner draws.
     """
 
@@ -71,6 +77,8 @@ class Schedule:
     batch: int
     turns: int
     statistics: int
+    targets: str
+    keep: str
     seed: int
 
 
@@ -125,12 +133,12 @@ class Progress:
 
     Args:
         epoch: epochs done.
-        best: mean validation percentile of the best of them.
-        history: one row of numbers for each.
+        best: mean validation percentile of the best of them, or of the start; None before that was judged.
+        history: one row of numbers for each epoch.
     """
 
     epoch: int = 0
-    best: float = float("-inf")
+    best: float | None = None
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -174,13 +182,16 @@ def train(
 
     Raises:
         ValueError: a checkpoint of another training, or numbers that are no longer finite.
+        OSError: another process trains there, or the disk is full.
     """
     started = time.perf_counter()
-    training = Training(agent, learner, lesson, folder, schedule)
-    training.resume()
-    if training.done.epoch < schedule.epochs:
-        training.run(progress=progress)
-    best = checkpoints.read(folder / AGENT_FILE)
+    with locked(folder):
+        training = Training(agent, learner, lesson, folder, schedule)
+        training.resume()
+        if training.done.best is None or training.done.epoch < schedule.epochs:
+            training.run(progress=progress)
+        best = checkpoints.read(folder / AGENT_FILE)
+    refuse_other(best.path, best.facts["trained"], training.identity, type(agent.args))
     agent.network.load_state_dict(best.below("network"))
     agent.network.eval()
     agent.trained = best.facts["trained"]
@@ -189,7 +200,7 @@ def train(
         "epochs": done.epoch,
         "updates": done.epoch * training.updates,
         "seconds": time.perf_counter() - started,
-        "best_validation_percentile": done.best if done.history else None,
+        "best_validation_percentile": done.best,
         "history": done.history,
     }
 
@@ -206,11 +217,13 @@ class Training:
         self.updates = -(-len(lesson.gallery) // schedule.batch)
 
     def run(self, *, progress: bool) -> None:
-        """All epochs that are left, each ending with its checkpoint."""
+        """Judges the start, where that is yet to be done; then all epochs that are left. Each ends in a checkpoint."""
         total, before = self.schedule.epochs * self.updates, self.done.epoch * self.updates
-        writer = SummaryWriter(self.folder / "tensorboard", purge_step=before + 1)
+        writer = SummaryWriter(self.folder / "tensorboard", purge_step=before + (self.done.best is not None))
         bar = tqdm(total=total, initial=before, desc=self.agent.name, unit="updates", disable=not progress)
         with writer, bar:
+            if self.done.best is None:
+                self.finish(0, self.judge(), writer)
             for epoch in range(self.done.epoch + 1, self.schedule.epochs + 1):
                 if epoch == self.schedule.drop_after + 1 > 1:
                     for group in self.learner.optimiser.param_groups:
@@ -218,19 +231,29 @@ class Training:
                 self.learner.begin_epoch(epoch)
                 row = self.learn(writer, bar, (epoch - 1) * self.updates)
                 row |= self.validate()
-                for name in ("updates_per_second", "validation", "validation_last"):
-                    writer.add_scalar(f"charts/{name}", row[name], epoch * self.updates)
+                writer.add_scalar("charts/updates_per_second", row["updates_per_second"], epoch * self.updates)
                 bar.set_postfix(percentile=f"{row['percentile']:.2f}", validation=f"{row['validation']:.2f}")
-                better = row["validation"] > self.done.best
-                self.done.epoch, self.done.best = epoch, max(self.done.best, row["validation"])
                 self.done.history.append(row)
-                self.agent.trained = {**self.identity, "epoch": epoch, "validation": row["validation"]}
-                self.save(better=better)
+                self.finish(epoch, row, writer)
+
+    def finish(self, epoch: int, row: dict[str, float], writer: SummaryWriter) -> None:
+        """Keeps the weights of an epoch (0: those at the start), and the agent that has them where it is better."""
+        for name in ("validation", "validation_last"):
+            writer.add_scalar(f"charts/{name}", row[name], epoch * self.updates)
+        best = self.done.best
+        better = best is None or row["validation"] > best
+        self.done.epoch, self.done.best = epoch, row["validation"] if better else best
+        self.agent.trained = {**self.identity, "epoch": epoch, "validation": row["validation"]}
+        self.save(better=better or self.schedule.keep == "last")
 
     def learn(self, writer: SummaryWriter, bar: tqdm[Any], before: int) -> dict[str, float]:
-        """One pass over the targets in an order drawn from the generator; gives the epoch's mean numbers."""
+        """One pass over the targets, drawn by the generator; gives the epoch's mean numbers."""
         started = time.perf_counter()
-        order = torch.randperm(len(self.lesson.gallery), generator=self.generator)
+        images = len(self.lesson.gallery)
+        if self.schedule.targets == "once":
+            order = torch.randperm(images, generator=self.generator)
+        else:
+            order = torch.randint(images, (self.updates * self.schedule.batch,), generator=self.generator)
         rows: list[Tensor] = []
         for number, targets in enumerate(order.split(self.schedule.batch), 1):
             report = self.learner.update(targets, self.generator)
@@ -248,9 +271,15 @@ class Training:
         return row | {"updates_per_second": self.updates / (time.perf_counter() - started)}
 
     def validate(self) -> dict[str, float]:
+        """Judges the weights after an epoch, BatchNorm having taken its statistics."""
+        schedule = self.schedule
+        take_statistics(self.agent.network, self.learner.world, self.generator, schedule.statistics, schedule.batch)
+        return self.judge()
+
+    def judge(self) -> dict[str, float]:
         """Mean percentile over the turns, and at the last, of a dialog for every validation image."""
         agent, schedule = self.agent, self.schedule
-        take_statistics(agent.network, self.learner.world, self.generator, schedule.statistics, schedule.batch)
+        agent.network.eval()
         record = protocol.run(
             agent,
             self.lesson.validation_gallery,
@@ -282,12 +311,12 @@ class Training:
         if better:
             self.agent.save(self.folder)
         done = self.done
-        progress = {"epoch": done.epoch, "best": done.best if done.history else None, "history": done.history}
+        progress = {"epoch": done.epoch, "best": done.best, "history": done.history}
         facts = {**self.agent.facts(), "identity": self.identity, "progress": progress, "groups": state["param_groups"]}
         checkpoints.write(self.folder / CHECKPOINT_FILE, tensors, facts)
 
     def resume(self) -> None:
-        """Takes everything up from the checkpoint in the folder, or writes a first one.
+        """Takes everything up from the checkpoint in the folder, if there is one.
 
         Raises:
             ValueError: a checkpoint of another training, or of a later epoch than asked for.
@@ -296,18 +325,14 @@ class Training:
             leftover.unlink(missing_ok=True)
         path = self.folder / CHECKPOINT_FILE
         if not path.exists():
-            self.save(better=True)
             return
         saved = checkpoints.read(path)
         with one_sentence(path, "training checkpoint of this release", "give another folder"):
-            _refuse_other(saved, self.identity)
+            refuse_other(path, saved.facts.get("identity", {}), self.identity, type(self.agent.args))
             self._take(saved)
 
     def _take(self, saved: checkpoints.Saved) -> None:
-        progress = saved.facts["progress"]
-        if progress["best"] is None:
-            progress["best"] = float("-inf")
-        done = understand(json.dumps(progress), Progress)
+        done = understand(json.dumps(saved.facts["progress"]), Progress)
         if done.epoch > self.schedule.epochs:
             raise ValueError(
                 f"{saved.path} is from epoch {done.epoch} and {self.schedule.epochs} were asked for; "
@@ -325,17 +350,24 @@ class Training:
         self.done = done
 
 
-def _refuse_other(saved: checkpoints.Saved, facts: dict[str, Any]) -> None:
-    """ValueError where the checkpoint is of another training; only the number of epochs may differ."""
-    theirs = saved.facts.get("identity")
-    if theirs is None:
-        raise ValueError(f"{saved.path} is no training checkpoint; give another folder")
-    pairs = [(key, theirs.get(key), value) for key, value in facts.items() if key != "settings"]
-    known = theirs.get("settings", {}) if theirs.get("agent") == facts["agent"] else {}
-    pairs += [(key, known.get(key), value) for key, value in facts["settings"].items() if key != "epochs"]
+def refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any], kind: type[Any]) -> None:
+    """ValueError where a file is of another training; only the number of epochs may differ.
+
+    Args:
+        path: of the file.
+        theirs: the identity that it has; a setting that it lacks had the default then.
+        ours: the identity of this training.
+        kind: the dataclass of its settings.
+    """
+    if "agent" not in theirs:
+        raise ValueError(f"{path} is not of a training; give another folder")
+    pairs = [(key, theirs.get(key), value) for key, value in ours.items() if key != "settings"]
+    if theirs["agent"] == ours["agent"]:
+        known = asdict(arguments(kind, theirs.get("settings", {})))
+        pairs += [(key, known.get(key), value) for key, value in ours["settings"].items() if key != "epochs"]
     for key, old, new in pairs:
         if old != new:
             raise ValueError(
-                f"{saved.path} is of a training with {key} {old!r} and this one has {new!r}; "
+                f"{path} is of a training with {key} {old!r} and this one has {new!r}; "
                 "give another folder, or the same as then"
             )

@@ -10,7 +10,10 @@ TensorBoard, in `<folder>/tensorboard`, over the number of updates made:
 `<folder>/checkpoint.safetensors` is written after every epoch and holds everything that the next epoch depends on. A
 training that was killed goes on from it to the same weights (on the same machine and number of threads).
 `<folder>/captioner.safetensors` holds the weights that were best on validation, rounded to float16. Both are replaced
-as a whole, the captioner first: a kill between the two repeats an epoch that ends in the same two files.
+as a whole, the captioner first: a kill between the two repeats an epoch that ends in the same two files. One training
+at a time has the folder.
+
+The released code trains otherwise: see docs/released.md.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from tqdm import tqdm
 
 from dialog_env import checkpoints
 from dialog_env.catalog import Catalog
+from dialog_env.files import locked
 from dialog_env.reading import one_sentence, understand
 from dialog_env.vocabulary import Vocabulary
 from simulators.caption_data import CaptionSource, Examples, batches, image_digests
@@ -62,13 +66,15 @@ class Recipe:
     architecture: str = "show_attend_tell"
     """One of the seven captioners."""
     epochs: int = 20
-    """Draws of pairs from the captions; the learning rate falls to 0 over them along half a cosine."""
+    """Draws of pairs from the captions."""
     patience: int = 3
     """Epochs without a better validation loss after which training stops."""
     batch: int = 64
     """Pairs in an update."""
     learning_rate: float = 1e-3
     """Of Adam, at the start."""
+    schedule: str = "cosine"
+    """cosine: the learning rate falls to 0 over the epochs along half a cosine. constant: it stays (released)."""
     clip: float = 0.1
     """Largest absolute value of an element of the gradient."""
     threshold: int = 5
@@ -87,6 +93,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"no captioner architecture {self.architecture!r}; known are {', '.join(ARCHITECTURES)}")
+        if self.schedule not in ("cosine", "constant"):
+            raise ValueError(f"no schedule {self.schedule!r}; known are cosine, constant")
         for name in ("epochs", "patience", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
@@ -158,6 +166,7 @@ class CaptionTraining:
     Raises:
         ValueError: a recipe that does not fit the catalogue, galleries that share images, a vocabulary without words,
             or a checkpoint of another training.
+        OSError: another process trains in the folder.
     """
 
     def __init__(
@@ -185,7 +194,8 @@ class CaptionTraining:
         self.images = ImageFeatures(source.gallery, self.network, self.device)
         self.validation_images = ImageFeatures(validation.gallery, self.network, self.device)
         self.progress = Progress()
-        self._resume()
+        with locked(self.folder):
+            self._resume()
 
     def _sizes(self) -> Sizes:
         gallery, recipe, kind = self.source.gallery, self.recipe, ARCHITECTURES[self.recipe.architecture]
@@ -224,7 +234,15 @@ class CaptionTraining:
 
         Raises:
             ValueError: a loss that is no longer finite; the last checkpoint stays.
+            OSError: another process trains in the folder.
         """
+        with locked(self.folder):
+            self._learn(progress, facts or {})
+            saved = load_captioner(self.folder / CAPTIONER_FILE)
+        refuse_other(self.folder / CAPTIONER_FILE, saved.provenance, self.identity)
+        return saved
+
+    def _learn(self, progress: bool, facts: dict[str, Any]) -> None:
         updates = len(self._batches(torch.Generator()))
         done = self.progress
         writer = SummaryWriter(self.folder / "tensorboard", purge_step=done.epoch * updates + 1)
@@ -242,8 +260,7 @@ class CaptionTraining:
                 writer.add_scalar("losses/validation", row["validation"], (done.epoch + 1) * updates)
                 writer.add_scalar("charts/pairs_per_second", row["pairs_per_second"], (done.epoch + 1) * updates)
                 bar.set_postfix(train=f"{row['train']:.3f}", validation=f"{row['validation']:.3f}")
-                self._finish_epoch(row, facts or {})
-        return load_captioner(self.folder / CAPTIONER_FILE)
+                self._finish_epoch(row, facts)
 
     def _batches(self, generator: torch.Generator) -> list[Examples]:
         return batches(self.source.draw(self.vocabulary, generator), self.recipe.batch, generator)
@@ -269,6 +286,8 @@ class CaptionTraining:
         return {"train": float(torch.stack(losses).mean()), "pairs_per_second": pairs / seconds}
 
     def _learning_rate(self, update: int, updates: int) -> float:
+        if self.recipe.schedule == "constant":
+            return self.recipe.learning_rate
         return self.recipe.learning_rate * (1 + math.cos(math.pi * update / updates)) / 2
 
     def _update(self, examples: Examples, rate: float) -> Tensor:
@@ -351,7 +370,7 @@ class CaptionTraining:
             return
         saved = checkpoints.read(path)
         with one_sentence(path, "training checkpoint of this release", "give another folder"):
-            refuse_other(saved, self.identity)
+            refuse_other(path, saved.facts.get("identity", {}), self.identity)
             self.network.load_state_dict(saved.below("network"))
             state: dict[int, dict[str, Tensor]] = {}
             for name, tensor in saved.below("optimiser").items():
@@ -363,15 +382,17 @@ class CaptionTraining:
             self.progress = understand(json.dumps(saved.facts["progress"]), Progress)
 
 
-def refuse_other(saved: checkpoints.Saved, identity: dict[str, Any]) -> None:
-    """ValueError where a checkpoint is not of the training with this identity."""
-    theirs = saved.facts.get("identity")
-    if theirs is None or "recipe" not in theirs:
-        raise ValueError(f"{saved.path} is not of the training of a captioner; give another folder")
-    old, new = ({**facts["recipe"], **facts} for facts in (theirs, identity))
+def refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """ValueError where a file, of the training with their identity, is not of the training with ours.
+
+    What their recipe lacks had its default then.
+    """
+    if "recipe" not in theirs:
+        raise ValueError(f"{path} is not of the training of a captioner; give another folder")
+    old, new = ({**asdict(Recipe()), **facts["recipe"], **facts} for facts in (theirs, ours))
     for key, value in new.items():
         if key != "recipe" and old.get(key) != value:
             raise ValueError(
-                f"{saved.path} is of a training with {key} {old.get(key)!r} and this one has {value!r}; "
+                f"{path} is of a training with {key} {old.get(key)!r} and this one has {value!r}; "
                 "give another folder, or the same as then"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from agents import checkpoints
 from agents.__main__ import main
 from agents.agent import AGENT_FILE, Lesson
 from agents.network_agent import NetworkAgent
-from agents.training import CHECKPOINT_FILE, Learner, Report
+from agents.training import CHECKPOINT_FILE, Learner, Report, Training
+from dialog_env import metrics, protocol
 from dialog_env.catalog import Catalog
 from tests.conftest import tiny_contents
 from tests.toys import ToyUser
@@ -96,6 +98,116 @@ def test_the_best_weights_on_validation_are_kept_apart_from_the_last(tmp_path: P
     last = agents.load(tmp_path, last=True)
     assert isinstance(last, NetworkAgent)
     assert checkpoints.fingerprint(last.network.state_dict()) == weights(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["supervised", "continued", "scst", "policy_improvement"])
+def test_no_training_ends_worse_on_validation_than_it_began(name: str, tmp_path: Path) -> None:
+    data = lesson()
+    trained = make("supervised", data, epochs=4, batch=16)
+    trained.train(data, tmp_path / "first", progress=False)
+    spoiled = {"initial": str(tmp_path / "first"), "learning_rate": 0.5, "epochs": 1, "batch": 16}
+    agent = make(name, data, **spoiled)
+    summary = agent.train(data, tmp_path / "second", progress=False)
+    assert summary["history"][0]["validation"] < summary["best_validation_percentile"]
+    assert agent.trained["epoch"] == 0
+    best = agents.load(tmp_path / "second")
+    assert isinstance(best, NetworkAgent)
+    weights_of = [checkpoints.fingerprint(each.network.state_dict()) for each in (trained, agent, best)]
+    assert weights_of[0] == weights_of[1] == weights_of[2]
+    record = protocol.run(best, data.validation_gallery, data.validation_simulator, seed=0)
+    assert metrics.percentile(record).mean() == pytest.approx(summary["best_validation_percentile"])
+    with pytest.raises(ValueError, match=r"learning_rate 0\.5 and this one has 0\.4"):
+        make(name, data, **{**spoiled, "learning_rate": 0.4}).train(data, tmp_path / "second", progress=False)
+
+
+def test_judging_the_start_changes_nothing_of_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = lesson()
+    make("supervised", data, epochs=2, batch=16).train(data, tmp_path / "judged", progress=False)
+    judge = Training.judge
+    monkeypatch.setattr(
+        Training,
+        "judge",
+        lambda self: judge(self) if self.done.best is not None else {"validation": 0.0, "validation_last": 0.0},
+    )
+    make("supervised", data, epochs=2, batch=16).train(data, tmp_path / "unjudged", progress=False)
+    assert weights(tmp_path / "judged") == weights(tmp_path / "unjudged")
+
+
+def test_checkpoints_of_before_go_on(tmp_path: Path) -> None:
+    """They lack the settings that came since, and those of epoch 0 the judgement of the start."""
+    data = lesson()
+    make("supervised", data, epochs=3, batch=16).train(data, tmp_path / "whole", progress=False)
+    for epochs in (0, 1):
+        folder = tmp_path / str(epochs)
+        make("supervised", data, epochs=epochs, batch=16).train(data, folder, progress=False)
+        for name in (CHECKPOINT_FILE, AGENT_FILE):
+            saved = checkpoints.read(folder / name)
+            facts = saved.facts
+            parts = [facts["settings"], facts["trained"]["settings"]]
+            if name == CHECKPOINT_FILE:
+                parts.append(facts["identity"]["settings"])
+            for part in parts:
+                del part["keep"], part["targets"]
+            if epochs == 0:
+                facts["trained"] = {}
+                if name == CHECKPOINT_FILE:
+                    facts["progress"]["best"] = None
+            checkpoints.write(folder / name, saved.tensors, facts)
+        assert isinstance(agents.load(folder), NetworkAgent)
+        make("supervised", data, epochs=3, batch=16).train(data, folder, progress=False)
+        assert weights(folder) == weights(tmp_path / "whole")
+        both = [checkpoints.read(part / AGENT_FILE) for part in (folder, tmp_path / "whole")]
+        assert checkpoints.fingerprint(both[0].tensors) == checkpoints.fingerprint(both[1].tensors)
+
+
+def test_an_agent_of_another_training_is_refused_when_it_is_read_back(tmp_path: Path) -> None:
+    data = lesson()
+    for seed in (0, 1):
+        make("supervised", data, epochs=1, seed=seed).train(data, tmp_path / str(seed), progress=False)
+    (tmp_path / "1" / AGENT_FILE).replace(tmp_path / "0" / AGENT_FILE)
+    with pytest.raises(ValueError, match=r"agent\.safetensors is of a training with seed 1 and this one has 0"):
+        make("supervised", data, epochs=1).train(data, tmp_path / "0", progress=False)
+
+
+def test_targets_may_be_drawn_as_the_released_code_draws_them(tmp_path: Path) -> None:
+    data = lesson(size=17)
+    agent = make("supervised", data, epochs=3, batch=8, targets="drawn")
+    learner, targets, first = agent.learner(data), [], []
+    learn = learner.learn
+
+    def listening(drawn: torch.Tensor, shown: torch.Tensor, *rest: torch.Tensor) -> Report:
+        targets.append(drawn)
+        first.append(shown)
+        return learn(drawn, shown, *rest)
+
+    learner.learn = listening
+    agent.learner = lambda _: learner  # type: ignore[method-assign]
+    agent.train(data, tmp_path, progress=False)
+    assert [len(each) for each in targets] == [8] * 9
+    assert len(torch.cat(targets[:3]).unique()) < 17
+    assert (torch.cat(targets) == torch.cat(first)).any()
+
+
+def test_the_last_weights_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    data = lesson()
+    make("supervised", data, epochs=4, batch=16).train(data, tmp_path / "first", progress=False)
+    kept = []
+    for keep in ("best", "last"):
+        agent = make("supervised", data, initial=str(tmp_path / "first"), epochs=2, learning_rate=0.5, keep=keep)
+        agent.train(data, tmp_path / keep, progress=False)
+        kept.append((agent.trained["epoch"], checkpoints.fingerprint(agent.network.state_dict())))
+    assert [epoch for epoch, _ in kept] == [0, 2]
+    assert kept[1][1] == weights(tmp_path / "last") == weights(tmp_path / "best") != kept[0][1]
+
+
+def test_the_literal_configuration_undoes_every_switchable_difference_to_the_released_code() -> None:
+    data = lesson()
+    as_released = {"statistics": 0, "targets": "drawn", "keep": "last"}
+    for name in ("supervised", "continued", "policy_improvement"):
+        settings = asdict(make(name, data, configuration="literal").args)
+        assert {**settings, **as_released} == settings
+        assert name == "supervised" or {**settings["pretraining"], **as_released} == settings["pretraining"]
+        assert settings.get("ties", "strict") == "strict"
 
 
 def test_other_data_settings_or_agents_are_refused_in_the_same_folder(tmp_path: Path) -> None:
@@ -189,7 +301,7 @@ def test_every_documented_number_is_logged(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     charts = {"percentile", "percentile_last", "updates_per_second", "validation", "validation_last"}
     assert set(events.Tags()["scalars"]) == {"losses/triplet", *(f"charts/{name}" for name in charts)}
-    assert [event.step for event in events.Scalars("charts/validation")] == [4, 8]
+    assert [event.step for event in events.Scalars("charts/validation")] == [0, 4, 8]
 
 
 def test_the_learning_rate_drops_when_it_should_and_stays_low_after_an_interruption(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ class SB3Args:
     learning_rate: float = 1e-3
     """Of Adam; it falls to a tenth by the end of the training."""
     discount: float = 0.0
-    """What a turn's reward counts a turn earlier."""
+    """What a turn's reward counts a turn earlier. With 0, the default, every action is judged by the reward of its own
+    turn alone: these agents learn to rank at once, not to ask now for what is of use later."""
     reward: str = "percentile"
     """Keyword `reward` of the environment."""
     directions: int = 16

@@ -5,6 +5,8 @@ TensorBoard, in `<folder>/tensorboard`, over the number of turns taken in traini
 
     charts/validation           mean percentile over the turns of one dialog for every validation image
     charts/validation_last      the same at the last turn
+
+The weights at the start are judged too (step 0), so that no training ends worse on validation than it began.
 """
 
 from __future__ import annotations
@@ -24,13 +26,13 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from tqdm import tqdm
 
 import agents
-from agents.agent import Lesson
+from agents.agent import AGENT_FILE, Lesson
 from agents.sb3.directions import Directions, StepQueries
 from agents.sb3.seeding import borrowed_generators
 from agents.sb3.vec_env import DialogVecEnv
 from dialog_env import protocol
 from dialog_env.envs import DialogRetrievalVectorEnv
-from dialog_env.files import signed, write_atomically
+from dialog_env.files import locked, signed, write_atomically
 from dialog_env.reading import JSON_BYTES, parse_signed, read_bytes
 from dialog_env.vocabulary import MAX_WORDS
 from dialog_env.wrappers import DialogHistoryVector, history_space
@@ -105,10 +107,13 @@ class Validation(BaseCallback):
         self.best = float("-inf")
         self.bar = tqdm(total=agent.args.steps, desc=agent.name, unit="turns", disable=not progress)
 
+    def _on_training_start(self) -> None:
+        self.validate()
+
     def _on_step(self) -> bool:
         self.bar.update(self.training_env.num_envs)
         args = self.agent.args
-        if self.num_timesteps >= (len(self.history) + 1) * args.steps / args.evaluations:
+        if self.num_timesteps >= len(self.history) * args.steps / args.evaluations:
             self.validate()
         return True
 
@@ -141,34 +146,41 @@ class Validation(BaseCallback):
 
 
 def learn(agent: SB3Agent, lesson: Lesson, folder: Path, *, progress: bool) -> dict[str, Any]:
-    """Trains an agent to the end; see `SB3Agent.train`."""
-    started = time.perf_counter()
+    """Trains an agent to the end; see `SB3Agent.train`. OSError where another process trains in the folder."""
     facts = identity(agent, lesson)
-    done = _done(folder / TRAINING_FILE, facts)
-    if done is None:
-        agent.trained = facts
-        with borrowed_generators(agent.device):
-            agent.enrol(lesson)
-            agent.model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
-            validation = Validation(agent, lesson, folder, progress)
-            with validation.bar:
-                agent.model.learn(agent.args.steps, callback=validation)
-                if not validation.history or validation.history[-1]["step"] < agent.model.num_timesteps:
-                    validation.validate()
-            agent.model.logger.close()
-        done = {
-            "epochs": agent.args.evaluations,
-            "updates": int(getattr(agent.model, "_n_updates", 0)),
-            "steps": agent.model.num_timesteps,
-            "seconds": time.perf_counter() - started,
-            "best_validation_percentile": validation.best,
-            "history": validation.history,
-        }
-        content = json.dumps(signed({"identity": facts, "summary": done}), indent=1)
-        write_atomically(folder / TRAINING_FILE, content.encode())
-    best = agents.load(folder, agent.device, kind=type(agent))
-    agent.model, agent.trained = best.model, best.trained  # type: ignore[attr-defined]
+    with locked(folder):
+        done = _done(folder / TRAINING_FILE, facts)
+        if done is None:
+            done = _learn(agent, lesson, folder, facts, progress)
+            content = json.dumps(signed({"identity": facts, "summary": done}), indent=1)
+            write_atomically(folder / TRAINING_FILE, content.encode())
+        best = agents.load(folder, agent.device, kind=type(agent))
+    assert isinstance(best, type(agent))
+    _refuse_other(folder / AGENT_FILE, best.trained, facts)
+    agent.model, agent.trained = best.model, best.trained
     return done
+
+
+def _learn(agent: SB3Agent, lesson: Lesson, folder: Path, facts: dict[str, Any], progress: bool) -> dict[str, Any]:
+    started = time.perf_counter()
+    agent.trained = facts
+    with borrowed_generators(agent.device):
+        agent.enrol(lesson)
+        agent.model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
+        validation = Validation(agent, lesson, folder, progress)
+        with validation.bar:
+            agent.model.learn(agent.args.steps, callback=validation)
+            if validation.history[-1]["step"] < agent.model.num_timesteps:
+                validation.validate()
+        agent.model.logger.close()
+    return {
+        "epochs": agent.args.evaluations,
+        "updates": int(getattr(agent.model, "_n_updates", 0)),
+        "steps": agent.model.num_timesteps,
+        "seconds": time.perf_counter() - started,
+        "best_validation_percentile": validation.best,
+        "history": validation.history,
+    }
 
 
 def identity(agent: SB3Agent, lesson: Lesson) -> dict[str, Any]:
@@ -192,10 +204,15 @@ def _done(path: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
     remedy = "give another folder, or remove this one to train anew"
     content = read_bytes(path, "training", remedy, limit=JSON_BYTES)
     found = parse_signed(content, Finished, str(path), "training", remedy)
-    for key, value in json.loads(json.dumps(facts)).items():
-        if found.identity.get(key) != value:
+    _refuse_other(path, found.identity, facts)
+    return found.summary
+
+
+def _refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """ValueError where a file is of a training with another identity."""
+    for key, value in json.loads(json.dumps(ours)).items():
+        if theirs.get(key) != value:
             raise ValueError(
-                f"{path} is of a training with {key} {found.identity.get(key)!r} and this one has {value!r}; "
+                f"{path} is of a training with {key} {theirs.get(key)!r} and this one has {value!r}; "
                 "give another folder, or the same as then"
             )
-    return found.summary

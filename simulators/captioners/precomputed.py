@@ -169,9 +169,9 @@ class PrecomputedCaptioner:
             targets: (B,) int64 positions.
             candidates: (B,) int64 positions.
         """
-        return self._start(targets, candidates, None)
+        return self._start(targets, candidates)
 
-    def _start(self, targets: Tensor, candidates: Tensor, scratch: _Scratch | None) -> Start:
+    def _start(self, targets: Tensor, candidates: Tensor, scratch: _Scratch | None = None) -> Start:
         read = self._differences(targets, candidates, self.dtype, scratch)
         memory, state = self.network.begin_projected(*read)
         if scratch is not None and memory.keys is not None:
