@@ -61,20 +61,23 @@ def describe(catalog: Catalog) -> str:
     return "\n".join([*lines, json.dumps(catalog.provenance, indent=1)])
 
 
-def main() -> None:
-    """Parses the command line and runs it; an error in the input is one line and exit status 1."""
+def read_command() -> Any:
+    """What the command line asks for."""
     sources = tuple(Annotated[source(name), tyro.conf.subcommand(name)] for name in SOURCES)
     Build.__annotations__["source"] = Union[sources]  # noqa: UP007
     commands = Union[  # noqa: UP007
         Annotated[Build, tyro.conf.subcommand("build")], Annotated[Info, tyro.conf.subcommand("info")]
     ]
     settings = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+    return tyro.cli(commands, prog="python -m dialog_env.catalogs", config=settings)
 
-    def run() -> None:
-        command: Any = tyro.cli(commands, prog="python -m dialog_env.catalogs", config=settings)
-        command()
 
-    run_command(run, "stopped and nothing written; extraction from photographs goes on with the same command")
+def main() -> None:
+    """Parses the command line and runs it; an error in the input is one line and exit status 1."""
+    run_command(
+        lambda: read_command()(),
+        "stopped and nothing written; extraction from photographs goes on with the same command",
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""Whatever ends a command line early ends it in one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dialog_env.commands import STOPPED, run_command
+from tests.conftest import REPOSITORY
+
+
+def ends(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
+    """Exit status of a command that raises, and what stands on stderr."""
+
+    def command() -> None:
+        raise error
+
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            run_command(command, "stopped, and so on")
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    return stopped.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("batch is 0; give 1 or more"), "error: batch is 0; give 1 or more"),
+        (ImportError("give pygame"), "error: give pygame"),
+        (FileNotFoundError("no catalogue 'x'"), "error: no catalogue 'x'"),
+        (OSError(errno.ENOSPC, "x could not be written"), "error: x could not be written"),
+        (PermissionError(errno.EACCES, "Permission denied", "/root/x"), "error: /root/x: Permission denied"),
+        (MemoryError("Unable to allocate 8 GiB"), "error: Unable to allocate 8 GiB"),
+        (MemoryError(), "error: MemoryError"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(error: Exception, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends(error, capsys) == (line, "")
+
+
+def test_an_interruption_is_one_line_and_the_status_that_shells_give_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends(KeyboardInterrupt(), capsys) == (STOPPED, "stopped, and so on\n")
+    assert STOPPED == 130
+
+
+def test_a_usage_error_and_a_defect_stay_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends(SystemExit(2), capsys) == (2, "")
+    with pytest.raises(ZeroDivisionError):
+        run_command(lambda: 1 / 0)
+
+
+PROGRAMS = ["agents train supervised", "benchmarks run", "simulators train", "dialog_env.catalogs build synthetic"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_pipe_whose_reader_has_gone_is_no_error(program: str) -> None:
+    words = [sys.executable, "-m", *program.split(), "--help"]
+    with subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def has_begun(process: subprocess.Popen[str], output: Path | None) -> bool:
+    """Whether a command has made its output folder or, where None is given, is loading PyTorch; or has ended."""
+    if process.poll() is not None:
+        return True
+    return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text() if output is None else output.exists()
+
+
+def interrupt(command: list[str], output: Path | None, rest: float) -> tuple[int, str]:
+    """Exit status and stderr of a command that gets Ctrl-C so many seconds after it has begun."""
+    words = [sys.executable, "-m", *command]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, cwd=REPOSITORY, env=environment, text=True, **pipes) as process:
+        while not has_begun(process, output):
+            time.sleep(0.01)
+        time.sleep(rest)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+    return process.returncode, said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="/proc tells what a process has loaded")
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_ctrl_c_at_any_moment_ends_in_one_line(program: str, tmp_path: Path) -> None:
+    draw = random.Random(program)
+    for number in range(3):
+        output = tmp_path / f"{number}.h5"
+        # The package `agents` loads PyTorch before its command line has begun.
+        sign = output if program.startswith("agents") else None
+        status, said = interrupt([*program.split(), f"--output={output}"], sign, draw.uniform(0, 4))
+        lines = said.replace("\r", "\n").splitlines()
+        # Where Ctrl-C comes while Python runs a text (`exec`), it ends itself by the signal: 130 for a shell all the same.
+        assert status in (STOPPED, -signal.SIGINT), said
+        assert lines[-1].startswith("stopped"), said
+        assert "Traceback" not in said
