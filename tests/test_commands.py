@@ -106,7 +106,7 @@ def test_ctrl_c_at_any_moment_ends_in_one_line(program: str, tmp_path: Path) -> 
         sign = output if program.startswith("agents") else None
         status, said = interrupt([*program.split(), f"--output={output}"], sign, draw.uniform(0, 4))
         lines = said.replace("\r", "\n").splitlines()
-        # Where Ctrl-C comes while Python runs a text (`exec`), it ends itself by the signal: 130 for a shell all the same.
+        # Where Ctrl-C comes while Python runs a text (`exec`), it ends by the signal itself: 130 for shells as well.
         assert status in (STOPPED, -signal.SIGINT), said
         assert lines[-1].startswith("stopped"), said
         assert "Traceback" not in said
