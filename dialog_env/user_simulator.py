@@ -118,7 +118,7 @@ def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulato
         if unknown:
             told = f"its settings are {', '.join(known)}" if known else "it has none"
             raise ValueError(f"simulator {name!r} has no setting {', '.join(unknown)}; {told}")
-    settings = checked(factory, **settings)
+    settings |= checked(factory, **{key: value for key, value in settings.items() if key != "device"})
     with torch.inference_mode(False):  # it may be kept for long, and asked in a training
         simulator: UserSimulator = factory(gallery, **settings)
     return simulator
