@@ -44,22 +44,27 @@ def checked(declared: Callable[..., Any], **values: Any) -> dict[str, Any]:
 def checked_count(name: str, number: int, least: int = 1, most: int = MOST) -> int:
     """A whole number from `least` to `most`; ValueError, naming it, for another."""
     if not least <= number <= most:
-        raise ValueError(f"{name} is {reprlib.repr(number)}; give a whole number from {least} to {most}")
+        raise ValueError(f"{name} is {told(number)}; give a whole number from {least} to {most}")
     return number
 
 
 def checked_choice(name: str, value: str, known: Any) -> str:
     """One of the names known; ValueError, listing them, for another."""
     if value not in known:
-        raise ValueError(f"{name}={reprlib.repr(value)} is not known; choose one of {', '.join(map(str, known))}")
+        raise ValueError(f"{name}={told(value)} is not known; choose one of {', '.join(map(str, known))}")
     return value
 
 
 def checked_seed(seed: Any) -> int:
     """A seed as Python's integer; ValueError for anything but a whole number that is not negative."""
     if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"{reprlib.repr(seed)} is no seed; give integers from 0 up, or None")
+        raise ValueError(f"{told(seed)} is no seed; give integers from 0 up, or None")
     return int(seed)
+
+
+def told(value: Any) -> str:
+    """A value as a message tells it: short, and in one line."""
+    return " ".join(reprlib.repr(value).split())
 
 
 def _fitting(name: str, value: Any, declared: Any) -> Any:
@@ -68,7 +73,7 @@ def _fitting(name: str, value: Any, declared: Any) -> Any:
         value = value.item()
     if not any(_is_a(value, kind) for kind in kinds):
         wanted = " or ".join(KINDS.get(_plain(kind), f"a {getattr(kind, '__name__', kind)}") for kind in kinds)
-        raise ValueError(f"{name} is {reprlib.repr(value)}; give {wanted}")
+        raise ValueError(f"{name} is {told(value)}; give {wanted}")
     return value
 
 

@@ -40,7 +40,7 @@ FEATURE_LIMIT = 1e15
 """No feature, embedding or query may be larger: up to ten million of its squares have a sum that float32 can hold."""
 
 FEATURE_FLOOR = 1e-15
-"""A gallery whose largest embedding is smaller has squares that vanish in float32; one of zeros alone is level."""
+"""A gallery without a norm as large has squares that float32 holds badly or not at all; one of zeros alone is level."""
 
 
 class UnrankableError(ValueError):
@@ -265,10 +265,10 @@ class EmbeddedGallery:
                 f"embeddings are {tuple(embeddings.shape)} {embeddings.dtype}; give one row an image, (N, D) float32"
             )
         largest = require_rankable(embeddings, "the features or embeddings of a gallery")
-        if 0 < largest < FEATURE_FLOOR:
+        if 0 < largest * embeddings.shape[1] ** 0.5 < FEATURE_FLOOR:
             raise UnrankableError(
                 f"the features or embeddings of a gallery are at most {largest:.3g}, and float32 cannot hold their "
-                f"squares; scale them up to {FEATURE_FLOOR} or more"
+                f"squares; scale them up to norms of {FEATURE_FLOOR} or more"
             )
         self.embeddings = embeddings.detach()
         self.index = index

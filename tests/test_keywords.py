@@ -44,7 +44,18 @@ VALUES: tuple[Any, ...] = (
     ),
     *(None, True, False, np.True_, -1, 0, 1, 3, 2.0, 2.5, 10**9, 10**30, -(2**63), 1e300, float("nan"), float("inf")),
     *(1j, b"bytes", [], [3], ["features"], (), (1, 2), {}, {"seed": 1}, {"seed": [1]}, {1: "a"}, {"a": 1}, {1, 2}),
-    *(object(), len, int, slice(1), ..., np.zeros(3), np.array("text"), np.array(3), np.array([None])),
+    *(
+        object(),
+        len,
+        int,
+        slice(1),
+        ...,
+        np.zeros(3),
+        np.array("text"),
+        np.array(3),
+        np.array([None]),
+        np.zeros((2, 1)),
+    ),
     *(np.float32(1.5), np.int64(3), np.int8(-3), np.uint64(2), np.str_("features"), np.datetime64("2020-01-01")),
     *(torch.zeros(2), torch.tensor(3), torch.tensor(True), torch.device("cpu"), torch.device("meta")),
     *(Path("/nonexistent/file"), Path("/tmp"), Path("/dev/null"), GALLERY, USER, ToyUser, AutoresetMode.DISABLED),
@@ -272,6 +283,17 @@ def plain(action: Any) -> Any:
         return np.array([float(number) for number in action], np.float32)
     action = action.detach().numpy() if isinstance(action, torch.Tensor) else np.asarray(action)
     return action.astype(np.float32) if action.ndim else int(action)
+
+
+def test_what_a_reset_is_given_is_told_in_one_line():
+    single = DialogRetrievalEnv(catalog=GALLERY, split="all", simulator=USER)
+    many = DialogRetrievalVectorEnv(2, catalog=GALLERY, split="all", simulator=USER)
+    for env, value in itertools.product((single, many), VALUES):
+        for name, known in (("seed", "is no seed"), ("options", "options=")):
+            try:
+                env.reset(**{name: value})
+            except Exception as error:
+                assert_clear(error, known, "seeds were given", "reset_mask must be")
 
 
 def test_an_unknown_keyword_is_refused_by_name():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from dialog_env.dialog import Dialog
+from dialog_env.keywords import told
 from dialog_env.ranking import QueryRanking, Ranking, ScoreRanking
 
 
@@ -91,7 +91,7 @@ def numbers(actions: Any, what: str, device: torch.device) -> Tensor:
         return values.to(device)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(
-            f"a {what} action is made of numbers, not {reprlib.repr(actions)}; give one of the action space"
+            f"a {what} action is made of numbers, not {told(actions)}; give one of the action space"
         ) from error
 
 

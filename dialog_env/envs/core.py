@@ -19,7 +19,7 @@ from dialog_env.dialog import TURNS, Dialog, State
 from dialog_env.envs.actions import ACTIONS
 from dialog_env.envs.observations import OBSERVATIONS, observation_space
 from dialog_env.envs.rewards import REWARDS
-from dialog_env.keywords import checked, checked_choice
+from dialog_env.keywords import checked, checked_choice, told
 from dialog_env.ranking import QueryRanking, Standing
 from dialog_env.user_simulator import UserSimulator, make_simulator
 
@@ -200,7 +200,7 @@ def open_simulator(settings: Settings, gallery: Catalog) -> UserSimulator:
         try:
             hash(value)
         except TypeError as error:
-            raise ValueError(f"simulator setting {key} is {value!r}; give a number, a text or a tuple") from error
+            raise ValueError(f"simulator setting {key} is {told(value)}; give a number, a text or a tuple") from error
     named = tuple(sorted(((key, value, type(value)) for key, value in keywords.items()), key=str))
     return _open_simulator(settings.simulator, _Same(gallery), str(settings.device), named)
 

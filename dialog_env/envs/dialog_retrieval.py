@@ -17,7 +17,7 @@ from dialog_env.dialog import TURNS, State
 from dialog_env.envs.core import DEFAULT_CATALOG, DEFAULT_SIMULATOR, Core, Settings, Situation
 from dialog_env.envs.vector import as_numpy
 from dialog_env.envs.window import Window
-from dialog_env.keywords import checked, checked_choice, checked_seed
+from dialog_env.keywords import checked, checked_choice, checked_seed, told
 from dialog_env.rendering import Shown, as_text, dialog_row
 from dialog_env.user_simulator import UserSimulator
 
@@ -274,10 +274,10 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
             )
         ):
             raise ValueError(
-                f"options={options!r} is not understood; give 'target' and 'candidate' as positions from 0 to {last}"
+                f"options={told(options)} is not understood; give 'target' and 'candidate' as positions from 0 to {last}"
             )
         if options and "target" in options and options["target"] == options.get("candidate"):
-            raise ValueError(f"options={options!r} begins at the target; give a candidate that is another image")
+            raise ValueError(f"options={told(options)} begins at the target; give a candidate that is another image")
 
     def _chosen(self, options: dict[str, Any], target: int, candidate: int) -> dict[str, int]:
         """What was drawn, moved to the positions given; target and candidate stay as far apart as they were drawn."""

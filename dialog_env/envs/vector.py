@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -21,7 +20,7 @@ from dialog_env.dialog import State
 from dialog_env.envs.core import Core, Settings, Situation
 from dialog_env.envs.draws import Draws
 from dialog_env.envs.observations import space_bytes
-from dialog_env.keywords import checked, checked_choice, checked_count, checked_seed
+from dialog_env.keywords import checked, checked_choice, checked_count, checked_seed, told
 from dialog_env.user_simulator import UserSimulator
 
 OUTPUTS = ("numpy", "torch")
@@ -91,7 +90,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             checked_count("max_episode_steps", self.max_episode_steps)
         self.output = checked_choice("output", given["output"], OUTPUTS)
         if render_mode is not None:
-            raise ValueError(f"render_mode={render_mode!r} is for single environments; leave it out here")
+            raise ValueError(f"render_mode={told(render_mode)} is for single environments; leave it out here")
         if not isinstance(autoreset_mode, AutoresetMode):
             checked_choice("autoreset_mode", given["autoreset_mode"], [mode.value for mode in AutoresetMode])
         settings = [setting.name for setting in fields(Settings)]
@@ -164,7 +163,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         listed = hasattr(actions, "__len__") and not isinstance(actions, str | bytes | dict)
         listed = listed and getattr(actions, "ndim", 1) > 0
         if not listed or len(actions) != self.num_envs:
-            given = f"{len(actions)} actions were" if listed else f"{reprlib.repr(actions)} was"
+            given = f"{len(actions)} actions were" if listed else f"{told(actions)} was"
             raise ValueError(f"{given} given for {self.num_envs} dialogs; give an array with an action for each")
         waiting = before.ended
         some_wait = self.autoreset_mode != AutoresetMode.SAME_STEP and bool(waiting.any())
@@ -217,14 +216,14 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             first = checked_seed(given)
             given = [first + dialog for dialog in range(self.num_envs)]
         if not isinstance(given, Sequence | np.ndarray) or isinstance(given, str) or getattr(given, "ndim", 1) != 1:
-            raise ValueError(f"seed={seed!r} is no seed; give an integer, or one for each dialog")
+            raise ValueError(f"seed={told(seed)} is no seed; give an integer, or one for each dialog")
         if len(given) != self.num_envs:
             raise ValueError(f"{len(given)} seeds were given for {self.num_envs} dialogs; give one for each")
         return [None if each is None else checked_seed(each) for each in given]
 
     def _mask_of(self, options: Any) -> NDArray[np.bool_]:
         if not isinstance(options, dict | None) or set(options or {}) - {"reset_mask"}:
-            raise ValueError(f"options={options!r} is not understood; the vector environment takes 'reset_mask'")
+            raise ValueError(f"options={told(options)} is not understood; the vector environment takes 'reset_mask'")
         mask = (options or {}).get("reset_mask")
         if mask is None:
             return np.ones(self.num_envs, dtype=bool)

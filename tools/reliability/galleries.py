@@ -90,7 +90,7 @@ def gallery(kind: str, seed: int) -> Known:
     elif kind == "large":
         features = 1e6 * features
     elif kind == "tiny":
-        features = 1e-18 * features
+        features = 1e-14 * features
     made = contents(len(features), dimensions, seed, features.astype(np.float32))
     catalog = Catalog(made)
     chosen = np.arange(len(features))
