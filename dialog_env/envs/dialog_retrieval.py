@@ -274,7 +274,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
             )
         ):
             raise ValueError(
-                f"options={told(options)} is not understood; give 'target' and 'candidate' as positions from 0 to {last}"
+                f"options={told(options)} is not understood; give 'target' and 'candidate', from 0 to {last}"
             )
         if options and "target" in options and options["target"] == options.get("candidate"):
             raise ValueError(f"options={told(options)} begins at the target; give a candidate that is another image")
