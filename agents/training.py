@@ -46,7 +46,7 @@ from agents.statistics import take_statistics
 from dialog_env import protocol
 from dialog_env.dialog import Dialog
 from dialog_env.files import locked
-from dialog_env.ranking import Standing
+from dialog_env.ranking import Standing, UnrankableError
 from dialog_env.reading import one_sentence, understand
 
 if TYPE_CHECKING:
@@ -229,8 +229,12 @@ class Training:
                     for group in self.learner.optimiser.param_groups:
                         group["lr"] /= 10
                 self.learner.begin_epoch(epoch)
-                row = self.learn(writer, bar, (epoch - 1) * self.updates)
-                row |= self.validate()
+                try:
+                    row = self.learn(writer, bar, (epoch - 1) * self.updates)
+                    self.weights(epoch)
+                    row |= self.validate()
+                except UnrankableError as error:
+                    raise ValueError(self.diverged("what it ranks by", epoch)) from error
                 writer.add_scalar("charts/updates_per_second", row["updates_per_second"], epoch * self.updates)
                 bar.set_postfix(percentile=f"{row['percentile']:.2f}", validation=f"{row['validation']:.2f}")
                 self.done.history.append(row)
@@ -291,8 +295,8 @@ class Training:
         percentile = 100 * (1 - record.rank / record.images)
         return {"validation": float(percentile.mean()), "validation_last": float(percentile[:, -1].mean())}
 
-    def save(self, *, better: bool) -> None:
-        """Writes the agent where it is better than before, then the checkpoint; refuses weights that are not finite."""
+    def weights(self, epoch: int) -> dict[str, Tensor]:
+        """All that the learner's modules hold; ValueError where it is no longer finite after an epoch."""
         tensors = {
             f"{name}.{key}": tensor
             for name, module in self.learner.modules.items()
@@ -300,10 +304,19 @@ class Training:
         }
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise ValueError(
-                    f"weight {name!r} became NaN or infinite in epoch {self.done.epoch}; the checkpoint in "
-                    f"{self.folder} is from before that, train with a lower learning rate"
-                )
+                raise ValueError(self.diverged(f"weight {name!r}", epoch))
+        return tensors
+
+    def diverged(self, what: str, epoch: int) -> str:
+        """What to say where something is no longer finite."""
+        return (
+            f"{what} became NaN or infinite in epoch {epoch}; the checkpoint in {self.folder} is from before that, "
+            "train with a lower learning rate"
+        )
+
+    def save(self, *, better: bool) -> None:
+        """Writes the agent where it is better than before, then the checkpoint; refuses weights that are not finite."""
+        tensors = self.weights(self.done.epoch)
         state = self.learner.optimiser.state_dict()
         for parameter, values in state["state"].items():
             tensors |= {f"optimiser.{parameter}.{key}": torch.as_tensor(value) for key, value in values.items()}

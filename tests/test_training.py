@@ -274,6 +274,13 @@ def test_weights_that_become_infinite_are_not_saved(tmp_path: Path) -> None:
     assert checkpoints.read(tmp_path / CHECKPOINT_FILE).facts["progress"]["epoch"] == 0
 
 
+def test_a_training_that_diverges_within_an_epoch_says_so_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    data = lesson()
+    with pytest.raises(ValueError, match=f"became NaN or infinite in epoch 1; the checkpoint in {tmp_path} is from"):
+        make("supervised", data, epochs=2, batch=8, learning_rate=1e30).train(data, tmp_path, progress=False)
+    assert checkpoints.read(tmp_path / CHECKPOINT_FILE).facts["progress"]["epoch"] == 0
+
+
 def test_validation_takes_the_statistics_of_batchnorm_from_many_dialogs(tmp_path: Path) -> None:
     data = lesson()
     running = make("supervised", data, epochs=1, batch=16, statistics=0)
