@@ -164,6 +164,8 @@ class Agent(ABC):
     def relearn(self, learned: dict[str, Tensor]) -> None:
         """Takes up what `learned` gave; each becomes the attribute of its name."""
         for name, tensor in learned.items():
+            if hasattr(type(self), name):
+                raise ValueError(f"{name!r} is no tensor that agent {self.name} could have learned")
             setattr(self, name, tensor)
 
     @classmethod

@@ -30,7 +30,7 @@ import hashlib
 import json
 import time
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from agents import checkpoints
-from agents.agent import AGENT_FILE, Lesson, generator_for
+from agents.agent import AGENT_FILE, AgentFacts, Lesson, generator_for
 from agents.settings import arguments
 from agents.statistics import take_statistics
 from dialog_env import protocol
@@ -137,9 +137,9 @@ class Progress:
         history: one row of numbers for each epoch.
     """
 
-    epoch: int = 0
-    best: float | None = None
-    history: list[dict[str, float]] = field(default_factory=list)
+    epoch: int
+    best: float | None
+    history: list[dict[str, float]]
 
 
 def identity(agent: NetworkAgent, lesson: Lesson) -> dict[str, Any]:
@@ -213,7 +213,7 @@ class Training:
         self.folder, self.schedule = folder, schedule
         self.identity = identity(agent, lesson)
         self.generator = generator_for(schedule.seed, "training")
-        self.done = Progress()
+        self.done = Progress(0, None, [])
         self.updates = -(-len(lesson.gallery) // schedule.batch)
 
     def run(self, *, progress: bool) -> None:
@@ -359,7 +359,7 @@ class Training:
             state.setdefault(int(parameter), {})[key] = tensor
         self.learner.optimiser.load_state_dict({"state": state, "param_groups": saved.facts["groups"]})
         self.generator.set_state(saved.tensors["generator"])
-        self.agent.trained = saved.facts["trained"]
+        self.agent.trained = saved.facts_as(AgentFacts, "agent").trained
         self.done = done
 
 

@@ -60,7 +60,13 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[str, A
     Raises:
         OSError: the disk is full or cannot be written; the old file stays.
     """
-    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    kept: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        place = plain.untyped_storage().data_ptr()
+        kept[name] = plain.clone() if place in places else plain  # safetensors wants each in memory of its own
+        places.add(place)
     text = json.dumps(facts, ensure_ascii=False)
     header = {"format": FORMAT, "version": str(VERSION), "facts": text, "sha256": _digest(kept, text)}
     write_atomically(path, save(kept, metadata=header))

@@ -22,7 +22,7 @@ import json
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +147,10 @@ class Progress:
         history: one row of numbers for each epoch.
     """
 
-    epoch: int = 0
-    best: float = math.inf
-    best_epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    epoch: int
+    best: float
+    best_epoch: int
+    history: list[dict[str, float]]
 
 
 class CaptionTraining:
@@ -193,7 +193,7 @@ class CaptionTraining:
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate)
         self.images = ImageFeatures(source.gallery, self.network, self.device)
         self.validation_images = ImageFeatures(validation.gallery, self.network, self.device)
-        self.progress = Progress()
+        self.progress = Progress(0, math.inf, 0, [])
         with locked(self.folder):
             self._resume()
 

@@ -44,6 +44,18 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert saved.below("weights").keys() == {"single", "half", "empty"}
 
 
+def test_tensors_that_share_memory_are_kept_apart(tmp_path: Path) -> None:
+    whole = torch.arange(6.0)
+    tensors = {"whole": whole, "again": whole, "part": whole[2:4], "turned": whole.reshape(2, 3).T}
+    checkpoints.write(tmp_path / "a", tensors, {})
+    assert same(checkpoints.read(tmp_path / "a").tensors, tensors)
+
+
+def test_what_was_learned_takes_no_place_of_a_method(tmp_path: Path) -> None:
+    checkpoints.write(tmp_path / AGENT_FILE, {"learned.rank": torch.ones(1)}, {"agent": "greedy"})
+    assert refusal(agents.load, tmp_path).startswith(f"{tmp_path / AGENT_FILE} is no agent greedy ('rank' is no tensor")
+
+
 def test_files_of_before_there_was_a_digest_are_read(tmp_path: Path) -> None:
     header = {"format": checkpoints.FORMAT, "version": "1", "facts": json.dumps(FACTS)}
     save_file(TENSORS, tmp_path / "old", metadata=header)

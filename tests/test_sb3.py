@@ -20,9 +20,10 @@ from agents.agent import AGENT_FILE
 from agents.sb3.agent import MODEL_DIGEST, MODEL_FILE
 from agents.sb3.archive import read_weights
 from agents.sb3.directions import Directions
-from agents.sb3.training import TRAINING_FILE
+from agents.sb3.training import TRAINING_FILE, identity
 from dialog_env import catalogs, protocol
 from dialog_env.catalog import Catalog
+from dialog_env.files import signed
 from dialog_env.user_simulator import make_simulator
 from tests.conftest import tiny_contents
 from tests.damage import flipped, refusal
@@ -134,6 +135,24 @@ def test_a_finished_training_is_not_done_again_and_another_is_refused(lesson: Le
     assert percentile(first, lesson.gallery, lesson.simulator) == percentile(again, lesson.gallery, lesson.simulator)
     with pytest.raises(ValueError, match=rf"{TRAINING_FILE} is of a training with seed 0 and this one has 1"):
         make("sb3-ppo", lesson, seed=1, steps=700).train(lesson, tmp_path, progress=False)
+
+
+def test_a_damaged_record_of_a_finished_training_is_refused(lesson: Lesson, tmp_path: Path) -> None:
+    agent = make("sb3-ppo", lesson)
+    path = tmp_path / TRAINING_FILE
+    whole = json.dumps(signed({"identity": identity(agent, lesson), "summary": {"epochs": 1}}), indent=1).encode()
+    for content in [
+        *flipped(whole, seed=1, count=60),
+        b"",
+        b"[]",
+        b"[" * 10**5,
+        b'{"identity": []}',
+        b'{"summary": 3}',
+    ]:
+        path.write_bytes(content)
+        sentence = refusal(agent.train, lesson, tmp_path)
+        assert sentence.startswith(f"{path} is ") or path.read_bytes().split() == whole.split()
+        assert "\n" not in sentence
 
 
 def test_stable_baselines_reads_the_file_as_its_own(lesson: Lesson, tmp_path: Path) -> None:

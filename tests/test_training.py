@@ -21,6 +21,7 @@ from agents.training import CHECKPOINT_FILE, Learner, Report, Training
 from dialog_env import metrics, protocol
 from dialog_env.catalog import Catalog
 from tests.conftest import tiny_contents
+from tests.damage import refusal
 from tests.toys import ToyUser
 
 
@@ -222,6 +223,41 @@ def test_other_data_settings_or_agents_are_refused_in_the_same_folder(tmp_path: 
         make("supervised", other, epochs=1).train(other, tmp_path, progress=False)
     with pytest.raises(ValueError, match="is from epoch 1 and 0 were asked for"):
         make("supervised", data, epochs=0).train(data, tmp_path, progress=False)
+
+
+def test_checkpoints_whose_parts_are_something_else_are_refused(tmp_path: Path) -> None:
+    data = lesson()
+    make("supervised", data, epochs=1, batch=32).train(data, tmp_path, progress=False)
+    path = tmp_path / CHECKPOINT_FILE
+    saved = checkpoints.read(path)
+    progress = saved.facts["progress"]
+    wrong: list[dict[str, Any]] = [
+        {"progress": None},
+        {"progress": {**progress, "epoch": "1"}},
+        {"progress": {**progress, "best": "high"}},
+        {"progress": {**progress, "history": [{"validation": None}]}},
+        {"progress": {}},
+        {"groups": []},
+        {"groups": [{"params": 3}]},
+        {"identity": []},
+        {"identity": {**saved.facts["identity"], "settings": None}},
+        {"trained": None},
+    ]
+    for changes in wrong:
+        checkpoints.write(path, saved.tensors, {**saved.facts, **changes})
+        sentence = refusal(make("supervised", data, epochs=2, batch=32).train, data, tmp_path)
+        assert sentence.startswith(f"{path} is "), changes
+        assert "\n" not in sentence
+    other: list[dict[str, torch.Tensor]] = [
+        {"generator": torch.zeros(3)},
+        {"optimiser.first.exp_avg": torch.zeros(3)},
+        {"network.more": torch.zeros(3)},
+        {"network.image.weight": torch.zeros(3)},
+    ]
+    for tensors in other:
+        checkpoints.write(path, {**saved.tensors, **tensors}, saved.facts)
+        sentence = refusal(make("supervised", data, epochs=2, batch=32).train, data, tmp_path)
+        assert sentence.startswith(f"{path} is "), tensors.keys()
 
 
 def test_training_goes_on_from_the_weights_of_another(tmp_path: Path) -> None:
