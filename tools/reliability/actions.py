@@ -110,3 +110,8 @@ def bad(rules: Rules, random: Random) -> Any:
         ]
     pool = special if random.random() < 0.6 else common
     return pool[random.integers(len(pool))]
+
+
+def is_boolean(action: Any) -> bool:
+    """Whether an action is made of booleans."""
+    return isinstance(action, bool) or str(getattr(action, "dtype", "")).endswith("bool")

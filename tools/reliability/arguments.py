@@ -215,7 +215,7 @@ DOORS: dict[str, Door] = {
     "Catalog.take": Door(lambda positions: catalog().take(positions), lambda: {"positions": 0}, ARRAYS),
     "Catalog.split": Door(lambda name: catalog().split(name), lambda: {"name": "train"}, TEXTS, says=("split",)),
     "Catalog.read_regions": Door(lambda positions: catalog().read_regions(positions), lambda: {"positions": 0}, ARRAYS),
-    "Contents": Door(Contents, parts, (*ARRAYS, None), changed=("ids", "features", "regions"), says=("region", "id")),
+    "Contents": Door(Contents, parts, ARRAYS, changed=("ids", "features", "regions"), says=("region", "catalogue")),
     "Contents(splits)": Door(
         Contents, parts, tuple({"train": array} for array in ARRAYS), changed=("splits",), says=("split",)
     ),
@@ -244,6 +244,7 @@ DOORS: dict[str, Door] = {
         lambda: {"targets": torch.tensor([0, 1, 2]), "candidates": torch.tensor([3, 4, 5]), "where": None},
         TENSORS,
         changed=("targets", "candidates"),
+        says=("(3,)", "(2,)", "(B,)"),
     ),
     "Dialog.step": Door(
         lambda **given: world().step(**given),
@@ -258,7 +259,12 @@ DOORS: dict[str, Door] = {
         (gymnasium.make("CartPole-v1"), vector("numpy")),
         says=("DialogRetrieval-v0",),
     ),
-    "DialogHistoryVector": Door(DialogHistoryVector, lambda: {"env": 0}, (gymnasium.make_vec("CartPole-v1"), single())),
+    "DialogHistoryVector": Door(
+        DialogHistoryVector,
+        lambda: {"env": 0},
+        (gymnasium.make_vec("CartPole-v1"), single()),
+        says=("DialogRetrieval",),
+    ),
     "TensorEpisodeStatistics": Door(
         TensorEpisodeStatistics, lambda: {"env": 0}, (gymnasium.make_vec("CartPole-v1"), vector("numpy"))
     ),

@@ -121,7 +121,7 @@ class Session:
             return int(self.random.integers(1000))
         drawn = self.random.integers(0, 1000, self.dialogs).tolist()
         if chance < 0.6:
-            return [seed if self.random.random() < 0.7 else None for seed in drawn]
+            return [seed if not self.begun or self.random.random() < 0.7 else None for seed in drawn]
         return None if self.begun else drawn
 
     def begin(self, row: int, seed: int | None = None) -> None:
@@ -164,7 +164,8 @@ class Session:
             chosen = wrong[self.random.integers(len(wrong))]
         else:
             one = actions.bad(self.setup.rules, self.random)
-            chosen = [one] * count if self.random.random() < 0.5 else [*plain[:-1], one]
+            alike = actions.is_boolean(one) or self.random.random() < 0.5  # among numbers, True is a 1 to Python
+            chosen = [one] * count if alike else [*plain[:-1], one]
         names = ["action", "candidate", "query", "score"]
         self.refuse(attempt(self.env.step, chosen), f"{self.setup.rules.action} actions {chosen!r}", names)
 
