@@ -53,6 +53,8 @@ class RunCommand:
     """cpu or cuda."""
     ties: str = "half"
     """half, or strict ranks as in the released code."""
+    targets: int | None = None
+    """How many images are targets, drawn by the evaluation seed; all where left out, at least 2,000 of a large gallery."""
 
     def __call__(self) -> None:
         """Runs every agent with every seed, one after the other."""
@@ -68,6 +70,7 @@ class RunCommand:
                 turns=self.turns,
                 device=self.device,
                 ties=self.ties,
+                targets=self.targets,
             )
         )
         self.output.mkdir(parents=True, exist_ok=True)

@@ -91,6 +91,7 @@ class Setting:
         turns: T.
         device: where everything lives.
         ties: "half" or "strict".
+        targets: how many images are targets of the evaluation, a sample; None for all.
     """
 
     catalog: str
@@ -103,6 +104,7 @@ class Setting:
     turns: int = TURNS
     device: str = "cpu"
     ties: str = "half"
+    targets: int | None = None
 
     def __post_init__(self) -> None:
         if self.ties not in ("half", "strict"):
@@ -157,6 +159,7 @@ class Experiment:
             ties=self.setting.ties,
             validation_gallery=self.validation.fingerprint,
             configuration=_settings(agent),
+            targets=self.setting.targets,
         )
         folder = self.setting.output / run.name
         with locked(folder):
@@ -173,6 +176,7 @@ class Experiment:
             seed=run.evaluation_seed,
             turns=run.turns,
             ties=self.setting.ties,
+            targets=self.setting.targets,
             device=self.setting.device,
             progress=True,
         )

@@ -58,6 +58,7 @@ class Run:
         ties: how ranks count level images.
         validation_gallery: fingerprint of the gallery by which its best epoch was chosen.
         configuration: settings of the agent, with a hash of its source where it is not one of `agents`.
+        targets: how many images were targets, a sample; None for all.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
@@ -75,6 +76,7 @@ class Run:
     ties: str
     validation_gallery: str
     configuration: dict[str, Any]
+    targets: int | None = None
 
     @property
     def name(self) -> str:

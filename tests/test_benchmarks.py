@@ -290,6 +290,17 @@ def test_a_result_that_is_there_is_not_made_again_and_never_overwritten(tiny_fil
     assert path.stat().st_mtime_ns == written
 
 
+def test_a_sample_of_targets_is_part_of_a_run(tiny_file, tmp_path, toy_user):
+    setting = Setting(str(tiny_file), toy_user, tmp_path, targets=4)
+    made = Experiment(setting).run("random", 0)
+    assert (made.dialogs, made.images, made.run.targets) == (4, 6, 4)
+    assert Experiment(setting).run("random", 0).run == made.run
+    with pytest.raises(ValueError, match="holds a result of other settings"):
+        Experiment(replace(setting, targets=None)).run("random", 0)
+    with pytest.raises(ValueError, match="targets is 7; give a whole number from 1 to 6"):
+        Experiment(replace(setting, targets=7, output=tmp_path / "many")).run("random", 0)
+
+
 def test_runs_with_different_users_or_agents_have_different_names():
     base = made_up_result().run
     others = [replace(base, user="attributes:3"), replace(base, user="attributes:10"), replace(base, agent="a:b=1")]
