@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 from torch.testing import assert_close
 
 from agents.agent import Lesson
+from agents.look_ahead import LookAhead
 from agents.policy_improvement import PolicyImprovementArgs, PolicyImprovementLearner
 from agents.supervised import SupervisedArgs, SupervisedLearner, triplet_losses
 from agents.training import Learner
@@ -78,7 +80,7 @@ def test_three_supervised_updates_agree(golden: Golden) -> None:
     golden.check_parameters(learner.network, name)
 
 
-def test_two_policy_improvement_updates_agree(golden: Golden) -> None:
+def test_two_policy_improvement_updates_agree(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "policy_improvement_updates"
     args = PolicyImprovementArgs(
         batch=golden.attribute(name, "batch"),
@@ -90,7 +92,7 @@ def test_two_policy_improvement_updates_agree(golden: Golden) -> None:
     )
     lesson = Lesson(golden.gallery, golden.user, golden.gallery, golden.user)
     learner = PolicyImprovementLearner(golden.network(), lesson, args, "cpu")
-    shown, looked_at = record_shown(learner), record_alternatives(learner)
+    shown, looked_at = record_shown(learner), record_alternatives(monkeypatch)
     for number in range(2):
         shown.clear()
         looked_at.clear()
@@ -108,24 +110,16 @@ def test_two_policy_improvement_updates_agree(golden: Golden) -> None:
     golden.check_parameters(learner.network, name)
 
 
-def record_alternatives(learner: PolicyImprovementLearner) -> list[torch.Tensor]:
+def record_alternatives(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """The images (B, K) that are looked ahead for at each turn from now on."""
     seen: list[torch.Tensor] = []
-    restore = learner.ahead.restore
+    costs = LookAhead.costs
 
-    def listening(state: State) -> Observation:
-        seen.append(torch.empty(0))
-        return restore(state)
+    def listening(self: LookAhead, state: State, hidden: Tensor, candidates: Tensor, turns: int) -> Tensor:
+        seen.append(candidates)
+        return costs(self, state, hidden, candidates, turns)
 
-    show = learner.ahead.show
-
-    def showing(candidates: torch.Tensor) -> Observation:
-        if not len(seen[-1]):
-            seen[-1] = candidates.view(-1, learner.args.nearest)
-        return show(candidates)
-
-    learner.ahead.restore = listening  # type: ignore[method-assign]
-    learner.ahead.show = showing  # type: ignore[method-assign]
+    monkeypatch.setattr(LookAhead, "costs", listening)
     return seen
 
 
