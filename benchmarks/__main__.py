@@ -54,7 +54,7 @@ class RunCommand:
     ties: str = "half"
     """half, or strict ranks as in the released code."""
     targets: int | None = None
-    """How many images are targets, drawn by the evaluation seed; all where left out, at least 2,000 of a large gallery."""
+    """So many images are targets, drawn by the evaluation seed: at least 2,000 of a large gallery; all where None."""
 
     def __call__(self) -> None:
         """Runs every agent with every seed, one after the other."""
