@@ -1,0 +1,1 @@
+"""Agents to compare with: chance, looks alone, Rocchio's rule, and any agent that repeats no image."""

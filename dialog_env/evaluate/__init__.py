@@ -1,0 +1,1 @@
+"""The evaluation protocol, its metrics and their intervals, and logs of dialogs."""

@@ -1,0 +1,1 @@
+"""A user who writes sentences by rule, from the attributes of the two images."""

@@ -1,0 +1,1 @@
+"""Users who fill in forms instead of speaking: attributes, relative attributes, relevance."""
