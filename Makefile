@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 .PHONY: benchmark test check fast clean
 
 benchmark: $(INSTALLED)
-	$(RUN) -m benchmarks run --catalog synthetic --agents random supervised --output runs/benchmark
+	$(RUN) -m dialog_env.benchmarks run --catalog synthetic --agents random supervised --output runs/benchmark
 
 test: $(INSTALLED) check
 	$(RUN) -m pytest
@@ -19,7 +19,7 @@ check: $(INSTALLED)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+$(INSTALLED): setup.py setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; call make with PYTHON=python3.x")'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[dev,images]"

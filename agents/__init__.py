@@ -1,43 +1,49 @@
-"""Agents by name: making, saving and loading them (`create`, `load`), and what they are (`agents.agent.Agent`)."""
+"""Agents by name: making, saving and loading them (`create`, `load`), and what they are
+(`dialog_env.agents.base.Agent`)."""
 
 from __future__ import annotations
+
+if __name__ == "agents":  # found as a folder of the checkout
+    from dialog_env.checkout import one_name
+
+    one_name(__name__)
 
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from agents import checkpoints
-from agents.agent import AGENT_FILE, Agent, AgentFacts, Decision, Lesson, Memory
-from agents.settings import arguments
+from dialog_env.agents.base import AGENT_FILE, Agent, AgentFacts, Decision, Lesson, Memory
+from dialog_env.agents.settings import arguments
 from dialog_env.catalog import Catalog
-from dialog_env.devices import find_device
-from dialog_env.reading import one_sentence
-from dialog_env.vocabulary import Vocabulary
+from dialog_env.io import checkpoint
+from dialog_env.io.device import find_device
+from dialog_env.io.reading import one_sentence
+from dialog_env.world.vocabulary import Vocabulary
 
 __all__ = ["AGENTS", "Agent", "Decision", "Lesson", "Memory", "agent_class", "create", "load"]
 
 AGENTS: dict[str, str] = {
-    "ceiling": "agents.ceiling:Ceiling",
-    "continued": "agents.continued:Continued",
-    "greedy": "agents.greedy:Greedy",
-    "policy_improvement": "agents.policy_improvement:PolicyImprovement",
-    "random": "agents.random:Random",
-    "rocchio": "agents.rocchio:Rocchio",
-    "sb3-a2c": "agents.sb3.a2c:StableA2C",
-    "sb3-dqn": "agents.sb3.dqn:StableDQN",
-    "sb3-ppo": "agents.sb3.ppo:StablePPO",
-    "sb3-ppo-candidate": "agents.sb3.ppo:StablePPOCandidate",
-    "sb3-sac": "agents.sb3.sac:StableSAC",
-    "sb3-td3": "agents.sb3.td3:StableTD3",
-    "scst": "agents.scst:Scst",
-    "supervised": "agents.supervised:Supervised",
-    "unseen": "agents.unseen:Unseen",
+    "ceiling": "dialog_env.agents.ceiling:Ceiling",
+    "continued": "dialog_env.agents.guo2018.continued:Continued",
+    "greedy": "dialog_env.agents.baselines.greedy:Greedy",
+    "policy_improvement": "dialog_env.agents.guo2018.policy_improvement:PolicyImprovement",
+    "random": "dialog_env.agents.baselines.random:Random",
+    "rocchio": "dialog_env.agents.baselines.rocchio:Rocchio",
+    "sb3-a2c": "dialog_env.agents.sb3.a2c:StableA2C",
+    "sb3-dqn": "dialog_env.agents.sb3.dqn:StableDQN",
+    "sb3-ppo": "dialog_env.agents.sb3.ppo:StablePPO",
+    "sb3-ppo-candidate": "dialog_env.agents.sb3.ppo:StablePPOCandidate",
+    "sb3-sac": "dialog_env.agents.sb3.sac:StableSAC",
+    "sb3-td3": "dialog_env.agents.sb3.td3:StableTD3",
+    "scst": "dialog_env.agents.guo2018.scst:Scst",
+    "supervised": "dialog_env.agents.guo2018.supervised:Supervised",
+    "unseen": "dialog_env.agents.baselines.unseen:Unseen",
 }
 """Name to `module:class`; a new agent is one file and one line here."""
 
 if find_spec("sb3_contrib") is not None:
-    AGENTS["sb3-recurrent-ppo"] = "agents.sb3.recurrent_ppo:StableRecurrentPPO"
+    AGENTS["sb3-recurrent-ppo"] = "dialog_env.agents.sb3.recurrent_ppo:StableRecurrentPPO"
 
 
 def agent_class(name: str) -> type[Agent]:
@@ -51,7 +57,7 @@ def agent_class(name: str) -> type[Agent]:
     except (ImportError, AttributeError) as error:
         raise ValueError(f"no agent {name!r} ({error}); {known}") from error
     if not (isinstance(found, type) and issubclass(found, Agent)):
-        raise ValueError(f"{name!r} is not an agent; give a class derived from agents.Agent")
+        raise ValueError(f"{name!r} is not an agent; give a class derived from dialog_env.agents.Agent")
     return found
 
 
@@ -109,16 +115,16 @@ def load(folder: str | Path, device: str = "cpu", *, last: bool = False, kind: t
     """
     folder = Path(folder)
     device = str(find_device(device))
-    saved = checkpoints.read(folder / ("checkpoint.safetensors" if last else AGENT_FILE))
+    saved = checkpoint.read(folder / ("checkpoint.safetensors" if last else AGENT_FILE))
     name = saved.facts_as(AgentFacts, "agent").agent
     if kind is None:
         if name not in AGENTS:
             raise ValueError(
                 f"{saved.path} is of agent {name!r}, which is not one of {', '.join(sorted(AGENTS))}; "
-                "if you trust it, give its class: agents.load(…, kind=…)"
+                "if you trust it, give its class: dialog_env.agents.load(…, kind=…)"
             )
         kind = agent_class(name)
     elif name not in (kind.name, kind.saved_as()):
         raise ValueError(f"{saved.path} is of agent {name!r} and not of {kind.saved_as()!r}; give the class of that")
-    with one_sentence(saved.path, f"agent {name}", checkpoints.REMEDY, folder=folder):
+    with one_sentence(saved.path, f"agent {name}", checkpoint.REMEDY, folder=folder):
         return kind.restore(saved, folder, device)

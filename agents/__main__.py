@@ -1,4 +1,4 @@
-"""`python -m agents train <agent> …` trains an agent and keeps it in a folder."""
+"""`python -m dialog_env.agents train <agent> …` trains an agent and keeps it in a folder."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from dialog_env.commands import one_line, run_command
+from dialog_env.io.commands import one_line, run_command
 
 with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     import torch
     import tyro
 
-    from agents import AGENTS, Lesson, agent_class
-    from agents.settings import arguments
-    from dialog_env import catalogs
-    from dialog_env.envs.core import DEFAULT_SIMULATOR
-    from dialog_env.user_simulator import make_simulator
+    from dialog_env.agents import AGENTS, Lesson, agent_class
+    from dialog_env.agents.settings import arguments
+    from dialog_env.catalog import load_catalog
+    from dialog_env.envs.dialog_batch import DEFAULT_SIMULATOR
+    from dialog_env.simulators import make_simulator
 
 CONFIGURATION = "--configuration"
 
@@ -47,7 +47,7 @@ class Run:
 
 def lesson_of(run: Run, device: str) -> Lesson:
     """The galleries and users of a run."""
-    catalog = catalogs.load(run.catalog)
+    catalog = load_catalog(run.catalog)
     galleries = [catalog.split(run.split), catalog.split(run.validation_split)]
     users = [make_simulator(run.simulator, gallery, device=device) for gallery in galleries]
     return Lesson(galleries[0], users[0], galleries[1], users[1])
@@ -93,7 +93,7 @@ def command(name: str, configuration: str) -> Callable[..., None]:
 def main(arguments_given: list[str]) -> None:
     """Reads the command line and runs it; bad input ends in one sentence."""
     if arguments_given[:1] != ["train"]:
-        sys.exit("usage: python -m agents train <agent> [options]; --help after the agent lists them")
+        sys.exit("usage: python -m dialog_env.agents train <agent> [options]; --help after the agent lists them")
     run_command(
         lambda: read_and_train(arguments_given[1:]),
         "stopped; a training goes on from its last whole epoch with the same command",
@@ -108,7 +108,7 @@ def read_and_train(rest: list[str]) -> None:
     commands = {
         name: command(name, chosen if name in rest[:1] else "released") for name in (named if rest else trainable)
     }
-    tyro.extras.subcommand_cli_from_dict(commands, prog="python -m agents train", args=rest)
+    tyro.extras.subcommand_cli_from_dict(commands, prog="python -m dialog_env.agents train", args=rest)
 
 
 def configuration_in(given: list[str]) -> str:

@@ -12,14 +12,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from agents import checkpoints
-from agents.checkpoints import Saved
-from agents.settings import arguments
+from dialog_env.agents.settings import arguments
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Observation
-from dialog_env.ranking import Ranking
-from dialog_env.user_simulator import UserFacts, UserSimulator
-from dialog_env.vocabulary import Vocabulary
+from dialog_env.io import checkpoint
+from dialog_env.io.checkpoint import Saved
+from dialog_env.world.ranking import Ranking
+from dialog_env.world.state import Observation
+from dialog_env.world.user import UserFacts, UserSimulator
+from dialog_env.world.vocabulary import Vocabulary
 
 Memory = Any
 """What an agent carries from turn to turn: a tensor of B rows, or None."""
@@ -96,7 +96,7 @@ class Agent(ABC):
     `train`, and `learned`, so that it can be saved.
 
     Attributes:
-        name: as in `agents.AGENTS`, or as it shall be called.
+        name: as in `dialog_env.agents.AGENTS`, or as it shall be called.
         trainable: whether `train` does anything.
         reads_attributes: whether it needs the attributes of galleries, which are withheld otherwise; tables say so.
         knows_user: whether it needs the user that it is evaluated with in person (`bind_user`); tables say so.
@@ -139,12 +139,12 @@ class Agent(ABC):
     def create(
         cls, args: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
     ) -> Agent:
-        """A new agent; `agents.create` is the comfortable way."""
+        """A new agent; `dialog_env.agents.create` is the comfortable way."""
         return cls(args, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
 
     @classmethod
     def restore(cls, saved: Saved, folder: Path, device: str) -> Agent:
-        """The agent that `save` wrote into `folder`; `agents.load` is the comfortable way."""
+        """The agent that `save` wrote into `folder`; `dialog_env.agents.load` is the comfortable way."""
         facts = saved.facts
         words = facts.get("vocabulary")
         agent = cls.create(
@@ -171,7 +171,7 @@ class Agent(ABC):
     @classmethod
     def saved_as(cls) -> str:
         """What its files call it: its name, or the class where that is not one of this project's."""
-        ours = cls.__module__.partition(".")[0] == "agents"
+        ours = cls.__module__.startswith("dialog_env.")
         return cls.name if ours else f"{cls.__module__}.{cls.__qualname__}"
 
     @abstractmethod
@@ -196,7 +196,8 @@ class Agent(ABC):
         return {}
 
     def save(self, folder: str | Path) -> None:
-        """Writes what `agents.load` needs, atomically: what was learned, and what the agent was made with."""
+        """Writes what `dialog_env.agents.load` needs, atomically: what was learned, and what the agent was made
+        with."""
         tensors = {f"learned.{name}": tensor for name, tensor in self.learned().items()}
         facts = {
             "agent": self.saved_as(),
@@ -205,7 +206,7 @@ class Agent(ABC):
             "dimensions": self.dimensions,
             "vocabulary": None if self.vocabulary is None else list(self.vocabulary.words),
         }
-        checkpoints.write(Path(folder, AGENT_FILE), tensors, facts)
+        checkpoint.write(Path(folder, AGENT_FILE), tensors, facts)
 
     def check_user(self, user: UserFacts | UserSimulator) -> None:
         """Refuses, with a ValueError, a user whose words the agent does not know."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import first_candidates
-from dialog_env.ranking import Ranking
+from dialog_env.world.dialog import first_candidates
+from dialog_env.world.ranking import Ranking
 
 
 def squared_distances(state: Tensor, images: Tensor) -> Tensor:

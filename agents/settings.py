@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import PydanticUndefinedAnnotation, PydanticUserError
 
-from dialog_env.reading import first_line, understand
+from dialog_env.io.reading import first_line, understand
 
 
 def arguments(kind: type[Any], settings: dict[str, Any]) -> Any:

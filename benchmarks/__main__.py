@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: run agents against each other, and make tables and plots of what was run."""
+"""`python -m dialog_env.benchmarks`: run agents against each other, and make tables and plots of what was run."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from dialog_env.commands import one_line, run_command
+from dialog_env.io.commands import one_line, run_command
 
 with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     import tyro
 
-    import agents
-    from benchmarks import film, report, results
-    from benchmarks.experiment import AgentSpec, Experiment, Setting
-    from benchmarks.paper import report as paper_report
-    from benchmarks.paper import scores
-    from benchmarks.paper.run import run as run_paper
-    from benchmarks.throughput import FULL, SMALL
-    from benchmarks.throughput.run import run as run_throughput
-    from dialog_env import catalogs
-    from dialog_env.envs.core import DEFAULT_SIMULATOR
-    from dialog_env.files import locked
-    from dialog_env.user_simulator import make_simulator
+    from dialog_env import agents
+    from dialog_env.benchmarks import film, report, results
+    from dialog_env.benchmarks.experiment import AgentSpec, Experiment, Setting
+    from dialog_env.benchmarks.paper import report as paper_report
+    from dialog_env.benchmarks.paper import scores
+    from dialog_env.benchmarks.paper.run import run as run_paper
+    from dialog_env.catalog import load_catalog
+    from dialog_env.envs.dialog_batch import DEFAULT_SIMULATOR
+    from dialog_env.io.atomic import locked
+    from dialog_env.simulators import make_simulator
 
 
 @dataclass
@@ -125,7 +123,7 @@ class TableCommand:
                 print(paper_report.rewrite(self.output))
             return
         if not found:
-            raise ValueError(f"{self.output} holds no results; run `python -m benchmarks run` first")
+            raise ValueError(f"{self.output} holds no results; run `python -m dialog_env.benchmarks run` first")
         with locked(self.output):
             print(report.write(found, self.output, self.baseline))
 
@@ -157,7 +155,7 @@ class FilmCommand:
 
     def __call__(self) -> None:
         """Writes one PNG a dialog and a GIF of all."""
-        gallery = catalogs.load(self.catalog).split(self.split)
+        gallery = load_catalog(self.catalog).split(self.split)
         user = make_simulator(self.simulator, gallery, device=self.device)
         if Path(self.agent).is_dir():
             agent = agents.load(self.agent, self.device, kind=agents.agent_class(self.kind) if self.kind else None)
@@ -176,37 +174,18 @@ class FilmCommand:
                 print(f"Written: {path}")
 
 
-@dataclass
-class ThroughputCommand:
-    """Measure how fast everything is, and how much faster than done literally."""
-
-    device: str = "cpu"
-    """cpu or cuda."""
-    output: Path = Path("runs/throughput")
-    """Folder of the table, the JSON and the plot."""
-    small: bool = False
-    """Seconds instead of minutes, to see that it works; the numbers say nothing then."""
-
-    def __call__(self) -> None:
-        """Measures, writes and prints."""
-        with locked(self.output):
-            print(run_throughput(SMALL if self.small else FULL, self.device, self.output))
-        print(f"Written: {self.output / 'table.md'}, {self.output / 'throughput.json'}, {self.output / 'cost.png'}")
-
-
 Command = (
     Annotated[RunCommand, tyro.conf.subcommand("run")]
     | Annotated[PaperCommand, tyro.conf.subcommand("paper")]
     | Annotated[TableCommand, tyro.conf.subcommand("table")]
     | Annotated[FilmCommand, tyro.conf.subcommand("film")]
-    | Annotated[ThroughputCommand, tyro.conf.subcommand("throughput")]
 )
 
 
 def main() -> None:
     """Runs the command line; bad input ends in one sentence."""
     run_command(
-        lambda: tyro.cli(Command, prog="python -m benchmarks")(),
+        lambda: tyro.cli(Command, prog="python -m dialog_env.benchmarks")(),
         "stopped; what has been run is kept, and the same command goes on from there",
     )
 

@@ -11,18 +11,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import agents
-from agents import Lesson
-from benchmarks import results
-from benchmarks.provenance import agent_digests, provenance
-from benchmarks.results import RESULT, Result, Run
-from dialog_env import catalogs, protocol
-from dialog_env.catalog import Catalog
-from dialog_env.dialog import TURNS
-from dialog_env.files import locked
-from dialog_env.reading import understand
-from dialog_env.user_simulator import UserSimulator, facts_of, make_simulator
-from dialog_env.vocabulary import Vocabulary
+from dialog_env import agents
+from dialog_env.agents import Lesson
+from dialog_env.benchmarks import results
+from dialog_env.benchmarks.provenance import agent_digests, provenance
+from dialog_env.benchmarks.results import RESULT, Result, Run
+from dialog_env.catalog import Catalog, load_catalog
+from dialog_env.evaluate import protocol
+from dialog_env.io.atomic import locked
+from dialog_env.io.reading import understand
+from dialog_env.simulators import make_simulator
+from dialog_env.world.dialog import TURNS
+from dialog_env.world.user import UserSimulator, facts_of
+from dialog_env.world.vocabulary import Vocabulary
 
 SPEC = re.compile(r"(?P<name>[^@:]+)(@(?P<configuration>[^:]+))?(:(?P<settings>.+))?")
 
@@ -49,7 +50,7 @@ class AgentSpec:
         return cls(text, match["name"], match["configuration"] or "released", settings)
 
     def create(self, gallery: Catalog, vocabulary: Vocabulary, *, seed: int = 0, device: str = "cpu") -> agents.Agent:
-        """The agent, untrained; see `agents.create`."""
+        """The agent, untrained; see `dialog_env.agents.create`."""
         return agents.create(
             self.name,
             gallery=gallery,
@@ -64,7 +65,7 @@ class AgentSpec:
 def _settings(agent: agents.Agent) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads(json.dumps(asdict(agent.args)))
     source = inspect.getsourcefile(type(agent))
-    if source is not None and not type(agent).__module__.startswith("agents."):
+    if source is not None and not type(agent).__module__.startswith("dialog_env."):
         settings["source"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]
     if protocol.declared(agent):
         settings["declared"] = protocol.declared(agent)
@@ -116,7 +117,7 @@ class Experiment:
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        catalog = catalogs.load(setting.catalog)
+        catalog = load_catalog(setting.catalog)
         self.train, self.validation, self.test = (
             catalog.split(name) for name in (setting.train_split, setting.validation_split, setting.test_split)
         )

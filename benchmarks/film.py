@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from agents import Agent
+from dialog_env.agents import Agent
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Dialog
-from dialog_env.files import replacing
-from dialog_env.protocol import introduce
-from dialog_env.rendering import Shown, dialog_row
-from dialog_env.user_simulator import UserSimulator
+from dialog_env.evaluate.protocol import introduce
+from dialog_env.io.atomic import replacing
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.rendering import Shown, dialog_row
+from dialog_env.world.user import UserSimulator
 
 FRAME_MILLISECONDS = 1400
 LAST_MILLISECONDS = 3500

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.statistics import Difference, estimate, paired_difference
-from dialog_env.estimate import Estimate
+from dialog_env.evaluate.intervals import Estimate
+from dialog_env.evaluate.statistics import Difference, estimate, paired_difference
 
 Floats = NDArray[np.floating[Any]]
 

@@ -12,17 +12,17 @@ from typing import Any
 
 import torch
 
-from agents.agent import AGENT_FILE
-from agents.sb3.agent import MODEL_FILE
-from dialog_env.files import file_digest
+from dialog_env.agents.base import AGENT_FILE
+from dialog_env.agents.sb3.agent import MODEL_FILE
+from dialog_env.io.atomic import file_digest
 
 PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3", "h5py", "transformers")
 
 
-def provenance(device: str) -> dict[str, Any]:
+def provenance(device: str, program: str = "python -m dialog_env.benchmarks") -> dict[str, Any]:
     """Command, versions, git revision, machine, device and time, all JSON-able."""
     return {
-        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]).encode(errors="backslashreplace").decode(),
+        "command": " ".join([program, *sys.argv[1:]]).encode(errors="backslashreplace").decode(),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "git": git_revision(),
         "python": platform.python_version(),

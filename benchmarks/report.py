@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from benchmarks.results import Result, Run
-from benchmarks.statistics import Difference, estimate, holm, paired_difference
-from dialog_env.estimate import Estimate
-from dialog_env.files import replacing, write_atomically
-from dialog_env.metrics import METRICS
+from dialog_env.benchmarks.results import Result, Run
+from dialog_env.evaluate.intervals import Estimate
+from dialog_env.evaluate.metrics import METRICS
+from dialog_env.evaluate.statistics import Difference, estimate, holm, paired_difference
+from dialog_env.io.atomic import replacing, write_atomically
 
 COLUMNS = (
     "found",

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from dialog_env.files import file_digest, signed, write_atomically
-from dialog_env.heaps import refuse_endless_heaps
-from dialog_env.metrics import METRICS, Values
-from dialog_env.protocol import Record
-from dialog_env.reading import (
+from dialog_env.evaluate.metrics import METRICS, Values
+from dialog_env.evaluate.protocol import Record
+from dialog_env.io.atomic import file_digest, signed, write_atomically
+from dialog_env.io.heaps import refuse_endless_heaps
+from dialog_env.io.reading import (
     EXACT,
     JSON_BYTES,
     attribute,

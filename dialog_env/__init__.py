@@ -1,8 +1,8 @@
 """Dialog-based interactive image retrieval: the world, its catalogues, and `DialogRetrieval-v0` on top of them.
 
 Importing this package registers the environment with Gymnasium; `dialog_env.envs.DialogRetrievalEnv` describes it. The
-world is in `dialog_env.dialog`, catalogues in `dialog_env.catalogs`, wrappers in `dialog_env.wrappers`, evaluation in
-`dialog_env.protocol` and `dialog_env.metrics`.
+world is in `dialog_env.world.dialog`, catalogues in `dialog_env.catalog`, wrappers in `dialog_env.envs.wrappers`,
+evaluation in `dialog_env.evaluate.protocol` and `dialog_env.evaluate.metrics`.
 """
 
 import gymnasium

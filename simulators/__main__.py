@@ -1,4 +1,4 @@
-"""`python -m simulators`: train captioners, evaluate them, and look at what they say."""
+"""`python -m dialog_env.simulators`: train captioners, evaluate them, and look at what they say."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from dialog_env.commands import one_line, run_command
+from dialog_env.io.commands import one_line, run_command
 
 with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     import numpy as np
     import torch
     import tyro
 
-    from dialog_env import catalogs
-    from dialog_env.files import replacing, write_atomically
-    from simulators.caption_data import WrittenPairs, open_captions
-    from simulators.captioner import CAPTIONER_FILE, CaptioningUser
-    from simulators.describer import Describer
-    from simulators.report import evaluate, table
-    from simulators.sheet import pair_sheet
-    from simulators.training import CaptionTraining, Recipe
+    from dialog_env.catalog import load_catalog
+    from dialog_env.io.atomic import replacing, write_atomically
+    from dialog_env.simulators.captioner.caption_data import WrittenPairs, open_captions
+    from dialog_env.simulators.captioner.report import evaluate, table
+    from dialog_env.simulators.captioner.sheet import pair_sheet
+    from dialog_env.simulators.captioner.training import CaptionTraining, Recipe
+    from dialog_env.simulators.captioner.user import CAPTIONER_FILE, CaptioningUser
+    from dialog_env.simulators.describer.user import Describer
 
 
 def device_of(name: str) -> str:
@@ -57,7 +57,7 @@ class Train:
 
     def __call__(self) -> None:
         """Trains and says how it went."""
-        catalog = catalogs.load(self.catalog)
+        catalog = load_catalog(self.catalog)
         source, validation = (
             open_captions(
                 self.captions,
@@ -109,7 +109,7 @@ class Evaluate:
 
     def __call__(self) -> None:
         """Prints a table, and writes the numbers where asked to."""
-        catalog = catalogs.load(self.catalog)
+        catalog = load_catalog(self.catalog)
         gallery, school = catalog.split(self.split), catalog.split(self.listener_split)
         user = CaptioningUser(gallery, argument=self.captioner, device=device_of(self.device))
         held_out = open_captions(
@@ -151,7 +151,7 @@ class Sheet:
 
     def __call__(self) -> None:
         """Writes the sheet."""
-        gallery = catalogs.load(self.catalog).split(self.split)
+        gallery = load_catalog(self.catalog).split(self.split)
         user = CaptioningUser(gallery, argument=self.captioner)
         generator = np.random.default_rng(self.seed)
         drawn = [generator.choice(len(gallery), 2, replace=False) for _ in range(self.pairs)]
@@ -173,7 +173,7 @@ Command = (
 
 def read_command() -> Any:
     """What the command line asks for."""
-    return tyro.cli(Command, prog="python -m simulators", config=(tyro.conf.OmitArgPrefixes,))
+    return tyro.cli(Command, prog="python -m dialog_env.simulators", config=(tyro.conf.OmitArgPrefixes,))
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ import re
 
 import numpy as np
 
-from dialog_env.attributes import AttributeTable
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.vocabulary import split_words
-from simulators.phrases import category, grading, plain_name
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.simulators.describer.phrases import category, grading, plain_name
+from dialog_env.world.vocabulary import split_words
 
 SPELLING = {"men": ("men", "men's"), "women": ("women", "women's"), "stiletto": ("stiletto", "stilettos")}
 

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.images import EncodedImages
+from dialog_env.catalog.images import EncodedImages
 from tests.conftest import REPOSITORY
 
 SECONDS_A_FILE = 10

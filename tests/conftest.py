@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dialog_env.attributes import AttributeTable
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.images import EncodedImages
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.catalog.images import EncodedImages
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

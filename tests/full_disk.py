@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.catalogs import photographs
-from dialog_env.catalogs.products import Products
-from tests.test_sources_products import ROW, write_products
+from dialog_env.catalog.sources import photographs
+from dialog_env.catalog.sources.products import Products
+from tests.catalog.test_sources_products import ROW, write_products
 
 IMAGES, CHANNELS, GRID = 48, 64, 4
 LEAST, MOST = 16, 400

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dialog_env.commands import STOPPED, run_command
+from dialog_env.io.commands import STOPPED, run_command
 from tests.conftest import REPOSITORY
 
 
@@ -59,7 +59,7 @@ def test_a_usage_error_and_a_defect_stay_what_they_are(capsys: pytest.CaptureFix
         run_command(lambda: 1 / 0)
 
 
-PROGRAMS = ["agents train supervised", "benchmarks run", "simulators train", "dialog_env.catalogs build synthetic"]
+PROGRAMS = ["agents train supervised", "benchmarks run", "simulators train", "dialog_env.catalog build synthetic"]
 
 
 @pytest.mark.slow

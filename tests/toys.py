@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.vocabulary import MAX_WORDS, Vocabulary
+from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary
 
 
 class ToyUser:

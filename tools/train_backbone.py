@@ -1,4 +1,4 @@
-"""Trains the feature network: `python -m dialog_env.catalogs.synthetic.train_backbone`.
+"""Trains the feature network: `python -m tools.train_backbone`.
 
 The network learns to name what is drawn (class, colours, material, ..., graded attributes) on shoes of seeds
 that the default catalogue does not use. Afterwards batch normalisation is folded into the convolutions, and the pooled
@@ -24,13 +24,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dialog_env.attributes import AttributeTable
-
-from .backbone import POOLED_DIMENSIONS, REGION_CHANNELS, WEIGHTS, Backbone, backbone_fingerprint
-from .drawing import draw
-from .grades import attribute_table
-from .palette import main_colour
-from .sampling import sample
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.catalog.synthetic.backbone import (
+    POOLED_DIMENSIONS,
+    REGION_CHANNELS,
+    WEIGHTS,
+    Backbone,
+    backbone_fingerprint,
+)
+from dialog_env.catalog.synthetic.drawing import draw
+from dialog_env.catalog.synthetic.grades import attribute_table
+from dialog_env.catalog.synthetic.palette import main_colour
+from dialog_env.catalog.synthetic.sampling import sample
 
 SPARSITY = 0.3
 """Weight of the mean region feature in the loss; sparse regions make a small catalogue file."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from agents.agent import Agent, Decision, Memory
-from agents.choices import first_unseen
+from dialog_env.agents.base import Agent, Decision, Memory
+from dialog_env.agents.candidate_selection import first_unseen
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Observation
-from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking
+from dialog_env.world.state import Observation
 
 
 class Greedy(Agent):

@@ -7,10 +7,10 @@ import hashlib
 import torch
 from torch import Tensor
 
-from agents.agent import Agent, Memory
+from dialog_env.agents.base import Agent, Memory
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Observation
-from dialog_env.ranking import Ranking, ScoreRanking
+from dialog_env.world.ranking import Ranking, ScoreRanking
+from dialog_env.world.state import Observation
 
 
 class Random(Agent):

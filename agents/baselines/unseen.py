@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
-from agents import checkpoints
-from agents.agent import AGENT_FILE, Agent, Decision, Lesson, Memory
-from agents.checkpoints import Saved
-from agents.choices import first_unseen
-from agents.settings import arguments
+from dialog_env.agents.base import AGENT_FILE, Agent, Decision, Lesson, Memory
+from dialog_env.agents.candidate_selection import first_unseen
+from dialog_env.agents.settings import arguments
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Observation
-from dialog_env.files import locked
-from dialog_env.ranking import Ranking
-from dialog_env.user_simulator import UserSimulator
-from dialog_env.vocabulary import Vocabulary
+from dialog_env.io import checkpoint
+from dialog_env.io.atomic import locked
+from dialog_env.io.checkpoint import Saved
+from dialog_env.world.ranking import Ranking
+from dialog_env.world.state import Observation
+from dialog_env.world.user import UserSimulator
+from dialog_env.world.vocabulary import Vocabulary
 
 INNER = "inner"
 
@@ -58,7 +58,7 @@ class Unseen(Agent):
         cls, args: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
     ) -> Unseen:
         """A new inner agent, wrapped."""
-        from agents import create
+        from dialog_env.agents import create
 
         name, _, configuration = args.inner.partition("@")
         inner = create(
@@ -75,7 +75,7 @@ class Unseen(Agent):
     @classmethod
     def restore(cls, saved: Saved, folder: Path, device: str) -> Unseen:
         """The inner agent from its own folder, wrapped."""
-        from agents import load
+        from dialog_env.agents import load
 
         return cls(load(folder / INNER, device), arguments(UnseenArgs, saved.facts["settings"]))
 
@@ -113,4 +113,4 @@ class Unseen(Agent):
     def save(self, folder: str | Path) -> None:
         """Writes the agent that ranks, and that it is wrapped."""
         self.inner.save(Path(folder, INNER))
-        checkpoints.write(Path(folder, AGENT_FILE), {}, {"agent": self.name, "settings": asdict(self.args)})
+        checkpoint.write(Path(folder, AGENT_FILE), {}, {"agent": self.name, "settings": asdict(self.args)})

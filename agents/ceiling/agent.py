@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from agents.agent import Agent, Decision, generator_for
-from agents.ceiling.answers import AnswerTable
-from agents.ceiling.beliefs import Belief, Consistent, Likely
-from agents.ceiling.information import expected_information
+from dialog_env.agents.base import Agent, Decision, generator_for
+from dialog_env.agents.ceiling.answers import AnswerTable
+from dialog_env.agents.ceiling.beliefs import Belief, Consistent, Likely
+from dialog_env.agents.ceiling.information import expected_information
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Observation
-from dialog_env.lasting import lasting
-from dialog_env.ranking import ScoreRanking
-from dialog_env.user_simulator import UserSimulator
+from dialog_env.io.lasting import lasting
+from dialog_env.world.ranking import ScoreRanking
+from dialog_env.world.state import Observation
+from dialog_env.world.user import UserSimulator
 
 COMPARISONS_AT_ONCE = 1 << 23
 """So many pairs of answers are compared in one piece."""
@@ -48,7 +48,7 @@ class Known:
     """What the ceiling knows of B dialogs.
 
     Args:
-        belief: (B, N), see `agents.ceiling.beliefs`.
+        belief: (B, N), see `dialog_env.agents.ceiling.beliefs`.
         shown: (B, S) int64 positions shown.
     """
 

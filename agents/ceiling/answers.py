@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dialog_env.devices import require_memory
-from dialog_env.user_simulator import UserSimulator
-from dialog_env.vocabulary import MAX_WORDS
+from dialog_env.io.device import require_memory
+from dialog_env.world.user import UserSimulator
+from dialog_env.world.vocabulary import MAX_WORDS
 
 QUESTIONS_AT_ONCE = 65_536
 """So many questions go to the user in one batch at most."""

@@ -7,9 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from agents.ceiling.answers import AnswerTable
-from dialog_env.dialog import Observation
-from dialog_env.user_simulator import UserSimulator
+from dialog_env.agents.ceiling.answers import AnswerTable
+from dialog_env.world.state import Observation
+from dialog_env.world.user import UserSimulator
 
 PAIRS_AT_ONCE = 262_144
 """So many (dialog, image) pairs, or those of one dialog, are looked at in one piece."""

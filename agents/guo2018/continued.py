@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agents.supervised import LITERAL, PAPER, BeginsSupervised, Supervised, SupervisedArgs
+from dialog_env.agents.guo2018.supervised import LITERAL, PAPER, BeginsSupervised, Supervised, SupervisedArgs
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from agents.asking import AskedOnce
-from agents.networks import DialogNetwork
-from dialog_env.dialog import Dialog, State
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.agents.guo2018.networks import DialogNetwork
+from dialog_env.agents.training.cached_user import AskedOnce
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.world.state import State
 
 
 class LookAhead:

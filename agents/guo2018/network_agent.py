@@ -10,17 +10,18 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from agents import checkpoints
-from agents.agent import AGENT_FILE, Agent, AgentFacts, Lesson, generator_for
-from agents.checkpoints import Saved
-from agents.networks import DialogNetwork, empty_network, new_network
-from agents.settings import arguments
-from agents.training import Learner, Schedule, train
+from dialog_env.agents.base import AGENT_FILE, Agent, AgentFacts, Lesson, generator_for
+from dialog_env.agents.guo2018.networks import DialogNetwork, empty_network, new_network
+from dialog_env.agents.settings import arguments
+from dialog_env.agents.training.trainer import Learner, Schedule, train
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import TURNS, Observation
-from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking
-from dialog_env.reading import first_line, one_sentence
-from dialog_env.vocabulary import Vocabulary
+from dialog_env.io import checkpoint
+from dialog_env.io.checkpoint import Saved
+from dialog_env.io.reading import first_line, one_sentence
+from dialog_env.world.dialog import TURNS
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking
+from dialog_env.world.state import Observation
+from dialog_env.world.vocabulary import Vocabulary
 
 Self = TypeVar("Self", bound="NetworkAgent")
 
@@ -44,7 +45,8 @@ class NetworkArgs:
     fusion: str = "sum"
     """How image and text meet: sum (released) or concatenation (paper)."""
     statistics: int = 16
-    """Batches of dialogs from which the statistics of BatchNorm are taken after each epoch (`agents.statistics`); 0
+    """Batches of dialogs from which the statistics of BatchNorm are taken after each epoch
+    (`dialog_env.agents.training.batchnorm`); 0
     keeps its running averages, as released."""
     targets: str = "once"
     """once: every image is a target once in an epoch, and the first candidate another image. drawn: targets and first
@@ -175,7 +177,7 @@ class NetworkAgent(Agent):
     def save(self, folder: str | Path) -> None:
         """Writes weights, settings and vocabulary as one file."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        checkpoints.write(Path(folder, AGENT_FILE), tensors, self.facts())
+        checkpoint.write(Path(folder, AGENT_FILE), tensors, self.facts())
 
     @abstractmethod
     def learner(self, lesson: Lesson) -> Learner:
@@ -217,7 +219,7 @@ class NetworkAgent(Agent):
 
     def fitting(self, folder: Path) -> dict[str, Tensor]:
         """The weights of the agent saved in `folder`; ValueError where its network or vocabulary is another."""
-        saved = checkpoints.read(folder / AGENT_FILE)
+        saved = checkpoint.read(folder / AGENT_FILE)
         words = saved.facts_as(AgentFacts, "agent").vocabulary
         own = {**self.facts(), "vocabulary": self.vocabulary.fingerprint}
         known = {key: saved.facts.get(key) for key in ("dimensions", "fusion")}

@@ -21,16 +21,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agents.agent import Lesson
-from agents.asking import AskedOnce
-from agents.choices import check_choice, first_shown, sample, spread, squared_distances
-from agents.look_ahead import LookAhead
-from agents.network_agent import NetworkArgs
-from agents.networks import DialogNetwork
-from agents.supervised import LITERAL, PAPER, BeginsSupervised, SupervisedArgs, triplet_losses
-from agents.training import Learner, Report
-from dialog_env.dialog import Dialog
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.agents.base import Lesson
+from dialog_env.agents.candidate_selection import check_choice, first_shown, sample, spread, squared_distances
+from dialog_env.agents.guo2018.look_ahead import LookAhead
+from dialog_env.agents.guo2018.network_agent import NetworkArgs
+from dialog_env.agents.guo2018.networks import DialogNetwork
+from dialog_env.agents.guo2018.supervised import LITERAL, PAPER, BeginsSupervised, SupervisedArgs, triplet_losses
+from dialog_env.agents.training.cached_user import AskedOnce
+from dialog_env.agents.training.trainer import Learner, Report
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from agents.networks import STATE_SIZE, DialogNetwork, empty_network
-from agents.supervised import Supervised, SupervisedArgs
-from dialog_env.checkpoints import MOST_BYTES, read_tensors
-from dialog_env.files import file_digest
-from dialog_env.pickles import read_state_dict
-from dialog_env.reading import one_sentence, read_bytes
-from dialog_env.vocabulary import Vocabulary
+from dialog_env.agents.guo2018.networks import STATE_SIZE, DialogNetwork, empty_network
+from dialog_env.agents.guo2018.supervised import Supervised, SupervisedArgs
+from dialog_env.io.atomic import file_digest
+from dialog_env.io.checkpoint import MOST_BYTES, read_tensors
+from dialog_env.io.pickles import read_state_dict
+from dialog_env.io.reading import one_sentence, read_bytes
+from dialog_env.world.vocabulary import Vocabulary
 
 WHAT = "state dict of tensors"
 REMEDY = "give the state dict of a released dialog model"

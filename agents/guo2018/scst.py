@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from agents.agent import Lesson
-from agents.asking import AskedOnce
-from agents.choices import check_choice, first_shown, sample, spread, squared_distances
-from agents.network_agent import NetworkArgs
-from agents.networks import DialogNetwork
-from agents.supervised import PAPER, BeginsSupervised, SupervisedArgs
-from agents.training import Learner, Report
-from dialog_env.dialog import Dialog
-from dialog_env.ranking import EmbeddedGallery, QueryRanking, Standing
+from dialog_env.agents.base import Lesson
+from dialog_env.agents.candidate_selection import check_choice, first_shown, sample, spread, squared_distances
+from dialog_env.agents.guo2018.network_agent import NetworkArgs
+from dialog_env.agents.guo2018.networks import DialogNetwork
+from dialog_env.agents.guo2018.supervised import PAPER, BeginsSupervised, SupervisedArgs
+from dialog_env.agents.training.cached_user import AskedOnce
+from dialog_env.agents.training.trainer import Learner, Report
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Standing
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agents.agent import Lesson
-from agents.choices import first_shown
-from agents.network_agent import NetworkAgent, NetworkArgs
-from agents.networks import DialogNetwork
-from agents.training import Learner, Report, hashed, identity
-from dialog_env.dialog import Dialog
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.agents.base import Lesson
+from dialog_env.agents.candidate_selection import first_shown
+from dialog_env.agents.guo2018.network_agent import NetworkAgent, NetworkArgs
+from dialog_env.agents.guo2018.networks import DialogNetwork
+from dialog_env.agents.training.trainer import Learner, Report, hashed, identity
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 
 PAPER: dict[str, Any] = {
     "fusion": "concatenation",

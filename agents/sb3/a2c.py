@@ -8,8 +8,8 @@ from typing import Any
 from stable_baselines3 import A2C
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.sb3.agent import SB3Agent, SB3Args
-from agents.sb3.candidate_policies import CandidateActorCritic
+from dialog_env.agents.sb3.agent import SB3Agent, SB3Args
+from dialog_env.agents.sb3.candidate_policies import CandidateActorCritic
 
 
 @dataclass(frozen=True)

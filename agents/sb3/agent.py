@@ -13,22 +13,23 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
-from agents import checkpoints
-from agents.agent import AGENT_FILE, Agent, Lesson, Memory
-from agents.checkpoints import Saved
-from agents.sb3.archive import read_weights
-from agents.sb3.directions import Directions
-from agents.sb3.extractor import DialogExtractor
-from agents.sb3.seeding import borrowed_generators
-from agents.sb3.training import dialogs_for, learn, spaces_for
-from agents.settings import arguments
+from dialog_env.agents.base import AGENT_FILE, Agent, Lesson, Memory
+from dialog_env.agents.sb3.archive import read_weights
+from dialog_env.agents.sb3.directions import Directions
+from dialog_env.agents.sb3.extractor import DialogExtractor
+from dialog_env.agents.sb3.seeding import borrowed_generators
+from dialog_env.agents.sb3.training import dialogs_for, learn, spaces_for
+from dialog_env.agents.settings import arguments
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import TURNS, Observation
-from dialog_env.files import file_digest, replacing
-from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking
-from dialog_env.reading import first_line
-from dialog_env.vocabulary import Vocabulary
-from dialog_env.wrappers import History
+from dialog_env.envs.wrappers import History
+from dialog_env.io import checkpoint
+from dialog_env.io.atomic import file_digest, replacing
+from dialog_env.io.checkpoint import Saved
+from dialog_env.io.reading import first_line
+from dialog_env.world.dialog import TURNS
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking
+from dialog_env.world.state import Observation
+from dialog_env.world.vocabulary import Vocabulary
 
 MODEL_FILE = "model.zip"
 MODEL_DIGEST = "model sha256"
@@ -248,7 +249,7 @@ class SB3Agent(Agent):
             with temporary.open("wb") as file:
                 self.model.save(file, exclude=unused)
             digest = file_digest(temporary)
-        checkpoints.write(Path(folder, AGENT_FILE), {}, {**self.facts(), MODEL_DIGEST: digest})
+        checkpoint.write(Path(folder, AGENT_FILE), {}, {**self.facts(), MODEL_DIGEST: digest})
 
     def train(self, lesson: Lesson, folder: Path, *, progress: bool = True) -> dict[str, Any]:
         """Learns; afterwards the agent has the weights that were best on validation.

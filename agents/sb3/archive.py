@@ -9,9 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dialog_env.checkpoints import MOST_BYTES, REMEDY, refuse_non_finite
-from dialog_env.pickles import read_state_dict
-from dialog_env.reading import first_line, read_bytes
+from dialog_env.io.checkpoint import MOST_BYTES, REMEDY, refuse_non_finite
+from dialog_env.io.pickles import read_state_dict
+from dialog_env.io.reading import first_line, read_bytes
 
 POLICY = "policy.pth"
 WHAT = "Stable-Baselines3 model"

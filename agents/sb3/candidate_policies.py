@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
-from agents.sb3.extractor import DialogExtractor
+from dialog_env.agents.sb3.extractor import DialogExtractor
 
 
 class GalleryHead(nn.Module):

@@ -8,9 +8,9 @@ from typing import Any
 from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.sb3.agent import SB3Agent
-from agents.sb3.candidate_policies import CandidateDQN
-from agents.sb3.off_policy import OffPolicyArgs
+from dialog_env.agents.sb3.agent import SB3Agent
+from dialog_env.agents.sb3.candidate_policies import CandidateDQN
+from dialog_env.agents.sb3.off_policy import OffPolicyArgs
 
 
 @dataclass(frozen=True)

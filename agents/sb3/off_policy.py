@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agents.sb3.agent import SB3Args
+from dialog_env.agents.sb3.agent import SB3Args
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
 
-from agents.sb3.agent import SB3Agent, SB3Args
-from agents.sb3.candidate_policies import CandidateActorCritic
+from dialog_env.agents.sb3.agent import SB3Agent, SB3Args
+from dialog_env.agents.sb3.candidate_policies import CandidateActorCritic
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from sb3_contrib.ppo_recurrent.policies import MultiInputLstmPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
-from agents.agent import Memory
-from agents.sb3.ppo import PPOQueryArgs, StablePPO
-from dialog_env.dialog import Observation
+from dialog_env.agents.base import Memory
+from dialog_env.agents.sb3.ppo import PPOQueryArgs, StablePPO
+from dialog_env.world.state import Observation
 
 
 @dataclass(frozen=True)

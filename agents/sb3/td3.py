@@ -11,8 +11,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.td3.policies import MultiInputPolicy
 
-from agents.sb3.agent import SB3Agent
-from agents.sb3.off_policy import OffPolicyArgs
+from dialog_env.agents.sb3.agent import SB3Agent
+from dialog_env.agents.sb3.off_policy import OffPolicyArgs
 
 
 @dataclass(frozen=True)

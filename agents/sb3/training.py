@@ -25,20 +25,20 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from tqdm import tqdm
 
-import agents
-from agents.agent import AGENT_FILE, Lesson
-from agents.sb3.directions import Directions, StepQueries
-from agents.sb3.seeding import borrowed_generators
-from agents.sb3.vec_env import DialogVecEnv
-from dialog_env import protocol
+from dialog_env import agents
+from dialog_env.agents.base import AGENT_FILE, Lesson
+from dialog_env.agents.sb3.directions import Directions, StepQueries
+from dialog_env.agents.sb3.seeding import borrowed_generators
+from dialog_env.agents.sb3.vec_env import DialogVecEnv
 from dialog_env.envs import DialogRetrievalVectorEnv
-from dialog_env.files import locked, signed, write_atomically
-from dialog_env.reading import JSON_BYTES, parse_signed, read_bytes
-from dialog_env.vocabulary import MAX_WORDS
-from dialog_env.wrappers import DialogHistoryVector, history_space
+from dialog_env.envs.wrappers import DialogHistoryVector, history_space
+from dialog_env.evaluate import protocol
+from dialog_env.io.atomic import locked, signed, write_atomically
+from dialog_env.io.reading import JSON_BYTES, parse_signed, read_bytes
+from dialog_env.world.vocabulary import MAX_WORDS
 
 if TYPE_CHECKING:
-    from agents.sb3.agent import SB3Agent
+    from dialog_env.agents.sb3.agent import SB3Agent
 
 TRAINING_FILE = "training.json"
 VALIDATION_SEED = 0

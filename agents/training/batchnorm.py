@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import torch
 
-from agents.networks import DialogNetwork
-from dialog_env.dialog import Dialog
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.agents.guo2018.networks import DialogNetwork
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.user_simulator import UserSimulator
+from dialog_env.world.user import UserSimulator
 
 
 class AskedOnce:

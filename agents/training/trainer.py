@@ -39,18 +39,18 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from agents import checkpoints
-from agents.agent import AGENT_FILE, AgentFacts, Lesson, generator_for
-from agents.settings import arguments
-from agents.statistics import take_statistics
-from dialog_env import protocol
-from dialog_env.dialog import Dialog
-from dialog_env.files import locked
-from dialog_env.ranking import Standing, UnrankableError
-from dialog_env.reading import one_sentence, understand
+from dialog_env.agents.base import AGENT_FILE, AgentFacts, Lesson, generator_for
+from dialog_env.agents.settings import arguments
+from dialog_env.agents.training.batchnorm import take_statistics
+from dialog_env.evaluate import protocol
+from dialog_env.io import checkpoint
+from dialog_env.io.atomic import locked
+from dialog_env.io.reading import one_sentence, understand
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.ranking import Standing, UnrankableError
 
 if TYPE_CHECKING:
-    from agents.network_agent import NetworkAgent
+    from dialog_env.agents.guo2018.network_agent import NetworkAgent
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 VALIDATION_SEED = 0
@@ -155,7 +155,7 @@ def identity(agent: NetworkAgent, lesson: Lesson) -> dict[str, Any]:
         "simulator": lesson.simulator.id,
         "validation catalogue": lesson.validation_gallery.fingerprint,
         "validation simulator": lesson.validation_simulator.id,
-        "initial weights": checkpoints.fingerprint(network.state_dict()),
+        "initial weights": checkpoint.fingerprint(network.state_dict()),
     }
 
 
@@ -190,7 +190,7 @@ def train(
         training.resume()
         if training.done.best is None or training.done.epoch < schedule.epochs:
             training.run(progress=progress)
-        best = checkpoints.read(folder / AGENT_FILE)
+        best = checkpoint.read(folder / AGENT_FILE)
     refuse_other(best.path, best.facts["trained"], training.identity, type(agent.args))
     agent.network.load_state_dict(best.below("network"))
     agent.network.eval()
@@ -326,7 +326,7 @@ class Training:
         done = self.done
         progress = {"epoch": done.epoch, "best": done.best, "history": done.history}
         facts = {**self.agent.facts(), "identity": self.identity, "progress": progress, "groups": state["param_groups"]}
-        checkpoints.write(self.folder / CHECKPOINT_FILE, tensors, facts)
+        checkpoint.write(self.folder / CHECKPOINT_FILE, tensors, facts)
 
     def resume(self) -> None:
         """Takes everything up from the checkpoint in the folder, if there is one.
@@ -339,12 +339,12 @@ class Training:
         path = self.folder / CHECKPOINT_FILE
         if not path.exists():
             return
-        saved = checkpoints.read(path)
+        saved = checkpoint.read(path)
         with one_sentence(path, "training checkpoint of this release", "give another folder"):
             refuse_other(path, saved.facts.get("identity", {}), self.identity, type(self.agent.args))
             self._take(saved)
 
-    def _take(self, saved: checkpoints.Saved) -> None:
+    def _take(self, saved: checkpoint.Saved) -> None:
         done = understand(json.dumps(saved.facts["progress"]), Progress)
         if done.epoch > self.schedule.epochs:
             raise ValueError(

@@ -7,13 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import report
-from benchmarks.paper import scores
-from benchmarks.paper.arms import CLAIMS, FEEDBACK, LEARNERS, POLICY_IMPROVEMENT, RELEASED_POLICY_IMPROVEMENT, Arm
-from benchmarks.paper.run import Results
-from benchmarks.paper.scores import Scores
-from benchmarks.report import Group
-from dialog_env.files import write_atomically
+from dialog_env.benchmarks import report
+from dialog_env.benchmarks.paper import scores
+from dialog_env.benchmarks.paper.arms import (
+    CLAIMS,
+    FEEDBACK,
+    LEARNERS,
+    POLICY_IMPROVEMENT,
+    RELEASED_POLICY_IMPROVEMENT,
+    Arm,
+)
+from dialog_env.benchmarks.paper.run import Results
+from dialog_env.benchmarks.paper.scores import Scores
+from dialog_env.benchmarks.report import Group
+from dialog_env.io.atomic import write_atomically
 
 Compared = Mapping[Arm, Group]
 """The results of every arm that was run, or their scores."""

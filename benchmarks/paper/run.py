@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
-from benchmarks.experiment import Experiment, Setting
-from benchmarks.paper.arms import FEEDBACK, LEARNERS, Arm
-from benchmarks.results import Result
+from dialog_env.benchmarks.experiment import Experiment, Setting
+from dialog_env.benchmarks.paper.arms import FEEDBACK, LEARNERS, Arm
+from dialog_env.benchmarks.results import Result
 
 Results = dict[Arm, list[Result]]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.paper.arms import ARMS, Arm
-from benchmarks.results import Result, Run
-from dialog_env.files import write_atomically
-from dialog_env.metrics import Values
-from dialog_env.reading import EXACT, read_json
+from dialog_env.benchmarks.paper.arms import ARMS, Arm
+from dialog_env.benchmarks.results import Result, Run
+from dialog_env.evaluate.metrics import Values
+from dialog_env.io.atomic import write_atomically
+from dialog_env.io.reading import EXACT, read_json
 
 FILE = "results.json"
 
@@ -81,7 +81,7 @@ def read(output: Path) -> dict[Arm, list[Scores]]:
         FileNotFoundError: there are none.
         ValueError: something else lies there, or scores of an arm that is not known.
     """
-    remedy = "run `python -m benchmarks paper` first"
+    remedy = "run `python -m dialog_env.benchmarks paper` first"
     arms = {arm.label: arm for arm in ARMS}
     scores: dict[Arm, list[Scores]] = {}
     for each in read_json(output / FILE, list[Scores], "scores of the comparison with the paper", remedy):

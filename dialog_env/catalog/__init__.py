@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dialog_env.catalog import Catalog
-from dialog_env.files import cache_folder
+from dialog_env.catalog.catalog import Catalog
+from dialog_env.catalog.contents import Contents
+from dialog_env.io.atomic import cache_folder
+
+__all__ = ["DEFAULT", "Catalog", "Contents", "load_catalog"]
 
 DEFAULT = Path(__file__).parent / "synthetic" / "default.h5"
 
 
-def load(name_or_path: str | Path) -> Catalog:
+def load_catalog(name_or_path: str | Path) -> Catalog:
     """The catalogue of a name or path.
 
     "synthetic" is the embedded default (4,000 drawn shoes, seed 0); "synthetic:SIZE" and "synthetic:SIZE:SEED" are
@@ -28,7 +31,7 @@ def load(name_or_path: str | Path) -> Catalog:
         if not os.path.isfile(name):  # no error for what can be no path
             raise FileNotFoundError(
                 f"no catalogue {name!r}: it is no file, and no name such as synthetic, synthetic:SIZE or "
-                "synthetic:SIZE:SEED; build one with `python -m dialog_env.catalogs build`"
+                "synthetic:SIZE:SEED; build one with `python -m dialog_env.catalog build`"
             )
         return Catalog.open(name_or_path)
     numbers = name.split(":")[1:]
@@ -41,8 +44,8 @@ def load(name_or_path: str | Path) -> Catalog:
 
 
 def _drawn(size: int, seed: int) -> Catalog:
-    from dialog_env.catalogs import synthetic
-    from dialog_env.catalogs.drawn import drawn_contents
+    from dialog_env.catalog import synthetic
+    from dialog_env.catalog.sources.drawn import drawn_contents
 
     version = f"v{synthetic.VERSION}-{synthetic.backbone_fingerprint()[:8]}"
     path = cache_folder() / f"synthetic-{size}-{seed}-{version}.h5"

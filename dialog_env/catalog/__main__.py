@@ -1,4 +1,4 @@
-"""Command line: `python -m dialog_env.catalogs build <source> …` and `info <path>`."""
+"""Command line: `python -m dialog_env.catalog build <source> …` and `info <path>`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from dialog_env.catalog import Catalog
-from dialog_env.catalogs import load
-from dialog_env.catalogs.build import SOURCES, source
-from dialog_env.commands import run_command
+from dialog_env.catalog import load_catalog
+from dialog_env.catalog.catalog import Catalog
+from dialog_env.catalog.sources import SOURCES, source
+from dialog_env.io.commands import run_command
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Info:
 
     def __call__(self) -> None:
         """Prints what the catalogue holds; ValueError where its contents differ from its fingerprint."""
-        catalog = load(self.catalog)
+        catalog = load_catalog(self.catalog)
         catalog.verify()
         print(describe(catalog))
 
@@ -69,7 +69,7 @@ def read_command() -> Any:
         Annotated[Build, tyro.conf.subcommand("build")], Annotated[Info, tyro.conf.subcommand("info")]
     ]
     settings = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-    return tyro.cli(commands, prog="python -m dialog_env.catalogs", config=settings)
+    return tyro.cli(commands, prog="python -m dialog_env.catalog", config=settings)
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.attributes import AttributeTable
-from dialog_env.catalog_file import read_contents, write_contents
-from dialog_env.contents import Contents
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.catalog.catalog_file import read_contents, write_contents
+from dialog_env.catalog.contents import Contents
 
 __all__ = ["Catalog", "Contents"]
 
@@ -40,7 +40,7 @@ class Catalog:
     def open(cls, path: str | Path) -> Catalog:
         """A catalogue file; FileNotFoundError where there is none, ValueError where it cannot be read.
 
-        Its bytes are checked when they are first read, see `dialog_env.seals`.
+        Its bytes are checked when they are first read, see `dialog_env.io.seals`.
         """
         catalog = cls(path)
         _ = catalog._contents

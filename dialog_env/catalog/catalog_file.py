@@ -14,7 +14,7 @@
 
 Files of version 1 are read too: they have no seal, and in place of the last two `/images/encoded`, (N,) uint8 of
 varying length. A file is checked when it is first read: by its seal, or in version 1 all contents by their fingerprint,
-which leaves name and provenance out; `dialog_env.seals` says what that costs and how it is remembered.
+which leaves name and provenance out; `dialog_env.io.seals` says what that costs and how it is remembered.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.attributes import AttributeTable
-from dialog_env.contents import BLOCK_ROWS, Contents
-from dialog_env.files import replacing
-from dialog_env.heaps import refuse_endless_heaps
-from dialog_env.images import MOST_PIXELS, DrawnImages, EncodedImages, ImageSource, Slices
-from dialog_env.reading import attribute, data_set, first_line, open_hdf5, parse_json, regular_file
-from dialog_env.seals import SEAL_BYTES, Stamp, is_sealed, is_verified, remember, seal
-from dialog_env.writing import create_hdf5
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.catalog.contents import BLOCK_ROWS, Contents
+from dialog_env.catalog.images import MOST_PIXELS, DrawnImages, EncodedImages, ImageSource, Slices
+from dialog_env.io.atomic import replacing
+from dialog_env.io.heaps import refuse_endless_heaps
+from dialog_env.io.reading import attribute, data_set, first_line, open_hdf5, parse_json, regular_file
+from dialog_env.io.seals import SEAL_BYTES, Stamp, is_sealed, is_verified, remember, seal
+from dialog_env.io.writing import create_hdf5
 
 FORMAT = "dialog-retrieval catalog"
 VERSION = 2
@@ -43,7 +43,7 @@ TITLE = f"{FORMAT} {VERSION}"
 PACKED: dict[str, Any] = {"compression": "gzip", "compression_opts": 9}
 EXPANSION, ALLOWANCE = 100, 64 << 20
 """A data set may be declared as many times larger than it is stored, and so many bytes beyond."""
-WHAT, REMEDY = "catalogue", "build it again with `python -m dialog_env.catalogs build`"
+WHAT, REMEDY = "catalogue", "build it again with `python -m dialog_env.catalog build`"
 
 
 @dataclass

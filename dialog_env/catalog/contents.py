@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.attributes import AttributeTable
-from dialog_env.images import EncodedImages, ImageSource
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.catalog.images import EncodedImages, ImageSource
 
 BLOCK_ROWS = 1024
 LONGEST_ID = 1024

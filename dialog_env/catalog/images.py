@@ -131,7 +131,7 @@ class DrawnImages:
         Raises:
             ValueError: the features are of pictures that another version drew.
         """
-        from dialog_env.catalogs.synthetic import VERSION, draw
+        from dialog_env.catalog.synthetic import VERSION, draw
 
         if self.version != VERSION:
             raise ValueError(

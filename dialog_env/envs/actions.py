@@ -9,9 +9,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from dialog_env.dialog import Dialog
-from dialog_env.keywords import told
-from dialog_env.ranking import QueryRanking, Ranking, ScoreRanking
+from dialog_env.io.keywords import told
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.ranking import QueryRanking, Ranking, ScoreRanking
 
 
 class ActionType(Protocol):

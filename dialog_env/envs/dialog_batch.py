@@ -13,15 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dialog_env import catalogs
-from dialog_env.catalog import Catalog
-from dialog_env.dialog import TURNS, Dialog, State
+from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.envs.actions import ACTIONS
 from dialog_env.envs.observations import OBSERVATIONS, observation_space
 from dialog_env.envs.rewards import REWARDS
-from dialog_env.keywords import checked, checked_choice, told
-from dialog_env.ranking import QueryRanking, Standing
-from dialog_env.user_simulator import UserSimulator, make_simulator
+from dialog_env.io.keywords import checked, checked_choice, told
+from dialog_env.simulators import make_simulator
+from dialog_env.world.dialog import TURNS, Dialog
+from dialog_env.world.ranking import QueryRanking, Standing
+from dialog_env.world.state import State
+from dialog_env.world.user import UserSimulator
 
 DEFAULT_CATALOG = "synthetic"
 DEFAULT_SIMULATOR = "captioner"
@@ -179,7 +180,7 @@ def open_gallery(catalog: str | Path | Catalog, split: str) -> Catalog:
 
 @lru_cache(maxsize=16)
 def _open_gallery(catalog: str, split: str, modified: int) -> Catalog:
-    return catalogs.load(catalog).split(split)
+    return load_catalog(catalog).split(split)
 
 
 def open_simulator(settings: Settings, gallery: Catalog) -> UserSimulator:

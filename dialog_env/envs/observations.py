@@ -9,8 +9,9 @@ import numpy as np
 from gymnasium import spaces
 from torch import Tensor
 
-from dialog_env.dialog import Dialog, Observation
-from dialog_env.vocabulary import MAX_WORDS
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.state import Observation
+from dialog_env.world.vocabulary import MAX_WORDS
 
 
 class ImageObservation(Protocol):

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dialog_env.ranking import Standing
+from dialog_env.world.ranking import Standing
 
 
 class Reward(Protocol):

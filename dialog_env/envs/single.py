@@ -13,13 +13,14 @@ import torch
 from gymnasium.utils import seeding
 
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import TURNS, State
-from dialog_env.envs.core import DEFAULT_CATALOG, DEFAULT_SIMULATOR, Core, Settings, Situation
+from dialog_env.envs.dialog_batch import DEFAULT_CATALOG, DEFAULT_SIMULATOR, Core, Settings, Situation
 from dialog_env.envs.vector import as_numpy
 from dialog_env.envs.window import Window
-from dialog_env.keywords import checked, checked_choice, checked_seed, told
-from dialog_env.rendering import Shown, as_text, dialog_row
-from dialog_env.user_simulator import UserSimulator
+from dialog_env.io.keywords import checked, checked_choice, checked_seed, told
+from dialog_env.world.dialog import TURNS
+from dialog_env.world.rendering import Shown, as_text, dialog_row
+from dialog_env.world.state import State
+from dialog_env.world.user import UserSimulator
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     | `"feedback"` | `Box(0, V, (16,), int64)` | tokens of the feedback on it, 0 = padding and end |
     | `"turn"` | `Discrete(T + 1)` | turns taken so far |
 
-    An observation is the latest turn alone. `dialog_env.wrappers.DialogHistory` observes the whole dialog.
+    An observation is the latest turn alone. `dialog_env.envs.wrappers.DialogHistory` observes the whole dialog.
 
     N is the number of images in the gallery, D of features of each, V of words, T of turns; b is 1 where all features
     lie in [-1, 1], as in every catalogue built here, else the largest absolute one.

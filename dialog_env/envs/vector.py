@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.devices import require_memory
-from dialog_env.dialog import State
-from dialog_env.envs.core import Core, Settings, Situation
+from dialog_env.envs.dialog_batch import Core, Settings, Situation
 from dialog_env.envs.draws import Draws
 from dialog_env.envs.observations import space_bytes
-from dialog_env.keywords import checked, checked_choice, checked_count, checked_seed, told
-from dialog_env.user_simulator import UserSimulator
+from dialog_env.io.device import require_memory
+from dialog_env.io.keywords import checked, checked_choice, checked_count, checked_seed, told
+from dialog_env.world.state import State
+from dialog_env.world.user import UserSimulator
 
 OUTPUTS = ("numpy", "torch")
 
@@ -46,7 +46,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     The same seeds and actions give what `num_envs` single environments give; dialog i is seeded with `seed + i`, or
     with `seed[i]`. Made by `gym.make_vec("DialogRetrieval-v0", num_envs=…)`. Options of `reset` are `reset_mask` alone.
-    `dialog_env.wrappers` has the dialog so far as the observation, and returns and lengths of dialogs as tensors.
+    `dialog_env.envs.wrappers` has the dialog so far as the observation, and returns and lengths of dialogs as tensors.
 
     Args:
         num_envs: B, dialogs at once.

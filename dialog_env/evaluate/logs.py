@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 
 from dialog_env.catalog import Catalog
-from dialog_env.files import replacing, signed
-from dialog_env.protocol import Record
-from dialog_env.reading import parse_signed, regular_file
-from dialog_env.user_simulator import UserSimulator
+from dialog_env.evaluate.protocol import Record
+from dialog_env.io.atomic import replacing, signed
+from dialog_env.io.reading import parse_signed, regular_file
+from dialog_env.world.user import UserSimulator
 
 SHARED = ("agent", "simulator", "seed", "gallery", "images")
 """What is the same in all lines of a log."""

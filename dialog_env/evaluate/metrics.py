@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.protocol import Record
+from dialog_env.evaluate.protocol import Record
 
 Values = NDArray[np.floating[Any]]
 

@@ -8,8 +8,8 @@ import numpy as np
 from gymnasium import spaces
 
 from dialog_env.catalog import Catalog
-from dialog_env.logs import DialogLog
-from dialog_env.vocabulary import MAX_WORDS, Vocabulary
+from dialog_env.evaluate.logs import DialogLog
+from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary
 
 if TYPE_CHECKING:
     from minari import MinariDataset

@@ -20,10 +20,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import TURNS, Dialog, Observation, embedded, first_candidates
-from dialog_env.keywords import checked, checked_choice, checked_count
-from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking, Standing, UnrankableError
-from dialog_env.user_simulator import UserSimulator, facts_of
+from dialog_env.io.keywords import checked, checked_choice, checked_count
+from dialog_env.world.dialog import TURNS, Dialog, embedded, first_candidates
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking, Standing, UnrankableError
+from dialog_env.world.state import Observation
+from dialog_env.world.user import UserSimulator, facts_of
 
 TIES = ("half", "strict")
 

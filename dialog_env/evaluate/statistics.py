@@ -10,7 +10,7 @@ M - 1 at most: S - 1 where the seeds make all of the variance, more where dialog
 That is more careful than Satterthwaite's (S - 1) (V / V_seeds)^2, and was chosen by simulation: whatever the shares of
 the three parts, the 95% covers 93.1 to 97.3% with 3, 5 or 10 seeds, where Satterthwaite's covers 92.1 to 98.5%, and a
 bootstrap over seeds and dialogs 82% with 3 seeds that make all of the variance. With 2 seeds it may cover 87%: train
-three. `tests/test_statistics.py` simulates anew.
+three. `tests/evaluate/test_statistics.py` simulates anew.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.student_t import quantile, two_sided_p
-from dialog_env.estimate import LEVEL, RESAMPLES, Estimate
+from dialog_env.evaluate.intervals import LEVEL, RESAMPLES, Estimate
+from dialog_env.evaluate.student_t import quantile, two_sided_p
 
 Floats = NDArray[np.floating[Any]]
 

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from dialog_env.files import write_atomically
-from dialog_env.reading import JSON_BYTES, first_line, parse_json, regular_file
+from dialog_env.io.atomic import write_atomically
+from dialog_env.io.reading import JSON_BYTES, first_line, parse_json, regular_file
 
 T = TypeVar("T")
 

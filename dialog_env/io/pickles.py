@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, ClassVar
 import torch
 from torch import Tensor
 
-from dialog_env.reading import first_line, one_sentence, read_bytes
+from dialog_env.io.reading import first_line, one_sentence, read_bytes
 
 MOST_PARTS = 2_000_000
 """Numbers, texts and containers that a pickle may hold, each counted as often as it is reached."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from dialog_env.files import DIGEST, json_digest
+from dialog_env.io.atomic import DIGEST, json_digest
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from dialog_env.files import cache_folder, write_atomically
-from dialog_env.reading import read_json
+from dialog_env.io.atomic import cache_folder, write_atomically
+from dialog_env.io.reading import read_json
 
 SEAL_BYTES = 512
 """The least that HDF5 leaves to its user at the beginning of a file."""

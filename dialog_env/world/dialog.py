@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,65 +10,15 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.devices import find_device, require_memory, require_same
-from dialog_env.keywords import checked, checked_count
-from dialog_env.ranking import EmbeddedGallery, Ranking, Standing
-from dialog_env.user_simulator import UserSimulator
-from dialog_env.vocabulary import MAX_WORDS
+from dialog_env.io.device import find_device, require_memory, require_same
+from dialog_env.io.keywords import checked, checked_count
+from dialog_env.world.ranking import EmbeddedGallery, Ranking
+from dialog_env.world.state import Observation, Outcome, State
+from dialog_env.world.user import UserSimulator
+from dialog_env.world.vocabulary import MAX_WORDS
 
 TURNS = 5
 MOST_TURNS = 1_000_000
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What an agent may know of B dialogs; nothing of the target. Its tensors are its own: no other is a view of them.
-
-    Args:
-        candidate: (B,) int64, gallery positions of the images shown.
-        features: (B, D) float32, pooled features of those images.
-        feedback: (B, L) int64, tokens of the feedback on them; all 0 once a dialog has ended.
-        turn: (B,) int64, answers given so far to this dialog: 0 at its start.
-    """
-
-    candidate: Tensor
-    features: Tensor
-    feedback: Tensor
-    turn: Tensor
-
-    def __len__(self) -> int:
-        return len(self.candidate)
-
-
-@dataclass(frozen=True)
-class State:
-    """All that a dialog is at one moment; tensors of B rows on one device."""
-
-    target: Tensor
-    candidate: Tensor
-    previous: Tensor
-    feedback: Tensor
-    turn: Tensor
-    found: Tensor
-
-    def rows(self, index: Tensor) -> State:
-        """The dialogs at `index` (M,), in that order, repeated where it repeats."""
-        return State(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a turn did.
-
-    Args:
-        standing: where the target stood in the ranking that the agent gave.
-        over: (B,) bool, dialogs that this turn ended.
-        found: (B,) bool, dialogs whose candidate is now the target.
-    """
-
-    standing: Standing
-    over: Tensor
-    found: Tensor
 
 
 class Dialog:

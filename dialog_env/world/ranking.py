@@ -17,9 +17,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from dialog_env.costs import compared, count_marks, generous_limit, lowest, marked, padded, without
-from dialog_env.group_minima import GROUP, GroupMinima
-from dialog_env.lasting import lasting
+from dialog_env.io.lasting import lasting
+from dialog_env.world.group_minima import GROUP, GroupMinima
+from dialog_env.world.topk import compared, count_marks, generous_limit, lowest, marked, padded, without
 
 CHUNK_ELEMENTS = 524_288
 """A chunk holds at most this many costs, and at most this many feature values in float64: few enough for the cache."""
@@ -252,8 +252,8 @@ class EmbeddedGallery:
 
     Args:
         embeddings: (N, D) float32 on the device where it is searched; a memory-mapped tensor is read in pieces.
-        index: proposes the images among which the nearest are looked for (`dialog_env.faiss_index`), for galleries
-            of millions; all images are looked at where None.
+        index: proposes the images among which the nearest are looked for (`dialog_env.world.faiss_index`), for
+            galleries of millions; all images are looked at where None.
 
     Raises:
         UnrankableError: embeddings that are not finite, or of which float32 cannot hold the squares.

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.files import signed, write_atomically
-from dialog_env.reading import JSON_BYTES, parse_signed, read_bytes
+from dialog_env.io.atomic import signed, write_atomically
+from dialog_env.io.reading import JSON_BYTES, parse_signed, read_bytes
 
 MAX_WORDS = 16
 """A sentence has at most this many tokens; token 0 is padding and end."""

@@ -1,16 +1,16 @@
 """Relative captioners: networks that look at two images and say the difference."""
 
-from simulators.captioners.architectures import ARCHITECTURES, make_captioner
-from simulators.captioners.checkpoint import (
+from dialog_env.simulators.captioner.architectures import ARCHITECTURES, make_captioner
+from dialog_env.simulators.captioner.architectures.network import Captioner, Sizes, masked_loss, pair_features
+from dialog_env.simulators.captioner.checkpoint import (
     SavedCaptioner,
     captioner_fingerprint,
     load_captioner,
     save_captioner,
 )
-from simulators.captioners.decoding import Sentences, Start, beam_search, greedy, sample, start_speaking
-from simulators.captioners.network import Captioner, Sizes, masked_loss, pair_features
-from simulators.captioners.precomputed import DEFAULT_MEMORY_LIMIT, PrecomputedCaptioner
-from simulators.captioners.released import (
+from dialog_env.simulators.captioner.decoding import Sentences, Start, beam_search, greedy, sample, start_speaking
+from dialog_env.simulators.captioner.precomputed import DEFAULT_MEMORY_LIMIT, PrecomputedCaptioner
+from dialog_env.simulators.captioner.released import (
     ReleasedOptions,
     import_released,
     read_released_captioner,

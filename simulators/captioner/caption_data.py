@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.catalogs.captions import Captions, load_captions
-from dialog_env.dialog import embedded, first_candidates
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
-from dialog_env.vocabulary import Vocabulary, split_words
-from simulators.describer import Describer
+from dialog_env.catalog.sources.captions import Captions, load_captions
+from dialog_env.simulators.describer.user import Describer
+from dialog_env.world.dialog import embedded, first_candidates
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.world.vocabulary import Vocabulary, split_words
 
 SIMILAR_SHARE = 0.5
 """Share of described pairs whose candidate looks like the target, as candidates do late in a dialog."""

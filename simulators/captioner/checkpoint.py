@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from dialog_env import checkpoints
-from dialog_env.reading import one_sentence, parse_json
-from dialog_env.vocabulary import Vocabulary
-from simulators.captioners.architectures import weightless_captioner
-from simulators.captioners.network import Captioner, Sizes
+from dialog_env.io import checkpoint
+from dialog_env.io.reading import one_sentence, parse_json
+from dialog_env.simulators.captioner.architectures import weightless_captioner
+from dialog_env.simulators.captioner.architectures.network import Captioner, Sizes
+from dialog_env.world.vocabulary import Vocabulary
 
 REMEDY = "write one with save_captioner"
 HEADER = "captioner"
@@ -94,7 +94,7 @@ def save_captioner(
     check_words(path, network.sizes, vocabulary)
     facts = CaptionerFacts(network.architecture, network.sizes, vocabulary.words, dict(provenance or {}))
     weights = {name: weight.detach().to("cpu", dtype) for name, weight in network.state_dict().items()}
-    checkpoints.write(path, weights, asdict(facts))
+    checkpoint.write(path, weights, asdict(facts))
 
 
 def load_captioner(
@@ -130,11 +130,11 @@ def load_captioner(
 
 
 def _read(path: str | Path) -> tuple[Mapping[str, torch.Tensor], CaptionerFacts]:
-    absent = f"train one with `python -m simulators train --output {path}`, or name another folder or file"
-    tensors, header = checkpoints.read_tensors(path, "captioner", absent)
+    absent = f"train one with `python -m dialog_env.simulators train --output {path}`, or name another folder or file"
+    tensors, header = checkpoint.read_tensors(path, "captioner", absent)
     if HEADER in header:
         return tensors, parse_json(header[HEADER], CaptionerFacts, str(path), "captioner", REMEDY)
-    saved = checkpoints.verified(path, tensors, header, "captioner")
+    saved = checkpoint.verified(path, tensors, header, "captioner")
     return saved.tensors, saved.facts_as(CaptionerFacts, "captioner", REMEDY)
 
 

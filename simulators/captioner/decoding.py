@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from dialog_env.vocabulary import MAX_WORDS
-from simulators.captioners.network import Captioner, Memory, State
+from dialog_env.simulators.captioner.architectures.network import Captioner, Memory, State
+from dialog_env.world.vocabulary import MAX_WORDS
 
 STILL_SPEAKING = 3 / 4
 """When no more than this share of the dialogs goes on, the others are left out. With 1/2 a CPU took 3% longer for 256

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.estimate import RESAMPLES, Estimate
+from dialog_env.evaluate.intervals import RESAMPLES, Estimate
 
 Floats = NDArray[np.float64]
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import embedded
-from dialog_env.estimate import Estimate
-from dialog_env.ranking import QueryRanking
-from simulators.evaluation import Floats, mean_score
+from dialog_env.evaluate.intervals import Estimate
+from dialog_env.simulators.captioner.evaluation import Floats, mean_score
+from dialog_env.world.dialog import embedded
+from dialog_env.world.ranking import QueryRanking
 
 HEARD_AT_LEAST = 10
 """Words and word pairs that training sentences hold less often are not listened to."""

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dialog_env.devices import find_device, require_memory
-from dialog_env.lasting import lasting
-from dialog_env.vocabulary import MAX_WORDS
-from simulators.captioners.decoding import Start, greedy, log_likelihood
-from simulators.captioners.network import Affine, Captioner, FirstLayers, pair_features
+from dialog_env.io.device import find_device, require_memory
+from dialog_env.io.lasting import lasting
+from dialog_env.simulators.captioner.architectures.network import Affine, Captioner, FirstLayers, pair_features
+from dialog_env.simulators.captioner.decoding import Start, greedy, log_likelihood
+from dialog_env.world.vocabulary import MAX_WORDS
 
 DEFAULT_MEMORY_LIMIT = 2 << 30
 """Bytes."""

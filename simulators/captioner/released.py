@@ -9,14 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dialog_env.checkpoints import MOST_BYTES
-from dialog_env.files import file_digest
-from dialog_env.pickles import Opaque, read_pickled_data, read_state_dict
-from dialog_env.reading import one_sentence, read_bytes
-from dialog_env.vocabulary import Vocabulary
-from simulators.captioners.architectures import empty_captioner, find_architecture
-from simulators.captioners.checkpoint import SavedCaptioner, captioner_fingerprint, check_words
-from simulators.captioners.network import Captioner, Sizes
+from dialog_env.io.atomic import file_digest
+from dialog_env.io.checkpoint import MOST_BYTES
+from dialog_env.io.pickles import Opaque, read_pickled_data, read_state_dict
+from dialog_env.io.reading import one_sentence, read_bytes
+from dialog_env.simulators.captioner.architectures import empty_captioner, find_architecture
+from dialog_env.simulators.captioner.architectures.network import Captioner, Sizes
+from dialog_env.simulators.captioner.checkpoint import SavedCaptioner, captioner_fingerprint, check_words
+from dialog_env.world.vocabulary import Vocabulary
 
 OPTIONS = "file of plain options"
 STATE_DICT = "state dict of tensors"

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from dialog_env.estimate import Estimate
-from dialog_env.vocabulary import MAX_WORDS, Vocabulary
-from simulators.caption_data import CaptionSource, image_digests
-from simulators.captioner import CaptioningUser
-from simulators.evaluation import quality
-from simulators.listener import Listener, utility
+from dialog_env.evaluate.intervals import Estimate
+from dialog_env.simulators.captioner.caption_data import CaptionSource, image_digests
+from dialog_env.simulators.captioner.evaluation import quality
+from dialog_env.simulators.captioner.listener import Listener, utility
+from dialog_env.simulators.captioner.user import CaptioningUser
+from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary
 
 REFERENCE = "references"
 

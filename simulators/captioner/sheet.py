@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from dialog_env.catalog import Catalog
-from dialog_env.rendering import FAINT, GREEN, INK, MARGIN, PAPER, wrap
+from dialog_env.world.rendering import FAINT, GREEN, INK, MARGIN, PAPER, wrap
 
 TILE = 150
 BETWEEN_PAIRS = 40

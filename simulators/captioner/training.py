@@ -32,14 +32,11 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dialog_env import checkpoints
 from dialog_env.catalog import Catalog
-from dialog_env.files import locked
-from dialog_env.reading import one_sentence, understand
-from dialog_env.vocabulary import Vocabulary
-from simulators.caption_data import CaptionSource, Examples, batches, image_digests
-from simulators.captioner import CAPTIONER_FILE, check_regions, feature_origin
-from simulators.captioners import (
+from dialog_env.io import checkpoint
+from dialog_env.io.atomic import locked
+from dialog_env.io.reading import one_sentence, understand
+from dialog_env.simulators.captioner import (
     ARCHITECTURES,
     Captioner,
     SavedCaptioner,
@@ -50,6 +47,9 @@ from simulators.captioners import (
     pair_features,
     save_captioner,
 )
+from dialog_env.simulators.captioner.caption_data import CaptionSource, Examples, batches, image_digests
+from dialog_env.simulators.captioner.user import CAPTIONER_FILE, check_regions, feature_origin
+from dialog_env.world.vocabulary import Vocabulary
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 VALIDATION_SEED = 0
@@ -359,7 +359,7 @@ class CaptionTraining:
             tensors |= {f"optimiser.{parameter}.{key}": torch.as_tensor(value) for key, value in values.items()}
         tensors |= {"draws": self.draws.get_state(), "drops": self.drops.get_state()}
         facts = {"identity": self.identity, "progress": asdict(self.progress), "groups": state["param_groups"]}
-        checkpoints.write(self.folder / CHECKPOINT_FILE, tensors, facts)
+        checkpoint.write(self.folder / CHECKPOINT_FILE, tensors, facts)
 
     def _resume(self) -> None:
         """Takes everything up from the checkpoint in the folder, if there is one."""
@@ -368,7 +368,7 @@ class CaptionTraining:
             leftover.unlink(missing_ok=True)
         if not path.exists():
             return
-        saved = checkpoints.read(path)
+        saved = checkpoint.read(path)
         with one_sentence(path, "training checkpoint of this release", "give another folder"):
             refuse_other(path, saved.facts.get("identity", {}), self.identity)
             self.network.load_state_dict(saved.below("network"))

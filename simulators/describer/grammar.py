@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dialog_env.vocabulary import MAX_WORDS
-from simulators.language import (
+from dialog_env.simulators.describer.language import (
     ADJECTIVE,
     BARE_START,
     COMPLEMENT,
@@ -18,7 +17,8 @@ from simulators.language import (
     WORDINGS,
     Language,
 )
-from simulators.pair_hash import below
+from dialog_env.simulators.describer.pair_hash import below
+from dialog_env.world.vocabulary import MAX_WORDS
 
 CHANCES = 8
 """Hashes that a sentence takes for its wording."""

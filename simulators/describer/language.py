@@ -9,9 +9,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.attributes import AttributeTable
-from dialog_env.vocabulary import Vocabulary, split_words
-from simulators.phrases import (
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.simulators.describer.phrases import (
     ABSENT,
     ALIKE,
     DEGREES,
@@ -22,6 +21,7 @@ from simulators.phrases import (
     grading,
     plain_name,
 )
+from dialog_env.world.vocabulary import Vocabulary, split_words
 
 WORDINGS = 6
 PHRASE_WORDS = 12

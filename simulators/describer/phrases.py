@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dialog_env.vocabulary import split_words
+from dialog_env.world.vocabulary import split_words
 
 Wordings = tuple[str, ...]
 

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dialog_env.attributes import AttributeTable
 from dialog_env.catalog import Catalog
-from dialog_env.vocabulary import MAX_WORDS
-from simulators.grammar import CHANCES, Grammar
-from simulators.language import KIND, PART, Integers, Language
-from simulators.pair_hash import below, item_hashes, pair_hashes
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.simulators.describer.grammar import CHANCES, Grammar
+from dialog_env.simulators.describer.language import KIND, PART, Integers, Language
+from dialog_env.simulators.describer.pair_hash import below, item_hashes, pair_hashes
+from dialog_env.world.vocabulary import MAX_WORDS
 
 VERSION = 1
 

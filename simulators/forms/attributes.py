@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dialog_env.attributes import AttributeTable
 from dialog_env.catalog import Catalog
-from dialog_env.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary, split_words
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.world.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary, split_words
 
 VERSION = 1
 MOST = MAX_WORDS

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary
+from dialog_env.world.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary
 
 VERSION = 1
 FIRST, CLOSER, FARTHER, SAME = range(1, 5)

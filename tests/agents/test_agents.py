@@ -10,18 +10,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import agents
-from agents import Lesson, checkpoints
-from agents.agent import AGENT_FILE, Agent
-from agents.networks import DialogNetwork, new_network
-from agents.released import agent_from_released, network_from_released, read_released, to_released
-from agents.unseen import Unseen
-from dialog_env import metrics, protocol
+from dialog_env import agents
+from dialog_env.agents import Lesson
+from dialog_env.agents.base import AGENT_FILE, Agent
+from dialog_env.agents.baselines.unseen import Unseen
+from dialog_env.agents.guo2018.networks import DialogNetwork, new_network
+from dialog_env.agents.guo2018.released import agent_from_released, network_from_released, read_released, to_released
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Observation
-from dialog_env.ranking import ScoreRanking
-from dialog_env.user_simulator import UserSimulator, make_simulator
-from dialog_env.vocabulary import Vocabulary
+from dialog_env.evaluate import metrics, protocol
+from dialog_env.io import checkpoint
+from dialog_env.simulators import make_simulator
+from dialog_env.world.ranking import ScoreRanking
+from dialog_env.world.state import Observation
+from dialog_env.world.user import UserSimulator
+from dialog_env.world.vocabulary import Vocabulary
 from tests.conftest import tiny_contents
 from tests.toys import ToyUser
 
@@ -272,14 +274,14 @@ def test_damaged_checkpoints_are_refused(gallery: Catalog, user: ToyUser, tmp_pa
     with pytest.raises(ValueError, match="no checkpoint of this project"):
         agents.load(tmp_path)
     path.write_bytes(whole)
-    saved, tensors = checkpoints.read(path), load_file(path)
-    checkpoints.write(path, {**tensors, "network.head.weight": tensors["network.head.weight"] / 0}, saved.facts)
+    saved, tensors = checkpoint.read(path), load_file(path)
+    checkpoint.write(path, {**tensors, "network.head.weight": tensors["network.head.weight"] / 0}, saved.facts)
     with pytest.raises(ValueError, match=r"NaN or infinite numbers in 'network.head.weight'"):
         agents.load(tmp_path)
-    checkpoints.write(path, {name: tensors[name] for name in tensors if name != "network.head.weight"}, saved.facts)
+    checkpoint.write(path, {name: tensors[name] for name in tensors if name != "network.head.weight"}, saved.facts)
     with pytest.raises(ValueError, match="does not hold the weights of a dialog network"):
         agents.load(tmp_path)
-    save_file(tensors, path, metadata={"format": checkpoints.FORMAT, "version": "99", "facts": "{}"})
+    save_file(tensors, path, metadata={"format": checkpoint.FORMAT, "version": "99", "facts": "{}"})
     with pytest.raises(ValueError, match="version 99"):
         agents.load(tmp_path)
 
@@ -307,12 +309,14 @@ class Mean(agents.Agent):
 
 def test_an_agent_of_ones_own_needs_two_methods_and_is_made_and_loaded_by_module_and_class(tiny_catalog, tmp_path):
     user = ToyUser(tiny_catalog)
-    made = agents.create("tests.test_agents.Mean", gallery=tiny_catalog, vocabulary=user.vocabulary, seed=4)
+    made = agents.create("tests.agents.test_agents.Mean", gallery=tiny_catalog, vocabulary=user.vocabulary, seed=4)
     made.train(Lesson(tiny_catalog, user, tiny_catalog, user), tmp_path)
     made.save(tmp_path)
-    with pytest.raises(ValueError, match=r"agent 'tests\.test_agents\.Mean', which is not one of .*; if you trust it"):
+    with pytest.raises(
+        ValueError, match=r"agent 'tests\.agents\.test_agents\.Mean', which is not one of .*; if you trust it"
+    ):
         agents.load(tmp_path)
-    with pytest.raises(ValueError, match=r"agent 'tests\.test_agents\.Mean' and not of 'random'"):
+    with pytest.raises(ValueError, match=r"agent 'tests\.agents\.test_agents\.Mean' and not of 'random'"):
         agents.load(tmp_path, kind=agents.agent_class("random"))
     loaded = agents.load(tmp_path, kind=Mean)
     assert (loaded.seed, loaded.dimensions, loaded.vocabulary) == (4, 8, user.vocabulary)

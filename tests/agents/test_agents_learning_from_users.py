@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-import agents
-from agents import checkpoints
-from agents.agent import Lesson
-from agents.asking import AskedOnce
-from agents.choices import sample, spread
-from agents.look_ahead import LookAhead
-from agents.network_agent import NetworkAgent
-from agents.networks import new_network
-from agents.policy_improvement import PolicyImprovementLearner
-from agents.scst import ScstLearner
-from agents.supervised import SupervisedArgs, SupervisedLearner
+from dialog_env import agents
+from dialog_env.agents.base import Lesson
+from dialog_env.agents.candidate_selection import sample, spread
+from dialog_env.agents.guo2018.look_ahead import LookAhead
+from dialog_env.agents.guo2018.network_agent import NetworkAgent
+from dialog_env.agents.guo2018.networks import new_network
+from dialog_env.agents.guo2018.policy_improvement import PolicyImprovementLearner
+from dialog_env.agents.guo2018.scst import ScstLearner
+from dialog_env.agents.guo2018.supervised import SupervisedArgs, SupervisedLearner
+from dialog_env.agents.training.cached_user import AskedOnce
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.dialog import Dialog
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
-from dialog_env.user_simulator import make_simulator
+from dialog_env.io import checkpoint
+from dialog_env.simulators import make_simulator
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 from tests.conftest import tiny_contents
 from tests.toys import ToyUser
 
@@ -134,11 +134,11 @@ def test_policy_improvement_teaches_the_choice_it_looked_ahead_for(configuration
     assert isinstance(agent, NetworkAgent)
     learner = agent.learner(data)
     assert isinstance(learner, PolicyImprovementLearner)
-    before = checkpoints.fingerprint(learner.looking.state_dict())
+    before = checkpoint.fingerprint(learner.looking.state_dict())
     image = learner.network.image.weight.clone()
     reports = [learner.update(torch.arange(60), generator()) for _ in range(6)]
     assert reports[-1].losses["choice"].sum() < reports[0].losses["choice"].sum()
-    assert checkpoints.fingerprint(learner.looking.state_dict()) == before
+    assert checkpoint.fingerprint(learner.looking.state_dict()) == before
     assert torch.equal(learner.network.image.weight, image) == (configuration == "released")
 
 
@@ -262,7 +262,7 @@ def test_training_begins_from_supervised_weights_trained_once_for_all(name: str,
     assert (pretrained / "checkpoint.safetensors").stat().st_mtime_ns == written
     supervised = agents.load(pretrained)
     assert isinstance(supervised, NetworkAgent)
-    weights = [checkpoints.fingerprint(agent.network.state_dict()) for agent in (supervised, nothing_learned, first)]
+    weights = [checkpoint.fingerprint(agent.network.state_dict()) for agent in (supervised, nothing_learned, first)]
     assert weights[0] == weights[1] != weights[2]
     make(name, data, seed=1, epochs=0).train(data, tmp_path / "third", progress=False)
     assert len(list((tmp_path / "pretrained").iterdir())) == 2
@@ -277,8 +277,8 @@ def test_an_interrupted_training_ends_in_the_same_numbers(name: str, configurati
         for epochs in ends:
             agent = make(name, data, epochs=epochs, configuration=configuration)
             agent.train(data, tmp_path / folder, progress=False)
-        saved = checkpoints.read(tmp_path / folder / "checkpoint.safetensors")
-        last.append(checkpoints.fingerprint(saved.tensors))
+        saved = checkpoint.read(tmp_path / folder / "checkpoint.safetensors")
+        last.append(checkpoint.fingerprint(saved.tensors))
     assert last[0] == last[1]
 
 

@@ -11,21 +11,22 @@ import pytest
 import torch
 from torch import Tensor
 
-import agents
-from agents.ceiling import Ceiling
-from agents.ceiling.answers import AnswerTable
-from agents.ceiling.beliefs import Consistent
-from agents.ceiling.information import expected_information
-from dialog_env import catalogs, metrics, protocol
-from dialog_env.catalog import Catalog
-from dialog_env.dialog import Dialog
-from dialog_env.protocol import Record
-from dialog_env.user_simulator import UserSimulator, make_simulator
-from dialog_env.vocabulary import MAX_WORDS, Vocabulary
-from simulators.captioner import CaptioningUser
-from simulators.captioners import sample, save_captioner
+from dialog_env import agents
+from dialog_env.agents.ceiling import Ceiling
+from dialog_env.agents.ceiling.answers import AnswerTable
+from dialog_env.agents.ceiling.beliefs import Consistent
+from dialog_env.agents.ceiling.information import expected_information
+from dialog_env.catalog import Catalog, load_catalog
+from dialog_env.evaluate import metrics, protocol
+from dialog_env.evaluate.protocol import Record
+from dialog_env.simulators import make_simulator
+from dialog_env.simulators.captioner import sample, save_captioner
+from dialog_env.simulators.captioner.user import CaptioningUser
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.user import UserSimulator
+from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary
 from tests.conftest import tiny_contents
-from tests.test_captioning_user import WORDS, network
+from tests.simulators.test_captioning_user import WORDS, network
 from tests.toys import ToyUser
 
 IMAGES = 40
@@ -187,9 +188,9 @@ def test_neither_batch_nor_memory_changes_what_is_shown(name: str, asks: bool, g
 def test_pieces_change_nothing(gallery: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     user = ToyUser(gallery)
     whole = run(gallery, user, asks=True)
-    monkeypatch.setattr("agents.ceiling.beliefs.PAIRS_AT_ONCE", 100)
-    monkeypatch.setattr("agents.ceiling.answers.QUESTIONS_AT_ONCE", 13)
-    monkeypatch.setattr("agents.ceiling.agent.COMPARISONS_AT_ONCE", 1)
+    monkeypatch.setattr("dialog_env.agents.ceiling.beliefs.PAIRS_AT_ONCE", 100)
+    monkeypatch.setattr("dialog_env.agents.ceiling.answers.QUESTIONS_AT_ONCE", 13)
+    monkeypatch.setattr("dialog_env.agents.ceiling.agent.COMPARISONS_AT_ONCE", 1)
     assert np.array_equal(run(gallery, user, asks=True).shown, whole.shown)
 
 
@@ -399,7 +400,7 @@ def test_the_belief_is_kept_by_a_table_row_of_every_candidate(outside: bool, gal
 
 @pytest.mark.slow
 def test_it_reaches_on_the_drawn_gallery_what_was_measured_there_before() -> None:
-    gallery = catalogs.load("synthetic").split("test")
+    gallery = load_catalog("synthetic").split("test")
     user = make_simulator("captioner", gallery)
     images = len(gallery)
     heard = torch.full((images, images, MAX_WORDS), -1, dtype=torch.int16)

@@ -12,27 +12,27 @@ from typing import Any
 
 import pytest
 
-import agents
-from agents import checkpoints
-from agents.agent import AGENT_FILE
-from agents.training import CHECKPOINT_FILE
-from benchmarks import results
-from dialog_env.files import locked
-from simulators.captioner import CAPTIONER_FILE
-from simulators.captioners import load_captioner
+from dialog_env import agents
+from dialog_env.agents.base import AGENT_FILE
+from dialog_env.agents.training.trainer import CHECKPOINT_FILE
+from dialog_env.benchmarks import results
+from dialog_env.io import checkpoint
+from dialog_env.io.atomic import locked
+from dialog_env.simulators.captioner import load_captioner
+from dialog_env.simulators.captioner.user import CAPTIONER_FILE
 from tests.conftest import REPOSITORY
 
 WORKER = """
 import json, sys
 from pathlib import Path
 import torch
-import agents
-from benchmarks.experiment import Experiment, Setting
+from dialog_env import agents
+from dialog_env.benchmarks.experiment import Experiment, Setting
 from dialog_env.catalog import Catalog
-from simulators.caption_data import DescribedPairs
-from simulators.training import CaptionTraining, Recipe
+from dialog_env.simulators.captioner.caption_data import DescribedPairs
+from dialog_env.simulators.captioner.training import CaptionTraining, Recipe
 from tests.conftest import tiny_contents
-from tests.test_training import lesson
+from tests.agents.test_training import lesson
 
 torch.set_num_threads(1)
 data = lesson(size=48)
@@ -100,7 +100,7 @@ def seeds_in(kind: str, folder: Path) -> set[Any]:
     if kind == "captioner":
         identities = [
             load_captioner(folder / CAPTIONER_FILE).provenance,
-            checkpoints.read(folder / CHECKPOINT_FILE).facts["identity"],
+            checkpoint.read(folder / CHECKPOINT_FILE).facts["identity"],
         ]
         return {identity["recipe"]["seed"] for identity in identities}
     agent = agents.load(folder)
@@ -108,7 +108,7 @@ def seeds_in(kind: str, folder: Path) -> set[Any]:
         return {agent.seed, json.loads((folder / "training.json").read_text())["identity"]["seed"]}
     inner = folder / "inner" if kind == "unseen" else folder
     return {getattr(agent, "inner", agent).seed} | {
-        checkpoints.read(inner / name).facts["seed"] for name in (AGENT_FILE, CHECKPOINT_FILE)
+        checkpoint.read(inner / name).facts["seed"] for name in (AGENT_FILE, CHECKPOINT_FILE)
     }
 
 
@@ -155,7 +155,7 @@ def test_a_folder_is_locked_until_the_block_ends_and_a_file_in_it_apart(tmp_path
 
 HOLDER = """
 import sys, time
-from dialog_env.files import locked
+from dialog_env.io.atomic import locked
 with locked(sys.argv[1]):
     print("holds", flush=True)
     time.sleep(600)
@@ -179,7 +179,7 @@ def test_a_killed_process_gives_its_folder_free(tmp_path: Path) -> None:
 COUNTER = """
 import sys, time
 from pathlib import Path
-from dialog_env.files import locked
+from dialog_env.io.atomic import locked
 folder, done = Path(sys.argv[1]), 0
 while done < 200:
     try:

@@ -14,17 +14,18 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 
-import agents
-from agents import Lesson, checkpoints
-from agents.agent import AGENT_FILE
-from agents.sb3.agent import MODEL_DIGEST, MODEL_FILE
-from agents.sb3.archive import read_weights
-from agents.sb3.directions import Directions
-from agents.sb3.training import TRAINING_FILE, identity
-from dialog_env import catalogs, protocol
-from dialog_env.catalog import Catalog
-from dialog_env.files import signed
-from dialog_env.user_simulator import make_simulator
+from dialog_env import agents
+from dialog_env.agents import Lesson
+from dialog_env.agents.base import AGENT_FILE
+from dialog_env.agents.sb3.agent import MODEL_DIGEST, MODEL_FILE
+from dialog_env.agents.sb3.archive import read_weights
+from dialog_env.agents.sb3.directions import Directions
+from dialog_env.agents.sb3.training import TRAINING_FILE, identity
+from dialog_env.catalog import Catalog, load_catalog
+from dialog_env.evaluate import protocol
+from dialog_env.io import checkpoint
+from dialog_env.io.atomic import signed
+from dialog_env.simulators import make_simulator
 from tests.conftest import tiny_contents
 from tests.damage import flipped, refusal
 from tests.toys import ToyUser
@@ -75,7 +76,7 @@ def test_every_agent_learns_what_is_of_use_in_another_gallery(name: str, lesson:
 
 @pytest.mark.slow
 def test_ppo_beats_chance_by_ten_points_on_drawn_shoes_in_a_fraction_of_its_training(tmp_path: Path) -> None:
-    galleries = [catalogs.load("synthetic").split(name) for name in ("train", "validation", "test")]
+    galleries = [load_catalog("synthetic").split(name) for name in ("train", "validation", "test")]
     users = [make_simulator("describer", gallery) for gallery in galleries]
     shoes = Lesson(galleries[0], users[0], galleries[1], users[1])
     agent = agents.create("sb3-ppo", gallery=galleries[0], vocabulary=users[0].vocabulary, steps=30_000, evaluations=2)
@@ -191,8 +192,8 @@ def test_nothing_is_unpickled(lesson: Lesson, tmp_path: Path) -> None:
     rewrite(data=pickle.dumps(Trap()), **{"pytorch_variables.pth": trap.read_bytes()})
     with pytest.raises(ValueError, match=r"model.zip is damaged or of another agent"):
         agents.load(tmp_path)
-    facts = checkpoints.read(tmp_path / AGENT_FILE).facts
-    checkpoints.write(tmp_path / AGENT_FILE, {}, {name: facts[name] for name in facts if name != MODEL_DIGEST})
+    facts = checkpoint.read(tmp_path / AGENT_FILE).facts
+    checkpoint.write(tmp_path / AGENT_FILE, {}, {name: facts[name] for name in facts if name != MODEL_DIGEST})
     agents.load(tmp_path)
     assert not (tmp_path / "sprung").exists()
 

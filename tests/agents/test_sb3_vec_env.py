@@ -12,9 +12,9 @@ from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
-from agents.sb3.vec_env import DialogVecEnv
+from dialog_env.agents.sb3.vec_env import DialogVecEnv
 from dialog_env.catalog import Catalog
-from dialog_env.wrappers import DialogHistory, DialogHistoryVector
+from dialog_env.envs.wrappers import DialogHistory, DialogHistoryVector
 from tests.toys import ToyUser
 
 BATCH = 3

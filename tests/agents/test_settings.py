@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from agents.policy_improvement import PolicyImprovementArgs
-from agents.settings import arguments
-from agents.supervised import SupervisedArgs
+from dialog_env.agents.guo2018.policy_improvement import PolicyImprovementArgs
+from dialog_env.agents.guo2018.supervised import SupervisedArgs
+from dialog_env.agents.settings import arguments
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import agents
-from agents import checkpoints
-from agents.__main__ import main
-from agents.agent import AGENT_FILE, Lesson
-from agents.network_agent import NetworkAgent
-from agents.training import CHECKPOINT_FILE, Learner, Report, Training
-from dialog_env import metrics, protocol
+from dialog_env import agents
+from dialog_env.agents.__main__ import main
+from dialog_env.agents.base import AGENT_FILE, Lesson
+from dialog_env.agents.guo2018.network_agent import NetworkAgent
+from dialog_env.agents.training.trainer import CHECKPOINT_FILE, Learner, Report, Training
 from dialog_env.catalog import Catalog
+from dialog_env.evaluate import metrics, protocol
+from dialog_env.io import checkpoint
 from tests.conftest import tiny_contents
 from tests.damage import refusal
 from tests.toys import ToyUser
@@ -38,7 +38,7 @@ def make(name: str, learned_from: Lesson, **settings: Any) -> NetworkAgent:
 
 
 def weights(folder: Path) -> str:
-    return checkpoints.fingerprint(checkpoints.read(folder / CHECKPOINT_FILE).below("network"))
+    return checkpoint.fingerprint(checkpoint.read(folder / CHECKPOINT_FILE).below("network"))
 
 
 def test_supervised_learns_what_the_user_says(tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_a_training_taken_up_again_ends_in_the_same_numbers(tmp_path: Path) -> N
     for epochs in (1, 3, 4):
         make("supervised", data, epochs=epochs, batch=16).train(data, tmp_path / "parts", progress=False)
     assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
-    best = [checkpoints.read(tmp_path / part / AGENT_FILE) for part in ("whole", "parts")]
-    assert checkpoints.fingerprint(best[0].tensors) == checkpoints.fingerprint(best[1].tensors)
+    best = [checkpoint.read(tmp_path / part / AGENT_FILE) for part in ("whole", "parts")]
+    assert checkpoint.fingerprint(best[0].tensors) == checkpoint.fingerprint(best[1].tensors)
 
 
 def test_a_finished_training_only_gives_its_best_weights_back(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_finished_training_only_gives_its_best_weights_back(tmp_path: Path) ->
     second = make("supervised", data, epochs=2, batch=16)
     again = second.train(data, tmp_path, progress=False)
     assert again["history"] == summary["history"]
-    assert checkpoints.fingerprint(first.network.state_dict()) == checkpoints.fingerprint(second.network.state_dict())
+    assert checkpoint.fingerprint(first.network.state_dict()) == checkpoint.fingerprint(second.network.state_dict())
 
 
 def test_the_best_weights_on_validation_are_kept_apart_from_the_last(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_best_weights_on_validation_are_kept_apart_from_the_last(tmp_path: P
     assert best.trained["validation"] == max(validation) == summary["best_validation_percentile"]
     last = agents.load(tmp_path, last=True)
     assert isinstance(last, NetworkAgent)
-    assert checkpoints.fingerprint(last.network.state_dict()) == weights(tmp_path)
+    assert checkpoint.fingerprint(last.network.state_dict()) == weights(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["supervised", "continued", "scst", "policy_improvement"])
@@ -113,7 +113,7 @@ def test_no_training_ends_worse_on_validation_than_it_began(name: str, tmp_path:
     assert agent.trained["epoch"] == 0
     best = agents.load(tmp_path / "second")
     assert isinstance(best, NetworkAgent)
-    weights_of = [checkpoints.fingerprint(each.network.state_dict()) for each in (trained, agent, best)]
+    weights_of = [checkpoint.fingerprint(each.network.state_dict()) for each in (trained, agent, best)]
     assert weights_of[0] == weights_of[1] == weights_of[2]
     record = protocol.run(best, data.validation_gallery, data.validation_simulator, seed=0)
     assert metrics.percentile(record).mean() == pytest.approx(summary["best_validation_percentile"])
@@ -142,7 +142,7 @@ def test_checkpoints_of_before_go_on(tmp_path: Path) -> None:
         folder = tmp_path / str(epochs)
         make("supervised", data, epochs=epochs, batch=16).train(data, folder, progress=False)
         for name in (CHECKPOINT_FILE, AGENT_FILE):
-            saved = checkpoints.read(folder / name)
+            saved = checkpoint.read(folder / name)
             facts = saved.facts
             parts = [facts["settings"], facts["trained"]["settings"]]
             if name == CHECKPOINT_FILE:
@@ -153,12 +153,12 @@ def test_checkpoints_of_before_go_on(tmp_path: Path) -> None:
                 facts["trained"] = {}
                 if name == CHECKPOINT_FILE:
                     facts["progress"]["best"] = None
-            checkpoints.write(folder / name, saved.tensors, facts)
+            checkpoint.write(folder / name, saved.tensors, facts)
         assert isinstance(agents.load(folder), NetworkAgent)
         make("supervised", data, epochs=3, batch=16).train(data, folder, progress=False)
         assert weights(folder) == weights(tmp_path / "whole")
-        both = [checkpoints.read(part / AGENT_FILE) for part in (folder, tmp_path / "whole")]
-        assert checkpoints.fingerprint(both[0].tensors) == checkpoints.fingerprint(both[1].tensors)
+        both = [checkpoint.read(part / AGENT_FILE) for part in (folder, tmp_path / "whole")]
+        assert checkpoint.fingerprint(both[0].tensors) == checkpoint.fingerprint(both[1].tensors)
 
 
 def test_an_agent_of_another_training_is_refused_when_it_is_read_back(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_the_last_weights_are_kept_where_that_is_asked_for(tmp_path: Path) -> No
     for keep in ("best", "last"):
         agent = make("supervised", data, initial=str(tmp_path / "first"), epochs=2, learning_rate=0.5, keep=keep)
         agent.train(data, tmp_path / keep, progress=False)
-        kept.append((agent.trained["epoch"], checkpoints.fingerprint(agent.network.state_dict())))
+        kept.append((agent.trained["epoch"], checkpoint.fingerprint(agent.network.state_dict())))
     assert [epoch for epoch, _ in kept] == [0, 2]
     assert kept[1][1] == weights(tmp_path / "last") == weights(tmp_path / "best") != kept[0][1]
 
@@ -229,7 +229,7 @@ def test_checkpoints_whose_parts_are_something_else_are_refused(tmp_path: Path) 
     data = lesson()
     make("supervised", data, epochs=1, batch=32).train(data, tmp_path, progress=False)
     path = tmp_path / CHECKPOINT_FILE
-    saved = checkpoints.read(path)
+    saved = checkpoint.read(path)
     progress = saved.facts["progress"]
     wrong: list[dict[str, Any]] = [
         {"progress": None},
@@ -244,7 +244,7 @@ def test_checkpoints_whose_parts_are_something_else_are_refused(tmp_path: Path) 
         {"trained": None},
     ]
     for changes in wrong:
-        checkpoints.write(path, saved.tensors, {**saved.facts, **changes})
+        checkpoint.write(path, saved.tensors, {**saved.facts, **changes})
         sentence = refusal(make("supervised", data, epochs=2, batch=32).train, data, tmp_path)
         assert sentence.startswith(f"{path} is "), changes
         assert "\n" not in sentence
@@ -255,7 +255,7 @@ def test_checkpoints_whose_parts_are_something_else_are_refused(tmp_path: Path) 
         {"network.image.weight": torch.zeros(3)},
     ]
     for tensors in other:
-        checkpoints.write(path, {**saved.tensors, **tensors}, saved.facts)
+        checkpoint.write(path, {**saved.tensors, **tensors}, saved.facts)
         sentence = refusal(make("supervised", data, epochs=2, batch=32).train, data, tmp_path)
         assert sentence.startswith(f"{path} is "), tensors.keys()
 
@@ -265,8 +265,8 @@ def test_training_goes_on_from_the_weights_of_another(tmp_path: Path) -> None:
     make("supervised", data, epochs=2).train(data, tmp_path / "first", progress=False)
     continued = make("supervised", data, epochs=0, initial=str(tmp_path / "first"))
     continued.train(data, tmp_path / "second", progress=False)
-    best = checkpoints.read(tmp_path / "first" / AGENT_FILE).below("network")
-    assert checkpoints.fingerprint(continued.network.state_dict()) == checkpoints.fingerprint(best)
+    best = checkpoint.read(tmp_path / "first" / AGENT_FILE).below("network")
+    assert checkpoint.fingerprint(continued.network.state_dict()) == checkpoint.fingerprint(best)
     with pytest.raises(ValueError, match="fusion 'sum' and this agent has 'concatenation'"):
         make("supervised", data, initial=str(tmp_path / "first"), fusion="concatenation").train(
             data, tmp_path / "third", progress=False
@@ -307,14 +307,14 @@ def test_weights_that_become_infinite_are_not_saved(tmp_path: Path) -> None:
     agent.learner = lambda _: learner  # type: ignore[method-assign]
     with pytest.raises(ValueError, match=r"'network.head.weight' became NaN or infinite in epoch 1"):
         agent.train(data, tmp_path, progress=False)
-    assert checkpoints.read(tmp_path / CHECKPOINT_FILE).facts["progress"]["epoch"] == 0
+    assert checkpoint.read(tmp_path / CHECKPOINT_FILE).facts["progress"]["epoch"] == 0
 
 
 def test_a_training_that_diverges_within_an_epoch_says_so_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     data = lesson()
     with pytest.raises(ValueError, match=f"became NaN or infinite in epoch 1; the checkpoint in {tmp_path} is from"):
         make("supervised", data, epochs=2, batch=8, learning_rate=1e30).train(data, tmp_path, progress=False)
-    assert checkpoints.read(tmp_path / CHECKPOINT_FILE).facts["progress"]["epoch"] == 0
+    assert checkpoint.read(tmp_path / CHECKPOINT_FILE).facts["progress"]["epoch"] == 0
 
 
 def test_validation_takes_the_statistics_of_batchnorm_from_many_dialogs(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_the_learning_rate_drops_when_it_should_and_stays_low_after_an_interrupt
     rates = []
     for epochs in (1, 2, 3):
         make("supervised", data, epochs=epochs, drop_after=1).train(data, tmp_path, progress=False)
-        rates.append(checkpoints.read(tmp_path / CHECKPOINT_FILE).facts["groups"][0]["lr"])
+        rates.append(checkpoint.read(tmp_path / CHECKPOINT_FILE).facts["groups"][0]["lr"])
     assert rates == pytest.approx([1e-3, 1e-4, 1e-4])
 
 
@@ -385,7 +385,7 @@ def test_the_command_line_trains_an_agent_on_a_catalogue_file(tiny_file: Path, t
     [
         (["train", "supervised", "--output", "x", "--catalog", "absent.h5"], "no catalogue 'absent.h5'"),
         (["train", "supervised", "--output", "x", "--configuration", "best"], "no configuration 'best'"),
-        (["evaluate"], "usage: python -m agents train"),
+        (["evaluate"], "usage: python -m dialog_env.agents train"),
     ],
 )
 def test_the_command_line_says_what_is_wrong_in_a_sentence(words: list[str], complaint: str) -> None:

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents import checkpoints
-from agents.agent import AGENT_FILE
-from agents.training import CHECKPOINT_FILE
+from dialog_env.agents.base import AGENT_FILE
+from dialog_env.agents.training.trainer import CHECKPOINT_FILE
+from dialog_env.io import checkpoint
 from tests.conftest import REPOSITORY
 
 PROGRAM = """
 import os, sys
 from pathlib import Path
 import torch
-import agents
-from agents.policy_improvement import PolicyImprovementLearner
-from tests.test_agents_learning_from_users import QUICK, lesson
+from dialog_env import agents
+from dialog_env.agents.guo2018.policy_improvement import PolicyImprovementLearner
+from tests.agents.test_agents_learning_from_users import QUICK, lesson
 
 def telling(function):
     def tell(*arguments, **keywords):
@@ -68,6 +68,6 @@ def test_ten_kills_at_random_moments_end_in_the_weights_of_a_training_never_kill
     assert all(run(killed, int(random.integers(1, 14)), random.uniform(0, 0.05)) for _ in range(10))
     assert not run(killed, steps=10_000, rest=0)
     for name in (CHECKPOINT_FILE, AGENT_FILE):
-        states = [checkpoints.fingerprint(checkpoints.read(folder / name).tensors) for folder in (whole, killed)]
+        states = [checkpoint.fingerprint(checkpoint.read(folder / name).tensors) for folder in (whole, killed)]
         assert states[0] == states[1]
     assert not list((tmp_path / "killed").rglob("*.part"))

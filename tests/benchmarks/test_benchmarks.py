@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import report, results
-from benchmarks.experiment import AgentSpec, Experiment, Setting
-from benchmarks.results import Result, Run
-from benchmarks.statistics import Difference
-from dialog_env import protocol
-from dialog_env.files import file_digest, signed
-from dialog_env.protocol import Record
-from dialog_env.user_simulator import SIMULATORS, make_simulator, register_simulator
+from dialog_env.benchmarks import report, results
+from dialog_env.benchmarks.experiment import AgentSpec, Experiment, Setting
+from dialog_env.benchmarks.results import Result, Run
+from dialog_env.evaluate import protocol
+from dialog_env.evaluate.protocol import Record
+from dialog_env.evaluate.statistics import Difference
+from dialog_env.io.atomic import file_digest, signed
+from dialog_env.simulators import SIMULATORS, make_simulator, register_simulator
 from tests.damage import damaged, flipped, refusal
 
 
@@ -331,20 +331,25 @@ def test_dialogs_are_paired_by_target_whatever_order_they_were_held_in():
 
 
 def test_ties_are_part_of_a_run_and_other_agents_are_known_by_their_source(tiny_file, tmp_path, toy_user):
-    half = Experiment(Setting(str(tiny_file), toy_user, tmp_path)).run("tests.test_agents.Mean", 0)
+    half = Experiment(Setting(str(tiny_file), toy_user, tmp_path)).run("tests.agents.test_agents.Mean", 0)
     assert half.run.configuration["source"]
     with pytest.raises(ValueError, match="holds a result of other settings"):
-        Experiment(Setting(str(tiny_file), toy_user, tmp_path, ties="strict")).run("tests.test_agents.Mean", 0)
+        Experiment(Setting(str(tiny_file), toy_user, tmp_path, ties="strict")).run("tests.agents.test_agents.Mean", 0)
     with pytest.raises(ValueError, match="choose half or strict"):
         Setting(str(tiny_file), toy_user, tmp_path, ties="nope")
 
 
 def test_a_row_says_what_its_agent_asked_to_know(tiny_file, tmp_path, toy_user):
     experiment = Experiment(Setting(str(tiny_file), toy_user, tmp_path))
-    results = [experiment.run(agent, 0) for agent in ("random", "tests.test_protocol.Reader")]
+    results = [experiment.run(agent, 0) for agent in ("random", "tests.evaluate.test_protocol.Reader")]
     assert results[1].run.configuration["declared"] == "reads attributes, knows the user"
     rows = report.table(results).splitlines()
-    assert sum(row.startswith("| tests.test_protocol.Reader (reads attributes, knows the user) |") for row in rows) == 2
+    assert (
+        sum(
+            row.startswith("| tests.evaluate.test_protocol.Reader (reads attributes, knows the user) |") for row in rows
+        )
+        == 2
+    )
     assert sum(row.startswith("| random |") for row in rows) == 2
 
 

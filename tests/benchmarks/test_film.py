@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import agents
-from benchmarks import film
-from dialog_env.rendering import GREEN, LINE, MARGIN, TILE, TITLE_LINES, Shown, dialog_row
+from dialog_env import agents
+from dialog_env.benchmarks import film
+from dialog_env.world.rendering import GREEN, LINE, MARGIN, TILE, TITLE_LINES, Shown, dialog_row
 from tests.toys import ToyUser
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.headroom import share_of_ceiling, value_of_asking
+from dialog_env.benchmarks.headroom import share_of_ceiling, value_of_asking
 
 Values = NDArray[np.float64]
 

@@ -12,19 +12,19 @@ import pytest
 import torch
 from PIL import Image
 
-import agents
-from agents import checkpoints
-from agents.agent import AGENT_FILE, Lesson
-from agents.training import CHECKPOINT_FILE
-from benchmarks.experiment import AgentSpec, Setting
-from benchmarks.paper import arms, report, run, scores
-from benchmarks.results import Result
-from benchmarks.statistics import paired_difference
-from dialog_env import protocol
+from dialog_env import agents
+from dialog_env.agents.base import AGENT_FILE, Lesson
+from dialog_env.agents.training.trainer import CHECKPOINT_FILE
+from dialog_env.benchmarks.experiment import AgentSpec, Setting
+from dialog_env.benchmarks.paper import arms, report, run, scores
+from dialog_env.benchmarks.results import Result
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.user_simulator import make_simulator
+from dialog_env.evaluate import protocol
+from dialog_env.evaluate.statistics import paired_difference
+from dialog_env.io import checkpoint
+from dialog_env.simulators import make_simulator
+from tests.benchmarks.test_benchmarks import made_up_result
 from tests.conftest import tiny_contents
-from tests.test_benchmarks import made_up_result
 from tests.toys import ToyUser
 
 
@@ -65,8 +65,8 @@ def test_a_supervised_agent_that_trains_on_begins_where_the_first_training_ended
     (folder,) = (tmp_path / "pretrained").iterdir()
     before, after = (protocol.run(agents.load(f), gallery, lesson.simulator, seed=0) for f in (folder, tmp_path / "0"))
     assert np.array_equal(before.closer, after.closer)
-    begun = checkpoints.read(folder / AGENT_FILE).below("network")
-    went_on = checkpoints.read(tmp_path / "1" / CHECKPOINT_FILE).below("network")
+    begun = checkpoint.read(folder / AGENT_FILE).below("network")
+    went_on = checkpoint.read(tmp_path / "1" / CHECKPOINT_FILE).below("network")
     assert not torch.equal(begun["head.weight"], went_on["head.weight"])
     assert (begun["head.weight"] - went_on["head.weight"]).abs().max() < 1e-3
 
@@ -126,7 +126,7 @@ def test_the_tables_can_be_made_again_from_the_scores_alone(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("folder", ["paper-synthetic", "paper-footwear"])
 def test_the_published_tables_are_those_of_the_published_scores(folder: str, tmp_path: Path) -> None:
-    published = Path(__file__).parents[1] / "benchmarks" / "results" / folder
+    published = Path(__file__).parents[2] / "benchmarks" / "results" / folder
     shutil.copy(published / "results.json", tmp_path)
     assert report.rewrite(tmp_path) == (published / "table.md").read_text()
     verdicts = report.claims(scores.read(published))

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from dialog_env.attributes import AttributeTable
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.catalogs.reduction import unit_rows
-from dialog_env.images import EncodedImages
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.catalog.images import EncodedImages
+from dialog_env.catalog.sources.reduction import unit_rows
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 from tests.conftest import encode, tiny_contents
 
 MakeTiny = Callable[..., Contents]

@@ -14,10 +14,10 @@ import h5py
 import numpy as np
 import pytest
 
-from dialog_env import catalog_file, seals
-from dialog_env.catalog import Catalog, Contents
-from dialog_env.catalog_file import TITLE
-from dialog_env.seals import seal
+from dialog_env.catalog import Catalog, Contents, catalog_file
+from dialog_env.catalog.catalog_file import TITLE
+from dialog_env.io import seals
+from dialog_env.io.seals import seal
 from tests.catalog_files import outcomes, summary, write_version_1
 from tests.conftest import tiny_contents
 from tests.damage import damaged, flipped

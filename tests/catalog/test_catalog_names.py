@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dialog_env import catalogs
-from dialog_env.catalog import Catalog
-from dialog_env.catalog_file import TITLE
-from dialog_env.catalogs import synthetic
-from dialog_env.catalogs.build import SOURCES, source
-from dialog_env.catalogs.drawn import LARGEST_CODE, drawn_contents, quantise
-from dialog_env.catalogs.synthetic.backbone import LARGEST_REGION
-from dialog_env.images import DrawnImages
-from dialog_env.seals import is_sealed
+from dialog_env.catalog import DEFAULT, Catalog, load_catalog, synthetic
+from dialog_env.catalog.catalog_file import TITLE
+from dialog_env.catalog.images import DrawnImages
+from dialog_env.catalog.sources import SOURCES, source
+from dialog_env.catalog.sources.drawn import LARGEST_CODE, drawn_contents, quantise
+from dialog_env.catalog.synthetic.backbone import LARGEST_REGION
+from dialog_env.io.seals import is_sealed
 from tests.conftest import REPOSITORY
 
 
@@ -29,26 +27,26 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_path_is_opened(tiny_file: Path) -> None:
-    assert catalogs.load(tiny_file).name == catalogs.load(str(tiny_file)).name == "tiny"
+    assert load_catalog(tiny_file).name == load_catalog(str(tiny_file)).name == "tiny"
     with pytest.raises(FileNotFoundError, match="no catalogue 'nowhere': it is no file, and no name such as synthetic"):
-        catalogs.load("nowhere")
+        load_catalog("nowhere")
 
 
 def test_the_default_is_embedded_and_small() -> None:
-    catalog = catalogs.load("synthetic")
+    catalog = load_catalog("synthetic")
     assert catalog.splits == {"train": 2500, "validation": 500, "test": 1000}
     assert catalog.dimensions == 128
     assert catalog.region_shape == (25, 64)
     assert catalog.image_size == (96, 96)
     assert catalog.ids[7] == "synthetic-0-000007"
-    assert catalogs.DEFAULT.stat().st_size < 4.6e6
-    assert is_sealed(catalogs.DEFAULT, TITLE)
+    assert DEFAULT.stat().st_size < 4.6e6
+    assert is_sealed(DEFAULT, TITLE)
     catalog.verify()
     np.testing.assert_array_equal(catalog.split("test").image(3), synthetic.draw(0, 3003, size=96))
 
 
 def test_the_default_is_what_the_command_builds_today() -> None:
-    default, again = catalogs.load("synthetic"), Catalog(drawn_contents(200, 0))
+    default, again = load_catalog("synthetic"), Catalog(drawn_contents(200, 0))
     rows = slice(0, 200)
     assert default.provenance["backbone"]["fingerprint"] == synthetic.backbone_fingerprint()
     assert list(again.ids) == list(default.ids[rows])
@@ -63,7 +61,7 @@ def test_the_default_is_what_the_command_builds_today() -> None:
 
 
 def test_features_of_the_default_come_from_its_pictures() -> None:
-    catalog = catalogs.load("synthetic")
+    catalog = load_catalog("synthetic")
     chosen = catalog.take(np.array([11, 2222, 3999]))
     pooled, regions = synthetic.extract(chosen.images(np.arange(3)))
     np.testing.assert_allclose(chosen.features, pooled, atol=2e-3)
@@ -71,33 +69,33 @@ def test_features_of_the_default_come_from_its_pictures() -> None:
 
 
 def test_other_sizes_and_seeds_are_drawn_once_and_kept(cache: Path) -> None:
-    small, larger = catalogs.load("synthetic:16:5"), catalogs.load("synthetic:24:5")
+    small, larger = load_catalog("synthetic:16:5"), load_catalog("synthetic:24:5")
     assert len(list(cache.iterdir())) == 2
     np.testing.assert_allclose(small.features, larger.features[:16], atol=2e-3)
     np.testing.assert_array_equal(small.image(3), larger.image(3))
-    assert not np.array_equal(small.image(3), catalogs.load("synthetic:16").image(3))
+    assert not np.array_equal(small.image(3), load_catalog("synthetic:16").image(3))
     modified = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
-    assert catalogs.load("synthetic:16:5").fingerprint == small.fingerprint
+    assert load_catalog("synthetic:16:5").fingerprint == small.fingerprint
     assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == modified
 
 
 @pytest.mark.parametrize("name", ["synthetic:", "synthetic:many", "synthetic:10:1:2", "synthetic:-5", "synthetic:9:x"])
 def test_names_without_numbers_are_refused(cache: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"not of the form synthetic:SIZE"):
-        catalogs.load(name)
+        load_catalog(name)
 
 
 def test_too_few_shoes_for_three_splits_are_refused(cache: Path) -> None:
     with pytest.raises(ValueError, match="split empty"):
-        catalogs.load("synthetic:3")
+        load_catalog("synthetic:3")
     assert not cache.exists() or not list(cache.iterdir())
 
 
 def test_a_damaged_cached_catalogue_is_drawn_again(cache: Path) -> None:
-    fingerprint = catalogs.load("synthetic:16").fingerprint
+    fingerprint = load_catalog("synthetic:16").fingerprint
     path = next(cache.iterdir())
     path.write_bytes(path.read_bytes()[:500])
-    assert catalogs.load("synthetic:16").fingerprint == fingerprint
+    assert load_catalog("synthetic:16").fingerprint == fingerprint
 
 
 def test_pictures_of_another_version_are_refused() -> None:
@@ -120,7 +118,7 @@ def test_every_source_can_be_built_and_unknown_ones_are_named() -> None:
 
 def test_opening_the_default_imports_no_heavy_extra() -> None:
     script = (
-        "import sys; from dialog_env import catalogs; catalogs.load('synthetic').features; "
+        "import sys; from dialog_env.catalog import load_catalog; load_catalog('synthetic').features; "
         "print([name for name in ('transformers', 'tyro') if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, check=True)
@@ -130,7 +128,7 @@ def test_opening_the_default_imports_no_heavy_extra() -> None:
 @pytest.mark.slow
 def test_the_command_line_draws_a_catalogue(tmp_path: Path) -> None:
     output = tmp_path / "drawn.h5"
-    command = [sys.executable, "-m", "dialog_env.catalogs", "build", "synthetic", f"--output={output}", "--size=16"]
+    command = [sys.executable, "-m", "dialog_env.catalog", "build", "synthetic", f"--output={output}", "--size=16"]
     shown = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert shown.returncode == 0, shown.stderr
     assert Catalog.open(output).fingerprint in shown.stdout

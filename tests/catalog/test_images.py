@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dialog_env.images import FORMATS, MOST_PIXELS, EncodedImages, decode_picture
+from dialog_env.catalog.images import FORMATS, MOST_PIXELS, EncodedImages, decode_picture
 from tests.damage import damaged, refusal
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
@@ -55,7 +55,8 @@ def test_of_an_animation_the_first_frame_counts(form: str) -> None:
 
 def test_a_postscript_file_called_jpg_starts_no_program(tmp_path: Path) -> None:
     script = (
-        "import sys; from dialog_env.images import decode_picture; decode_picture(sys.stdin.buffer.read(), 'a', 'b')"
+        "import sys; from dialog_env.catalog.images import decode_picture; decode_picture(sys.stdin.buffer.read(), "
+        "'a', 'b')"
     )
     ghostscript = tmp_path / "gs"
     ghostscript.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from dialog_env import checkpoints
 from dialog_env.catalog import Catalog
-from dialog_env.catalogs.batches import Batches
-from dialog_env.catalogs.features import Backbone, Preprocessing, extract
-from dialog_env.catalogs.products import Products
-from dialog_env.catalogs.reduction import Projection, unit_rows
-from dialog_env.catalogs.shoes import Shoes
+from dialog_env.catalog.sources.batches import Batches
+from dialog_env.catalog.sources.features import Backbone, Preprocessing, extract
+from dialog_env.catalog.sources.products import Products
+from dialog_env.catalog.sources.reduction import Projection, unit_rows
+from dialog_env.catalog.sources.shoes import Shoes
+from dialog_env.io import checkpoint
+from tests.catalog.test_sources_products import ROW, write_products
+from tests.catalog.test_sources_shoes import EVALUATION, TRAIN, write_captions, write_photographs
 from tests.conftest import REPOSITORY, encode, shared_path
-from tests.test_sources_products import ROW, write_products
-from tests.test_sources_shoes import EVALUATION, TRAIN, write_captions, write_photographs
 
 transformers = pytest.importorskip("transformers", reason="extraction needs the extra `images`")
 
@@ -236,7 +236,7 @@ def test_a_folder_that_another_process_writes_is_refused_and_an_old_file_replace
 
 
 def test_a_batch_that_does_not_reach_the_disk_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = checkpoints.write
+    real = checkpoint.write
 
     def losing(path: Path, *arguments: Any) -> None:
         real(path, *arguments)
@@ -245,7 +245,7 @@ def test_a_batch_that_does_not_reach_the_disk_is_not_counted(tmp_path: Path, mon
 
     with Batches(tmp_path / "partial", {}, print) as batches:
         batches.append({"pooled": torch.ones(2, 3)})
-        monkeypatch.setattr(checkpoints, "write", losing)
+        monkeypatch.setattr(checkpoint, "write", losing)
         with pytest.raises(OSError, match=r"000000002\.safetensors does not read back as it was written"):
             batches.append({"pooled": torch.ones(2, 3)})
         assert batches.done == 2
@@ -353,7 +353,7 @@ def test_impossible_settings_are_refused_before_any_work(folder: Path, tmp_path:
 
 
 def test_a_build_without_train_images_is_refused(tmp_path: Path, backbones: dict[str, Path]) -> None:
-    from dialog_env.catalogs.products import split_of
+    from dialog_env.catalog.sources.products import split_of
 
     outside = next(str(number) for number in range(100) if split_of(str(number)) == "test")
     write_products(tmp_path / "data", [[outside, *ROW]])
@@ -363,7 +363,7 @@ def test_a_build_without_train_images_is_refused(tmp_path: Path, backbones: dict
 
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own."""
-    command = [sys.executable, "-m", "dialog_env.catalogs", *arguments]
+    command = [sys.executable, "-m", "dialog_env.catalog", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
 
 

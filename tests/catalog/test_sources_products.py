@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dialog_env.catalogs.listing import Listing
-from dialog_env.catalogs.measures import measure, scale
-from dialog_env.catalogs.photographs import read_pictures
-from dialog_env.catalogs.products import COLUMNS, Products, read_brands, read_styles, split_of
+from dialog_env.catalog.sources.manifest import Listing
+from dialog_env.catalog.sources.photo_grades import measure, scale
+from dialog_env.catalog.sources.photographs import read_pictures
+from dialog_env.catalog.sources.products import COLUMNS, Products, read_brands, read_styles, split_of
 from tests.conftest import shared_path
 
 ROW = ["Women", "Footwear", "Shoes", "Heels", "Red", "", "", "Casual", "Catwalk Women Red Heels"]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dialog_env.catalogs.captions import RelativeCaption, load_captions
-from dialog_env.catalogs.shoes import Shoes, class_of, split_of
-from dialog_env.vocabulary import MAX_WORDS, Vocabulary, split_words
+from dialog_env.catalog.sources.captions import RelativeCaption, load_captions
+from dialog_env.catalog.sources.shoes import Shoes, class_of, split_of
+from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary, split_words
 from tests.conftest import shared_path
 
 TRAIN = [f"img_womens_boots_{number}.jpg" for number in range(40)]

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dialog_env.attributes import RELATIVE_ATTRIBUTES
-from dialog_env.catalogs.synthetic import Shoe, attribute_table, draw, render, sample, splits, table_of
-from dialog_env.catalogs.synthetic.kinds import KINDS
-from dialog_env.catalogs.synthetic.shoe import CATEGORIES, CLASSES
+from dialog_env.catalog.attributes import RELATIVE_ATTRIBUTES
+from dialog_env.catalog.synthetic import Shoe, attribute_table, draw, render, sample, splits, table_of
+from dialog_env.catalog.synthetic.kinds import KINDS
+from dialog_env.catalog.synthetic.shoe import CATEGORIES, CLASSES
 
 GOLDEN_PICTURES = "387d3dc7a3c1311cfdfe4f60f24018a267795bdea0d8c31342d388174af6cba4"
 GOLDEN_ATTRIBUTES = "2eaacf3c14f062ab47cd98454c93d726d6b1f4df2895dcb448a46cd48f9500c1"

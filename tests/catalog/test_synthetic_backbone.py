@@ -9,10 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dialog_env.attributes import AttributeTable
-from dialog_env.catalog import Catalog
-from dialog_env.catalogs import DEFAULT
-from dialog_env.catalogs.synthetic import attribute_table, backbone, backbone_fingerprint, draw, extract
+from dialog_env.catalog import DEFAULT, Catalog
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.catalog.synthetic import attribute_table, backbone, backbone_fingerprint, draw, extract
 from tests.damage import flipped
 
 SHOES = 240

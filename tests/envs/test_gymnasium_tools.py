@@ -27,9 +27,9 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
 from dialog_env.catalog import Catalog
 from dialog_env.envs import DialogRetrievalEnv
-from dialog_env.user_simulator import SIMULATORS, register_simulator
+from dialog_env.simulators import SIMULATORS, register_simulator
 from tests.conftest import tiny_contents
-from tests.test_vector_environment import assert_same
+from tests.envs.test_vector_environment import assert_same
 
 IDS = sorted(name for name in gym.registry if name.startswith("Dialog"))
 VARIANTS = [
@@ -176,7 +176,7 @@ def test_a_specification_survives_json(name, keywords):
 
 
 def test_wrapped_environments_are_rebuilt_from_their_specification(name, keywords):
-    from dialog_env.wrappers import DialogHistory
+    from dialog_env.envs.wrappers import DialogHistory
 
     env = DialogHistory(gym.make(name, **keywords), flat=True)
     again = gym.make(EnvSpec.from_json(env.spec.to_json()))

@@ -14,10 +14,10 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import dialog_env
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Dialog
 from dialog_env.envs import DialogRetrievalEnv, DialogRetrievalVectorEnv
-from dialog_env.ranking import ScoreRanking
-from dialog_env.wrappers import DialogHistory, DialogHistoryVector, TensorEpisodeStatistics
+from dialog_env.envs.wrappers import DialogHistory, DialogHistoryVector, TensorEpisodeStatistics
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.ranking import ScoreRanking
 from tests.toys import ToyUser
 
 BATCH = 3

@@ -15,14 +15,14 @@ from gymnasium.vector import AutoresetMode
 
 import dialog_env
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import MOST_TURNS, Dialog
 from dialog_env.envs import DialogRetrievalEnv, DialogRetrievalVectorEnv
-from dialog_env.keywords import MOST, checked
-from dialog_env.wrappers import DialogHistory, DialogHistoryVector
+from dialog_env.envs.wrappers import DialogHistory, DialogHistoryVector
+from dialog_env.io.keywords import MOST, checked
+from dialog_env.world.dialog import MOST_TURNS, Dialog
 from tests.conftest import tiny_contents
 from tests.toys import ToyUser
 
-ROOT = str(Path(dialog_env.__file__).parents[1])
+ROOT = str(Path(dialog_env.__file__).parents[2])
 GALLERY = Catalog(tiny_contents(size=12))
 USER = ToyUser(GALLERY)
 
@@ -184,7 +184,7 @@ def test_wrappers_check_their_keyword_too(value):
 
 
 def test_spaces_that_memory_cannot_hold_are_refused(monkeypatch):
-    monkeypatch.setattr("dialog_env.devices.free_memory", lambda device: 1 << 20)
+    monkeypatch.setattr("dialog_env.io.device.free_memory", lambda device: 1 << 20)
     with pytest.raises(ValueError, match=r"spaces of 100000 dialogs need .* GiB .*; give a smaller num_envs"):
         make_vector(num_envs=100_000)
     with pytest.raises(ValueError, match=r"spaces of 100001 turns need .*; wrap an environment of fewer turns"):

@@ -14,8 +14,8 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
 from dialog_env.catalog import Catalog
-from dialog_env.wrappers import DialogHistory, DialogHistoryVector, History, TensorEpisodeStatistics
-from tests.test_vector_environment import assert_same
+from dialog_env.envs.wrappers import DialogHistory, DialogHistoryVector, History, TensorEpisodeStatistics
+from tests.envs.test_vector_environment import assert_same
 from tests.toys import ToyUser
 
 BATCH = 4

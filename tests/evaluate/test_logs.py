@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-import agents
-from dialog_env import protocol
+from dialog_env import agents
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Dialog
-from dialog_env.envs.minari_export import to_minari
-from dialog_env.files import signed
-from dialog_env.logs import log_of, read_log
+from dialog_env.evaluate import protocol
+from dialog_env.evaluate.logs import log_of, read_log
+from dialog_env.evaluate.minari_export import to_minari
+from dialog_env.io.atomic import signed
+from dialog_env.world.dialog import Dialog
 from tests.damage import damaged, flipped, refusal
 from tests.toys import ToyUser
 

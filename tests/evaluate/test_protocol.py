@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from agents import Agent
-from agents.unseen import Unseen
-from dialog_env import protocol
+from dialog_env.agents import Agent
+from dialog_env.agents.baselines.unseen import Unseen
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Dialog, embedded, first_candidates
-from dialog_env.metrics import METRICS
-from dialog_env.protocol import Record
-from dialog_env.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
-from dialog_env.user_simulator import UserFacts
+from dialog_env.evaluate import protocol
+from dialog_env.evaluate.metrics import METRICS
+from dialog_env.evaluate.protocol import Record
+from dialog_env.world.dialog import Dialog, embedded, first_candidates
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
+from dialog_env.world.user import UserFacts
 from tests.toys import ToyUser
 
 

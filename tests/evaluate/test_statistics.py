@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from benchmarks.statistics import Difference, estimate, holm, paired_difference
-from benchmarks.student_t import quantile, two_sided_p
-from dialog_env.estimate import Estimate
-from dialog_env.metrics import interquartile_mean
+from dialog_env.evaluate.intervals import Estimate
+from dialog_env.evaluate.metrics import interquartile_mean
+from dialog_env.evaluate.statistics import Difference, estimate, holm, paired_difference
+from dialog_env.evaluate.student_t import quantile, two_sided_p
 
 DIALOGS = 300
 REPLICATES = 1500
@@ -110,7 +110,7 @@ def test_what_no_dialog_has_shown_may_still_be_rare() -> None:
 def test_an_interval_of_what_is_no_mean_covers(
     seeds: int, sources: str, summary: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.statistics.RESAMPLES", 200)
+    monkeypatch.setattr("dialog_env.evaluate.statistics.RESAMPLES", 200)
 
     def draw(random: np.random.Generator) -> tuple[Estimate, float]:
         return estimate(crossed(random, seeds, sources, dialogs=60), random, summary), 0.0
@@ -119,7 +119,7 @@ def test_an_interval_of_what_is_no_mean_covers(
 
 
 def test_the_median_of_whole_numbers_is_not_surer_than_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.statistics.RESAMPLES", 200)
+    monkeypatch.setattr("dialog_env.evaluate.statistics.RESAMPLES", 200)
 
     def draw(random: np.random.Generator) -> tuple[Estimate, float]:
         return estimate(1.0 * random.binomial(1, 0.53, size=100), random, np.median), 1.0

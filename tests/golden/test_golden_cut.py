@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import shared_path
-from tests.golden import CUT, digest_of, initial_weights
+from tests.golden.traces import CUT, digest_of, initial_weights
 
 LEFT_OUT = {"/initial_weights", "/ranking/embedded_catalog"}
 

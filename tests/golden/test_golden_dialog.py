@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from agents.agent import Lesson
-from agents.look_ahead import LookAhead
-from agents.policy_improvement import PolicyImprovementArgs, PolicyImprovementLearner
-from agents.supervised import SupervisedArgs, SupervisedLearner, triplet_losses
-from agents.training import Learner
-from dialog_env.dialog import Observation, Outcome, State
-from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking
-from tests.golden import FLOOR, RELATIVE, Golden
+from dialog_env.agents.base import Lesson
+from dialog_env.agents.guo2018.look_ahead import LookAhead
+from dialog_env.agents.guo2018.policy_improvement import PolicyImprovementArgs, PolicyImprovementLearner
+from dialog_env.agents.guo2018.supervised import SupervisedArgs, SupervisedLearner, triplet_losses
+from dialog_env.agents.training.trainer import Learner
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking
+from dialog_env.world.state import Observation, Outcome, State
+from tests.golden.traces import FLOOR, RELATIVE, Golden
 
 pytestmark = pytest.mark.usefixtures("threads")
 

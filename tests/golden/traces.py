@@ -18,10 +18,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.networks import DialogNetwork
-from agents.released import network_from_released, to_released
+from dialog_env.agents.guo2018.networks import DialogNetwork
+from dialog_env.agents.guo2018.released import network_from_released, to_released
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.vocabulary import Vocabulary
+from dialog_env.world.vocabulary import Vocabulary
 
 CUT = Path(__file__).with_name("golden.h5")
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 from safetensors.torch import save, save_file
 
-import agents
-from agents.agent import AGENT_FILE
-from dialog_env import checkpoints
+from dialog_env import agents
+from dialog_env.agents.base import AGENT_FILE
 from dialog_env.catalog import Catalog
-from dialog_env.vocabulary import Vocabulary
-from simulators.captioners import Sizes, load_captioner, make_captioner, save_captioner
+from dialog_env.io import checkpoint
+from dialog_env.simulators.captioner import Sizes, load_captioner, make_captioner, save_captioner
+from dialog_env.world.vocabulary import Vocabulary
 from tests.damage import damaged, flipped, refusal
 from tests.toys import ToyUser
 
@@ -34,8 +34,8 @@ FACTS: dict[str, Any] = {"agent": "somebody", "best": None, "history": [{"loss":
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    checkpoints.write(tmp_path / "a", TENSORS, FACTS)
-    saved = checkpoints.read(tmp_path / "a")
+    checkpoint.write(tmp_path / "a", TENSORS, FACTS)
+    saved = checkpoint.read(tmp_path / "a")
     assert saved.facts == FACTS
     assert saved.tensors.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():
@@ -47,30 +47,30 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 def test_tensors_that_share_memory_are_kept_apart(tmp_path: Path) -> None:
     whole = torch.arange(6.0)
     tensors = {"whole": whole, "again": whole, "part": whole[2:4], "turned": whole.reshape(2, 3).T}
-    checkpoints.write(tmp_path / "a", tensors, {})
-    assert same(checkpoints.read(tmp_path / "a").tensors, tensors)
+    checkpoint.write(tmp_path / "a", tensors, {})
+    assert same(checkpoint.read(tmp_path / "a").tensors, tensors)
 
 
 def test_what_was_learned_takes_no_place_of_a_method(tmp_path: Path) -> None:
-    checkpoints.write(tmp_path / AGENT_FILE, {"learned.rank": torch.ones(1)}, {"agent": "greedy"})
+    checkpoint.write(tmp_path / AGENT_FILE, {"learned.rank": torch.ones(1)}, {"agent": "greedy"})
     assert refusal(agents.load, tmp_path).startswith(f"{tmp_path / AGENT_FILE} is no agent greedy ('rank' is no tensor")
 
 
 def test_files_of_before_there_was_a_digest_are_read(tmp_path: Path) -> None:
-    header = {"format": checkpoints.FORMAT, "version": "1", "facts": json.dumps(FACTS)}
+    header = {"format": checkpoint.FORMAT, "version": "1", "facts": json.dumps(FACTS)}
     save_file(TENSORS, tmp_path / "old", metadata=header)
-    saved = checkpoints.read(tmp_path / "old")
+    saved = checkpoint.read(tmp_path / "old")
     assert saved.facts == FACTS
     assert torch.equal(saved.tensors["weights.single"], TENSORS["weights.single"])
     save_file(TENSORS, tmp_path / "new", metadata={**header, "version": "2"})
     with pytest.raises(ValueError, match="new is a damaged checkpoint"):
-        checkpoints.read(tmp_path / "new")
+        checkpoint.read(tmp_path / "new")
 
 
 def test_captioners_of_before_they_were_checkpoints_are_read(tmp_path: Path) -> None:
     network = make_captioner("fc", Sizes(9, 4, hidden=4, embedding=4, attention=4), torch.Generator().manual_seed(0))
     save_captioner(tmp_path / "new", network, WORDS, {"seed": 1})
-    saved = checkpoints.read(tmp_path / "new")
+    saved = checkpoint.read(tmp_path / "new")
     save_file(saved.tensors, tmp_path / "old", metadata={"captioner": json.dumps(saved.facts)})
     old, new = (load_captioner(tmp_path / name) for name in ("old", "new"))
     assert (old.fingerprint, old.provenance, old.vocabulary) == (new.fingerprint, new.provenance, new.vocabulary)
@@ -83,8 +83,8 @@ Kind = tuple[Path, Callable[[], Any], Callable[[Any], Any]]
 def kind(request: pytest.FixtureRequest, tmp_path: Path, make_tiny: Callable[..., Any]) -> Kind:
     """A whole file, what reads it, and what must be the same where it is read."""
     if request.param == "checkpoint":
-        checkpoints.write(tmp_path / "a", TENSORS, FACTS)
-        return tmp_path / "a", lambda: checkpoints.read(tmp_path / "a"), lambda saved: (saved.facts, saved.tensors)
+        checkpoint.write(tmp_path / "a", TENSORS, FACTS)
+        return tmp_path / "a", lambda: checkpoint.read(tmp_path / "a"), lambda saved: (saved.facts, saved.tensors)
     if request.param == "agent":
         gallery = Catalog(make_tiny())
         agents.create("supervised", gallery=gallery, vocabulary=ToyUser(gallery).vocabulary).save(tmp_path)
@@ -134,7 +134,7 @@ def test_other_kinds_of_file_are_refused(kind: Kind) -> None:
     deep = "[" * 5000 + "]" * 5000
     contents = [b"", b"{}", b"\x89HDF\r\n\x1a\n", whole[:8], b"\xff" * 64, (2**40).to_bytes(8, "little") + whole]
     contents += [
-        save(TENSORS, {"format": checkpoints.FORMAT, "version": "1", "facts": facts}) for facts in ("", "{", "[]", deep)
+        save(TENSORS, {"format": checkpoint.FORMAT, "version": "1", "facts": facts}) for facts in ("", "{", "[]", deep)
     ]
     for content in contents:
         path.write_bytes(content)
@@ -171,21 +171,21 @@ def test_facts_of_another_form_are_refused(tmp_path: Path, make_tiny: Callable[.
     gallery = Catalog(make_tiny())
     agents.create("supervised", gallery=gallery, vocabulary=ToyUser(gallery).vocabulary).save(tmp_path)
     path = tmp_path / AGENT_FILE
-    saved = checkpoints.read(path)
+    saved = checkpoint.read(path)
     for facts in ({**saved.facts, key: value}, {name: fact for name, fact in saved.facts.items() if name != key}):
-        checkpoints.write(path, saved.tensors, facts)
+        checkpoint.write(path, saved.tensors, facts)
         assert refusal(agents.load, tmp_path).startswith(str(path)), facts.get(key)
 
 
 def test_a_file_starts_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "evilmod.py").write_text(f"open({str(tmp_path / 'started')!r}, 'w')\nclass Evil: pass\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("evilmod.Evil", "evilmod:Evil", "tests.test_agents.Mean"):
-        checkpoints.write(tmp_path / AGENT_FILE, {}, {"agent": name, "settings": {"inner": name}})
-        with pytest.raises(ValueError, match=r"which is not one of .*agents\.load"):
+    for name in ("evilmod.Evil", "evilmod:Evil", "tests.agents.test_agents.Mean"):
+        checkpoint.write(tmp_path / AGENT_FILE, {}, {"agent": name, "settings": {"inner": name}})
+        with pytest.raises(ValueError, match=r"which is not one of .*dialog_env\.agents\.load"):
             agents.load(tmp_path)
-    checkpoints.write(tmp_path / AGENT_FILE, {}, {"agent": "unseen", "settings": {"inner": "evilmod.Evil"}})
-    checkpoints.write(tmp_path / "inner" / AGENT_FILE, {}, {"agent": "evilmod.Evil"})
+    checkpoint.write(tmp_path / AGENT_FILE, {}, {"agent": "unseen", "settings": {"inner": "evilmod.Evil"}})
+    checkpoint.write(tmp_path / "inner" / AGENT_FILE, {}, {"agent": "evilmod.Evil"})
     with pytest.raises(ValueError, match="which is not one of"):
         agents.load(tmp_path)
     assert "evilmod" not in sys.modules

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import agents
-from dialog_env import devices
+from dialog_env import agents
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Dialog
-from dialog_env.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
-from dialog_env.user_simulator import make_simulator
-from simulators.captioners import PrecomputedCaptioner
-from tests.test_captioners_precomputed import Case
+from dialog_env.io import device
+from dialog_env.simulators import make_simulator
+from dialog_env.simulators.captioner import PrecomputedCaptioner
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
+from tests.simulators.test_captioners_precomputed import Case
 from tests.toys import ToyUser
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device here")
@@ -138,7 +138,7 @@ def test_too_little_memory_says_how_much_is_needed_and_what_to_lower(monkeypatch
     case = Case("show_attend_tell", channels=64)
     whole = case.precomputed()
     needed = whole.memory_bytes
-    monkeypatch.setattr(devices, "free_memory", lambda device: needed - 1)
+    monkeypatch.setattr(device, "free_memory", lambda device: needed - 1)
     with pytest.raises(
         ValueError, match=r"keeps of 30 images need 0.00 GiB on cpu and 0.00 GiB are free; lower memory_limit"
     ):
@@ -147,7 +147,7 @@ def test_too_little_memory_says_how_much_is_needed_and_what_to_lower(monkeypatch
 
 
 def test_free_memory_of_this_machine_is_known_and_plausible():
-    free = devices.free_memory(torch.device("cpu"))
+    free = device.free_memory(torch.device("cpu"))
     assert free is None or 1 << 20 < free < 1 << 50
 
 

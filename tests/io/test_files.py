@@ -12,13 +12,13 @@ import h5py
 import numpy as np
 import pytest
 
-from dialog_env.files import replacing, write_atomically
-from dialog_env.writing import create_hdf5
+from dialog_env.io.atomic import replacing, write_atomically
+from dialog_env.io.writing import create_hdf5
 from tests.conftest import REPOSITORY
 
 WRITER = """
 import sys, time
-from dialog_env.files import replacing
+from dialog_env.io.atomic import replacing
 with replacing(sys.argv[1]) as temporary:
     temporary.write_bytes(b"half")
     print(temporary.name, flush=True)

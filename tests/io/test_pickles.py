@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-from dialog_env.pickles import MOST_PARTS, Opaque, read_pickled_data, read_state_dict
+from dialog_env.io.pickles import MOST_PARTS, Opaque, read_pickled_data, read_state_dict
 from tests.damage import damaged, flipped, refusal
 
 
 def known(module: str, name: str) -> bool:
-    return (module, name) in {("collections", "OrderedDict"), ("tests.test_pickles", "Plain")}
+    return (module, name) in {("collections", "OrderedDict"), ("tests.io.test_pickles", "Plain")}
 
 
 def read(path: Path) -> Any:
@@ -55,7 +55,7 @@ def test_objects_become_what_the_pickle_says_of_them(tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(pickle.dumps([Plain(), OrderedDict()], protocol))
         first, second = read(tmp_path / "a")
         assert isinstance(first, Opaque)
-        assert (first.name, first.state) == (("tests.test_pickles", "Plain"), {"colour": "red"})
+        assert (first.name, first.state) == (("tests.io.test_pickles", "Plain"), {"colour": "red"})
         assert second.name == ("collections", "OrderedDict")
 
 

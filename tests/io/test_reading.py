@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from dialog_env.reading import (
+from dialog_env.io.reading import (
     EXACT,
     attribute,
     data_set,

@@ -15,14 +15,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dialog_env import checkpoints
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.catalogs.captions import Captions, ImageCaption, RelativeCaption, load_captions
-from dialog_env.vocabulary import Vocabulary, split_words
-from simulators.caption_data import DescribedPairs, Examples, WrittenPairs, batches, open_captions
-from simulators.captioner import CAPTIONER_FILE, CaptioningUser
-from simulators.captioners import save_captioner
-from simulators.training import CHECKPOINT_FILE, CaptionTraining, Recipe
+from dialog_env.catalog.sources.captions import Captions, ImageCaption, RelativeCaption, load_captions
+from dialog_env.io import checkpoint
+from dialog_env.simulators.captioner import save_captioner
+from dialog_env.simulators.captioner.caption_data import DescribedPairs, Examples, WrittenPairs, batches, open_captions
+from dialog_env.simulators.captioner.training import CHECKPOINT_FILE, CaptionTraining, Recipe
+from dialog_env.simulators.captioner.user import CAPTIONER_FILE, CaptioningUser
+from dialog_env.world.vocabulary import Vocabulary, split_words
 from tests.conftest import shared_path, tiny_contents
 
 SMALL = Recipe(epochs=4, batch=8, hidden=16, embedding=16, attention=16, threshold=0, learning_rate=0.01)
@@ -125,7 +125,7 @@ def test_a_checkpoint_of_another_training_is_refused_by_what_differs(tmp_path: P
             training(tiny_contents(), tmp_path, replace(SMALL, epochs=1, **change))
     with pytest.raises(ValueError, match="with captions"):
         training(tiny_contents(seed=1), tmp_path, replace(SMALL, epochs=1))
-    checkpoints.write(tmp_path / CHECKPOINT_FILE, {}, {"identity": {"agent": "supervised"}})
+    checkpoint.write(tmp_path / CHECKPOINT_FILE, {}, {"identity": {"agent": "supervised"}})
     with pytest.raises(ValueError, match="not of the training of a captioner"):
         training(tiny_contents(), tmp_path, replace(SMALL, epochs=1))
 
@@ -158,7 +158,7 @@ def test_regions_that_do_not_fit_into_memory_are_read_in_batches(
 ) -> None:
     recipe = replace(SMALL, epochs=1)
     kept = training(tiny_contents(), tmp_path / "kept", recipe).run(progress=False)
-    monkeypatch.setattr("simulators.training.KEPT_BYTES", 0)
+    monkeypatch.setattr("dialog_env.simulators.captioner.training.KEPT_BYTES", 0)
     read = training(tiny_contents(), tmp_path / "read", recipe)
     assert read.images.regions is None
     assert read.run(progress=False).fingerprint == kept.fingerprint

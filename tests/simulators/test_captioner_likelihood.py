@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dialog_env.vocabulary import MAX_WORDS
-from simulators.captioners import ARCHITECTURES, sample, start_speaking
-from simulators.captioners.decoding import log_likelihood
-from tests.test_captioners_decoding import begin, teacher_forced
-from tests.test_captioners_precomputed import Case
+from dialog_env.simulators.captioner import ARCHITECTURES, sample, start_speaking
+from dialog_env.simulators.captioner.decoding import log_likelihood
+from dialog_env.world.vocabulary import MAX_WORDS
+from tests.simulators.test_captioners_decoding import begin, teacher_forced
+from tests.simulators.test_captioners_precomputed import Case
 
 
 def test_it_is_the_sum_of_the_teacher_forced_log_probabilities_up_to_the_end() -> None:

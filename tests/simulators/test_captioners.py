@@ -16,9 +16,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dialog_env import checkpoints
-from dialog_env.vocabulary import Vocabulary
-from simulators.captioners import (
+from dialog_env.io import checkpoint
+from dialog_env.simulators.captioner import (
     ARCHITECTURES,
     Captioner,
     Sizes,
@@ -34,8 +33,9 @@ from simulators.captioners import (
     save_captioner,
     start_speaking,
 )
+from dialog_env.world.vocabulary import Vocabulary
 from tests.damage import flipped, refusal
-from tests.golden import CUT, FLOOR, RELATIVE
+from tests.golden.traces import CUT, FLOOR, RELATIVE
 from tests.literal_captioner import LiteralCaptioner, random_released
 
 ALL = sorted(ARCHITECTURES)
@@ -310,8 +310,8 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(tmp_path: Path
     network = small("show_tell")
     save_captioner(path, network, VOCABULARY)
     whole = path.read_bytes()
-    saved = checkpoints.read(path)
-    checkpoints.write(path, {**saved.tensors, "logit.bias": torch.full((11 + 1,), math.nan)}, saved.facts)
+    saved = checkpoint.read(path)
+    checkpoint.write(path, {**saved.tensors, "logit.bias": torch.full((11 + 1,), math.nan)}, saved.facts)
     with pytest.raises(ValueError, match=r"NaN or infinite numbers in 'logit\.bias'"):
         load_captioner(path)
     path.write_bytes(whole)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from simulators.captioners import (
+from dialog_env.simulators.captioner import (
     Captioner,
     Start,
     beam_search,

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from simulators.captioners import ARCHITECTURES, PrecomputedCaptioner, import_released, pair_features
-from simulators.captioners import precomputed as module
-from simulators.captioners.decoding import beam_search, start_speaking
+from dialog_env.simulators.captioner import ARCHITECTURES, PrecomputedCaptioner, import_released, pair_features
+from dialog_env.simulators.captioner import precomputed as module
+from dialog_env.simulators.captioner.decoding import beam_search, start_speaking
 from tests.literal_captioner import LiteralCaptioner, Weights, random_released
 
 ALL = sorted(ARCHITECTURES)

@@ -16,16 +16,16 @@ from PIL import Image
 from torch import Tensor
 
 from dialog_env.catalog import Catalog, Contents
-from simulators.caption_data import DescribedPairs, image_digests
-from simulators.captioner import CaptioningUser
-from simulators.captioners import save_captioner
-from simulators.evaluation import mean_score, quality
-from simulators.listener import Listener, derangement, utility
-from simulators.report import evaluate, table
-from simulators.sheet import pair_sheet
-from simulators.training import CaptionTraining, Recipe
+from dialog_env.simulators.captioner import save_captioner
+from dialog_env.simulators.captioner.caption_data import DescribedPairs, image_digests
+from dialog_env.simulators.captioner.evaluation import mean_score, quality
+from dialog_env.simulators.captioner.listener import Listener, derangement, utility
+from dialog_env.simulators.captioner.report import evaluate, table
+from dialog_env.simulators.captioner.sheet import pair_sheet
+from dialog_env.simulators.captioner.training import CaptionTraining, Recipe
+from dialog_env.simulators.captioner.user import CaptioningUser
 from tests.conftest import tiny_contents
-from tests.test_captioning_user import WORDS, network
+from tests.simulators.test_captioning_user import WORDS, network
 
 SAID = ["is red", "has a higher heel", "is less shiny and blue", "are boots with laces", "is red and open"]
 RIGHT = [["is red"], ["has a much higher heel", "is taller"], ["is duller", "is blue"], ["are boots"], ["is open"]]
@@ -35,7 +35,7 @@ RIGHT = [["is red"], ["has a much higher heel", "is taller"], ["is duller", "is 
 def no_java(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Java takes seconds to start; METEOR has a test of its own."""
     if "meteor" not in request.node.name:
-        monkeypatch.setattr("simulators.evaluation.shutil.which", lambda _: None)
+        monkeypatch.setattr("dialog_env.simulators.captioner.evaluation.shutil.which", lambda _: None)
 
 
 def random() -> np.random.Generator:
@@ -78,7 +78,7 @@ def test_meteor_is_there_where_java_is_and_gives_a_perfect_sentence_the_best_sco
 
 def test_meteor_is_left_out_without_java(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pycocoevalcap")
-    monkeypatch.setattr("simulators.evaluation.shutil.which", lambda _: None)
+    monkeypatch.setattr("dialog_env.simulators.captioner.evaluation.shutil.which", lambda _: None)
     assert "METEOR" not in quality(SAID, RIGHT, random())
 
 
@@ -186,7 +186,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     )
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from dialog_env import catalogs
-from dialog_env.attributes import AttributeTable
-from dialog_env.catalog import Catalog
-from dialog_env.user_simulator import UserSimulator, make_simulator
-from dialog_env.vocabulary import Vocabulary
-from simulators.caption_data import image_digests
-from simulators.captioner import SHIPPED, CaptioningUser
-from simulators.captioners import Captioner, Sizes, make_captioner, save_captioner
+from dialog_env.catalog import Catalog, load_catalog
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.simulators import make_simulator
+from dialog_env.simulators.captioner import Captioner, Sizes, make_captioner, save_captioner
+from dialog_env.simulators.captioner.caption_data import image_digests
+from dialog_env.simulators.captioner.user import SHIPPED, CaptioningUser
+from dialog_env.world.user import UserSimulator
+from dialog_env.world.vocabulary import Vocabulary
 from tests.conftest import tiny_contents
 
 GOLDEN = Path(__file__).parent / "captioning_golden.json"
@@ -48,7 +48,7 @@ def all_pairs(images: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.fixture
 def shipped() -> CaptioningUser:
-    return CaptioningUser(catalogs.load("synthetic").split("test"))
+    return CaptioningUser(load_catalog("synthetic").split("test"))
 
 
 def test_it_is_found_by_name_with_a_folder_or_a_file(tiny_catalog: Catalog, folder: Path) -> None:
@@ -141,7 +141,7 @@ def test_regions_are_read_image_by_image_where_they_are_many(
 ) -> None:
     targets, candidates = all_pairs(len(tiny_catalog))
     expected = CaptioningUser(tiny_catalog, argument=folder).sentences(targets, candidates)
-    monkeypatch.setattr("simulators.captioner.READ_AT_ONCE", 0)
+    monkeypatch.setattr("dialog_env.simulators.captioner.user.READ_AT_ONCE", 0)
     asked: list[int] = []
     read = Catalog.read_regions
 
@@ -192,7 +192,7 @@ def test_the_shipped_captioner_says_what_it_said_when_it_was_shipped(shipped: Ca
 
 def test_the_shipped_captioner_mostly_tells_the_truth(shipped: CaptioningUser) -> None:
     """Colours and classes are looked up in the attribute table, which the captioner never sees."""
-    gallery = catalogs.load("synthetic").split("test")
+    gallery = load_catalog("synthetic").split("test")
     table = gallery.attributes
     assert table is not None
     generator = torch.Generator().manual_seed(3)
@@ -218,7 +218,7 @@ def test_the_shipped_captioner_has_a_model_card_that_names_it(shipped: Captionin
 
 
 def test_the_shipped_captioner_was_trained_on_no_image_of_the_test_split(shipped: CaptioningUser) -> None:
-    catalog = catalogs.load("synthetic")
+    catalog = load_catalog("synthetic")
     seen = set(shipped.provenance["image digests"])
     assert seen == set(image_digests(catalog.split("train")))
     assert not seen & set(image_digests(catalog.split("test")))

@@ -12,13 +12,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dialog_env.attributes import RELATIVE_ATTRIBUTES, AttributeTable
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.catalogs.synthetic import attribute_table
-from dialog_env.user_simulator import UserSimulator, make_simulator
-from dialog_env.vocabulary import MAX_WORDS, split_words
-from simulators.describer import Describer
-from simulators.phrases import ALIKE, CATEGORIES, SAME
+from dialog_env.catalog.attributes import RELATIVE_ATTRIBUTES, AttributeTable
+from dialog_env.catalog.synthetic import attribute_table
+from dialog_env.simulators import make_simulator
+from dialog_env.simulators.describer.phrases import ALIKE, CATEGORIES, SAME
+from dialog_env.simulators.describer.user import Describer
+from dialog_env.world.user import UserSimulator
+from dialog_env.world.vocabulary import MAX_WORDS, split_words
 from tests.attribute_worlds import made_of, shoe_table, true_phrases, world
 from tests.conftest import shared_path
 
@@ -253,7 +254,7 @@ def test_a_pair_gets_the_same_sentence_on_a_gpu() -> None:
 
 
 def test_answers_change_only_with_the_version() -> None:
-    """Whoever makes this fail raises `VERSION` in `simulators/describer.py` and records the answers anew."""
+    """Whoever makes this fail raises `VERSION` in `simulators/describer/user.py` and records the answers anew."""
     describer = Describer(world(shoe_table(24)))
     targets = torch.arange(12)
     assert describer.id == "describer-1:bff3d40a39cb"

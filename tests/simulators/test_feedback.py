@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dialog_env.attributes import AttributeTable
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.user_simulator import UserSimulator, make_simulator
-from dialog_env.vocabulary import MAX_WORDS
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.simulators import make_simulator
+from dialog_env.world.user import UserSimulator
+from dialog_env.world.vocabulary import MAX_WORDS
 from tests.attribute_worlds import shoe_table, world
 
 SPECS = ("relevance", *(f"{kind}:{count}" for kind in ("attributes", "relative") for count in (1, 3, 10)))

@@ -17,19 +17,20 @@ import pytest
 import torch
 from torch import Tensor
 
-import agents
 import dialog_env  # noqa: F401, registers the environment
-from agents import Lesson
-from dialog_env import protocol
+from dialog_env import agents
+from dialog_env.agents import Lesson
 from dialog_env.catalog import Catalog
-from dialog_env.logs import log_of
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
-from dialog_env.user_simulator import SIMULATORS, UserSimulator, make_simulator
-from simulators.captioner import CaptioningUser
-from simulators.captioners import ARCHITECTURES, PrecomputedCaptioner, save_captioner
+from dialog_env.evaluate import protocol
+from dialog_env.evaluate.logs import log_of
+from dialog_env.simulators import SIMULATORS, make_simulator
+from dialog_env.simulators.captioner import ARCHITECTURES, PrecomputedCaptioner, save_captioner
+from dialog_env.simulators.captioner.user import CaptioningUser
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.world.user import UserSimulator
 from tests.conftest import tiny_contents
-from tests.test_captioners_precomputed import Case
-from tests.test_captioning_user import WORDS, all_pairs, network
+from tests.simulators.test_captioners_precomputed import Case
+from tests.simulators.test_captioning_user import WORDS, all_pairs, network
 from tests.toys import ToyUser
 
 THREADS = 8

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dialog_env.envs import rewards
-from dialog_env.ranking import Standing
+from dialog_env.world.ranking import Standing
 from tools.reliability import environment, metrics, rankings, vector_environment
 from tools.reliability.campaign import run_part
 from tools.reliability.cases import Case, Outcome, Part, fail
@@ -108,7 +108,7 @@ def test_wrong_rewards_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_wrong_metric_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dialog_env.metrics.METRICS", {})
+    monkeypatch.setattr("dialog_env.evaluate.metrics.METRICS", {})
     monkeypatch.setattr(metrics, "METRICS", {})
     assert do(metrics.PART, 0, 0, tmp_path).verdict == "wrong"
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.throughput import SMALL, clock, compiled, dialogs, ranking, report, updates
-from benchmarks.throughput.clock import PeakMemory, Shares, fastest, fastest_in_turn
-from benchmarks.throughput.rows import Figure, Findings, Row
-from benchmarks.throughput.run import run
-from benchmarks.throughput.workload import Material, literal
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
+from tools.throughput import SMALL, clock, compiled, dialogs, ranking, report, updates
+from tools.throughput.clock import PeakMemory, Shares, fastest, fastest_in_turn
+from tools.throughput.rows import Figure, Findings, Row
+from tools.throughput.run import run
+from tools.throughput.workload import Material, literal
 
 TINY = replace(SMALL, images=20, words=8, galleries=(40, 80), repeats=1, feedback=(1, 4))
 
@@ -221,7 +221,7 @@ def test_without_the_literal_implementations_the_message_says_so(monkeypatch):
     def missing(name):
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr("benchmarks.throughput.workload.import_module", missing)
+    monkeypatch.setattr("tools.throughput.workload.import_module", missing)
     with pytest.raises(ValueError, match=r"compares with tests/literal_captioner\.py, which is not at hand"):
         run(TINY, "cpu", Path("unused"))
 

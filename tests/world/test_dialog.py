@@ -1,13 +1,9 @@
-import ast
-from pathlib import Path
-
 import pytest
 import torch
 
-import dialog_env
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import Dialog, embedded, first_candidates
-from dialog_env.ranking import QueryRanking, ScoreRanking
+from dialog_env.world.dialog import Dialog, embedded, first_candidates
+from dialog_env.world.ranking import QueryRanking, ScoreRanking
 from tests.toys import ToyUser
 
 
@@ -118,28 +114,3 @@ def test_bad_input_is_refused_and_changes_nothing(world, tiny_catalog, make_tiny
     single = tiny_catalog.take([3])
     with pytest.raises(ValueError, match="at least two"):
         Dialog(single, ToyUser(single)).draw(torch.Generator(), 1)
-
-
-def test_imports_run_one_way():
-    root = Path(dialog_env.__file__).parents[1]
-    allowed = {
-        "dialog_env": {"dialog_env"},
-        "simulators": {"dialog_env", "simulators"},
-        "agents": {"dialog_env", "agents"},
-        "benchmarks": {"dialog_env", "agents", "benchmarks"},
-    }
-    adapters = {root / "dialog_env" / "__init__.py", *(root / "dialog_env" / "envs").rglob("*.py")}
-    adapters |= set((root / "dialog_env" / "wrappers").rglob("*.py"))
-    for package, may in allowed.items():
-        for path in (root / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                names = []
-                if isinstance(node, ast.Import):
-                    names = [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom) and node.module:
-                    names = [node.module]
-                for name in names:
-                    top = name.split(".")[0]
-                    assert top not in allowed or top in may, f"{path} imports {name}"
-                    if package == "dialog_env" and path not in adapters:
-                        assert top != "gymnasium", f"{path} imports gymnasium"

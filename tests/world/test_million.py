@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dialog_env.faiss_index import FaissIndex
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.world.faiss_index import FaissIndex
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 
 MIB = 1 << 20
 IMAGES, DIMENSIONS, QUERIES = 1_000_000, 256, 128
@@ -18,8 +18,9 @@ MAKE_AND_RANK = """
 import json, resource, sys, threading, time
 from pathlib import Path
 import h5py, numpy as np, torch
-from dialog_env.catalog import FORMAT, VERSION, Catalog
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.catalog.catalog import FORMAT, VERSION
+from dialog_env.catalog import Catalog
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 
 IMAGES, DIMENSIONS, QUERIES = json.loads(sys.argv[2])
 random = np.random.default_rng(0)
@@ -65,7 +66,7 @@ print(json.dumps({"kind": kind, "opened": opened - before, "extra": peak - opene
 def test_a_million_images_are_mapped_and_ranked_in_less_than_a_gibibyte(tmp_path):
     sizes = json.dumps([IMAGES, DIMENSIONS, QUERIES])
     command = [sys.executable, "-c", MAKE_AND_RANK, str(tmp_path / "million.h5"), sizes]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     features = 4 * IMAGES * DIMENSIONS

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialog_env import ranking
-from dialog_env.ranking import (
+from dialog_env.world import ranking
+from dialog_env.world.ranking import (
     FEATURE_FLOOR,
     FEATURE_LIMIT,
     EmbeddedGallery,

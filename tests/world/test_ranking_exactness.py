@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from dialog_env import ranking
-from dialog_env.costs import compared
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.world import ranking
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.world.topk import compared
 
 BATCH, IMAGES, DIMENSIONS = 12, 640, 48
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialog_env.vocabulary import MAX_WORDS, Vocabulary, split_words
+from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary, split_words
 from tests.damage import damaged, flipped, refusal
 
 SENTENCES = ["is more shiny", "has a higher heel and is red", "is less shiny"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
-from dialog_env.files import write_atomically
+from dialog_env.io.atomic import write_atomically
 from tools.reliability.campaign import open_scratch, prepare, run
 from tools.reliability.cases import FAILURES
 from tools.reliability.parts import PARTS

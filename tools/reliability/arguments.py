@@ -12,17 +12,17 @@ import gymnasium
 import numpy as np
 import torch
 
-import agents
-from benchmarks.experiment import AgentSpec, Setting
-from dialog_env import catalogs, protocol
-from dialog_env.catalog import Catalog, Contents
-from dialog_env.dialog import Dialog
+from dialog_env import agents
+from dialog_env.benchmarks.experiment import AgentSpec, Setting
+from dialog_env.catalog import Catalog, Contents, load_catalog
 from dialog_env.envs import DialogRetrievalEnv, DialogRetrievalVectorEnv
-from dialog_env.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
-from dialog_env.user_simulator import make_simulator
-from dialog_env.vocabulary import Vocabulary
-from dialog_env.wrappers import DialogHistory, DialogHistoryVector, TensorEpisodeStatistics
-from simulators.training import Recipe
+from dialog_env.envs.wrappers import DialogHistory, DialogHistoryVector, TensorEpisodeStatistics
+from dialog_env.evaluate import protocol
+from dialog_env.simulators import make_simulator
+from dialog_env.simulators.captioner.training import Recipe
+from dialog_env.world.dialog import Dialog
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
+from dialog_env.world.vocabulary import Vocabulary
 from tools.reliability.cases import Case, Outcome, Part, expect
 from tools.reliability.galleries import contents
 from tools.reliability.refusals import attempt, require_clear
@@ -158,7 +158,7 @@ def parts() -> dict[str, Any]:
 
 
 def made(name: str, **settings: Any) -> Door:
-    """`agents.create` of one agent."""
+    """`dialog_env.agents.create` of one agent."""
     shared = {"name": name, "seed": 0, "device": "cpu", "configuration": "released", **settings}
     vocabulary = make_simulator("relevance", catalog()).vocabulary
     return Door(
@@ -185,7 +185,7 @@ DOORS: dict[str, Door] = {
     ),
     "make_simulator(captioner)": Door(
         make_simulator,
-        lambda: {"spec": "captioner", "gallery": catalogs.load("synthetic"), "memory_limit": 1 << 26, "half": False},
+        lambda: {"spec": "captioner", "gallery": load_catalog("synthetic"), "memory_limit": 1 << 26, "half": False},
         changed=("spec", "memory_limit", "half"),
         says=("simulator",),
     ),
@@ -207,7 +207,7 @@ DOORS: dict[str, Door] = {
     ),
     "protocol.run": Door(protocol.run, evaluation, changed=("seed", "turns", "batch", "ties", "device")),
     "catalogs.load": Door(
-        catalogs.load, lambda: {"name_or_path": ""}, (*TEXTS, Path("/tmp"), Path("/dev/null")), says=("catalogue",)
+        load_catalog, lambda: {"name_or_path": ""}, (*TEXTS, Path("/tmp"), Path("/dev/null")), says=("catalogue",)
     ),
     "Catalog.open": Door(
         Catalog.open, lambda: {"path": ""}, (*TEXTS, Path("/tmp"), Path("/dev/null")), says=("catalogue",)

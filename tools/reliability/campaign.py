@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.provenance import git_revision
-from dialog_env.files import write_atomically
+from dialog_env.benchmarks.provenance import git_revision
+from dialog_env.io.atomic import write_atomically
 from tools.reliability.cases import FAILURES, SKIPPED, Outcome, Part
 from tools.reliability.workers import FORK, outcomes
 

@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dialog_env import checkpoints
+from dialog_env.io import checkpoint
 
 Random = np.random.Generator
 SPARSE = 1 << 30
@@ -326,8 +326,8 @@ def rewrite(target: Target, change: Callable[[dict[str, Tensor], Any], tuple[dic
     if not ours:
         edit_tensor_header(target)
         return
-    saved = checkpoints.read(target.path)
-    checkpoints.write(target.path, *change(saved.tensors, saved.facts))
+    saved = checkpoint.read(target.path)
+    checkpoint.write(target.path, *change(saved.tensors, saved.facts))
 
 
 def other_tensors(tensors: dict[str, Tensor], random: Random) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 
 from dialog_env.envs import DialogRetrievalEnv
-from dialog_env.wrappers import DialogHistory
+from dialog_env.envs.wrappers import DialogHistory
 from tools.reliability import actions
 from tools.reliability.cases import Case, Outcome, Part, expect, fail
 from tools.reliability.literal_world import LiteralDialog

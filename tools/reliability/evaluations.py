@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
-import agents
-from agents import Agent
-from benchmarks import results
-from benchmarks.results import Result, Run
-from dialog_env import catalogs, protocol
-from dialog_env.catalog import Catalog
+from dialog_env import agents
+from dialog_env.agents import Agent
+from dialog_env.benchmarks import results
+from dialog_env.benchmarks.results import Result, Run
+from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.envs import DialogRetrievalEnv
-from dialog_env.logs import log_of, read_log
-from dialog_env.protocol import Record
-from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking
-from dialog_env.user_simulator import UserSimulator, make_simulator
+from dialog_env.evaluate import protocol
+from dialog_env.evaluate.logs import log_of, read_log
+from dialog_env.evaluate.protocol import Record
+from dialog_env.simulators import make_simulator
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking
+from dialog_env.world.user import UserSimulator
 from tools.reliability import materials
 from tools.reliability.cases import Case, Outcome, Part, expect, fail
 from tools.reliability.galleries import KINDS, gallery
@@ -149,7 +150,7 @@ def check_files(record: Record, gallery: Catalog, user: UserSimulator, folder: P
 
 def captioner_goes_on(case: Case) -> Outcome:
     """The default user speaks as before after an evaluation, in old and in new environments."""
-    catalog = catalogs.load(case.materials / materials.DRAWN)
+    catalog = load_catalog(case.materials / materials.DRAWN)
     gallery, seed = catalog.split("train"), int(case.random.integers(1000))
 
     def speak(env: DialogRetrievalEnv) -> list[str]:

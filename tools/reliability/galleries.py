@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dialog_env.attributes import AttributeTable
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.images import EncodedImages
+from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.catalog.images import EncodedImages
 
 PICTURE_SIZE = (8, 6)
 KINDS = ("plain", "two", "level", "copies", "whole numbers", "large", "tiny", "split")

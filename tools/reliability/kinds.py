@@ -13,22 +13,21 @@ from typing import Any
 import numpy as np
 import torch
 
-import agents
-from agents.network_agent import NetworkAgent
-from agents.released import agent_from_released
-from agents.sb3.agent import SB3Agent
-from benchmarks import results
-from dialog_env import catalogs
-from dialog_env.catalog import Catalog
-from dialog_env.catalogs.captions import load_captions
-from dialog_env.catalogs.features import Backbone
-from dialog_env.catalogs.photographs import Photographs, read_pictures
-from dialog_env.catalogs.products import Products
-from dialog_env.catalogs.shoes import Shoes
-from dialog_env.logs import read_log
-from dialog_env.vocabulary import Vocabulary
-from simulators.captioner import open_captioner
-from simulators.captioners import read_released_options
+from dialog_env import agents
+from dialog_env.agents.guo2018.network_agent import NetworkAgent
+from dialog_env.agents.guo2018.released import agent_from_released
+from dialog_env.agents.sb3.agent import SB3Agent
+from dialog_env.benchmarks import results
+from dialog_env.catalog import Catalog, load_catalog
+from dialog_env.catalog.sources.captions import load_captions
+from dialog_env.catalog.sources.features import Backbone
+from dialog_env.catalog.sources.photographs import Photographs, read_pictures
+from dialog_env.catalog.sources.products import Products
+from dialog_env.catalog.sources.shoes import Shoes
+from dialog_env.evaluate.logs import read_log
+from dialog_env.simulators.captioner import read_released_options
+from dialog_env.simulators.captioner.user import open_captioner
+from dialog_env.world.vocabulary import Vocabulary
 from tools.reliability import materials
 from tools.reliability.materials import (
     AGENT,
@@ -47,7 +46,9 @@ from tools.reliability.materials import (
     VOCABULARY,
 )
 
-CATALOGS, AGENTS, SIMULATORS, BENCHMARKS = "dialog_env.catalogs", "agents", "simulators", "benchmarks"
+CATALOGS, AGENTS, SIMULATORS, BENCHMARKS = (
+    f"dialog_env.{part}" for part in ("catalog", "agents", "simulators", "benchmarks")
+)
 """Command lines."""
 
 
@@ -133,7 +134,7 @@ def everything(catalog: Catalog) -> dict[str, Any]:
 
 def read_catalog(place: Place) -> Any:
     """Everything in it."""
-    return everything(catalogs.load(place.path))
+    return everything(load_catalog(place.path))
 
 
 def catalog_commands(place: Place) -> list[tuple[str, list[object]]]:

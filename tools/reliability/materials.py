@@ -14,21 +14,22 @@ from typing import Any
 import torch
 from PIL import Image
 
-import agents
-from agents import Lesson
-from agents.network_agent import NetworkAgent
-from agents.released import to_released
-from benchmarks import results
-from benchmarks.results import Result, Run
-from dialog_env import catalogs, protocol
-from dialog_env.catalog import Catalog
-from dialog_env.catalogs.drawn import drawn_contents
-from dialog_env.catalogs.products import COLUMNS
-from dialog_env.logs import log_of
-from dialog_env.protocol import Record
-from dialog_env.user_simulator import UserSimulator, make_simulator
-from simulators.caption_data import DescribedPairs
-from simulators.training import CaptionTraining, Recipe
+from dialog_env import agents
+from dialog_env.agents import Lesson
+from dialog_env.agents.guo2018.network_agent import NetworkAgent
+from dialog_env.agents.guo2018.released import to_released
+from dialog_env.benchmarks import results
+from dialog_env.benchmarks.results import Result, Run
+from dialog_env.catalog import Catalog, load_catalog
+from dialog_env.catalog.sources.drawn import drawn_contents
+from dialog_env.catalog.sources.products import COLUMNS
+from dialog_env.evaluate import protocol
+from dialog_env.evaluate.logs import log_of
+from dialog_env.evaluate.protocol import Record
+from dialog_env.simulators import make_simulator
+from dialog_env.simulators.captioner.caption_data import DescribedPairs
+from dialog_env.simulators.captioner.training import CaptionTraining, Recipe
+from dialog_env.world.user import UserSimulator
 from tools.reliability.galleries import contents
 
 DRAWN, CATALOG, BACKBONE, PHOTOGRAPHS = "drawn.h5", "catalog.h5", "backbone", "photographs"
@@ -61,7 +62,7 @@ def make(folder: Path, *names: str) -> None:
 def lesson(folder: Path) -> Lesson:
     """The small catalogue with the describer as user."""
     make(folder, CATALOG)
-    catalog = catalogs.load(folder / CATALOG)
+    catalog = load_catalog(folder / CATALOG)
     galleries = [catalog.split("train"), catalog.split("validation")]
     users = [make_simulator("describer", gallery) for gallery in galleries]
     return Lesson(galleries[0], users[0], galleries[1], users[1])

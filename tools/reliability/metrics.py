@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dialog_env.metrics import METRICS
-from dialog_env.protocol import Record
+from dialog_env.evaluate.metrics import METRICS
+from dialog_env.evaluate.protocol import Record
 from tools.reliability.cases import Case, Outcome, Part, expect
 from tools.reliability.literal_metrics import LITERAL, LiteralDialogRecord
 

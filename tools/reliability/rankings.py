@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dialog_env.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking
 from tools.reliability.cases import Case, Outcome, Part, expect, fail
 from tools.reliability.literal_world import query_costs, score_costs, standing
 from tools.reliability.refusals import attempt, require_clear

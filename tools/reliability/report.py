@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from benchmarks.provenance import git_revision, machine
+from dialog_env.benchmarks.provenance import git_revision, machine
 from tools.reliability.campaign import Tally
 from tools.reliability.cases import FAILURES
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.user_simulator import UserSimulator, make_simulator
+from dialog_env.simulators import make_simulator
+from dialog_env.world.user import UserSimulator
 from tools.reliability.cases import Case, expect
 from tools.reliability.galleries import KINDS, Known, gallery
 from tools.reliability.literal_world import Answers, LiteralDialog, Rules

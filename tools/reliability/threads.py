@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-import agents
-from dialog_env import catalogs, protocol
-from dialog_env.catalog import Catalog
+from dialog_env import agents
+from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.envs import DialogRetrievalEnv, DialogRetrievalVectorEnv
+from dialog_env.evaluate import protocol
 from tools.reliability import materials
 from tools.reliability.cases import Case, Outcome, Part, expect
 from tools.reliability.kinds import comparable
@@ -53,7 +53,7 @@ KINDS: tuple[Callable[[Catalog, str, int], Any], ...] = (single, many, evaluatio
 def run(case: Case) -> Outcome:
     """The same work by eight threads at once, and by one after the other."""
     random = case.random
-    gallery = catalogs.load(case.materials / materials.DRAWN).split("train")
+    gallery = load_catalog(case.materials / materials.DRAWN).split("train")
     works = [
         (KINDS[random.integers(len(KINDS))], str(random.choice(USERS)), int(random.integers(1000)))
         for _ in range(THREADS)

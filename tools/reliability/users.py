@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.user_simulator import UserSimulator
-from dialog_env.vocabulary import MAX_WORDS, Vocabulary
+from dialog_env.world.user import UserSimulator
+from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary
 from tools.reliability.literal_world import Answers
 
 ROWS, WORDS = 997, 13

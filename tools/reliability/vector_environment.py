@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dialog_env.envs import DialogRetrievalEnv, DialogRetrievalVectorEnv
-from dialog_env.wrappers import DialogHistoryVector, TensorEpisodeStatistics
+from dialog_env.envs.wrappers import DialogHistoryVector, TensorEpisodeStatistics
 from tools.reliability import actions
 from tools.reliability.cases import Case, Outcome, Part, expect, fail
 from tools.reliability.environment import check_history

@@ -15,7 +15,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from dialog_env import checkpoints
+from dialog_env.io import checkpoint
 from tools.reliability import materials
 from tools.reliability.cases import fail
 from tools.reliability.commands import complaints, last, program
@@ -157,7 +157,7 @@ def comparable_file(path: Path) -> Any:
     if path.suffix == ".safetensors":
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-        return [comparable(checkpoints.read(path).tensors), facts]
+        return [comparable(checkpoint.read(path).tensors), facts]
     if path.suffix == ".json":
         return json.loads(path.read_text())
     if path.suffix == ".zip":

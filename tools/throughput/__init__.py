@@ -1,5 +1,5 @@
-"""`python -m benchmarks throughput`: how fast everything is, and how much faster than done literally."""
+"""`python -m tools.throughput`: how fast everything is, and how much faster than done literally."""
 
-from benchmarks.throughput.workload import FULL, SMALL, Workload
+from tools.throughput.workload import FULL, SMALL, Workload
 
 __all__ = ["FULL", "SMALL", "Workload"]

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.throughput.clock import fastest_in_turn
-from benchmarks.throughput.rows import Figure, Findings
-from benchmarks.throughput.workload import Material
+from tools.throughput.clock import fastest_in_turn
+from tools.throughput.rows import Figure, Findings
+from tools.throughput.workload import Material
 
 PAYS = 1.1
 """Times as fast that would be worth compiling, and a compiler on the user's machine."""

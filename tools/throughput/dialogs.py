@@ -10,13 +10,13 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from benchmarks.throughput.clock import REST, PeakMemory, Shares, fastest, fastest_in_turn
-from benchmarks.throughput.rows import Figure, Findings, Row
-from benchmarks.throughput.workload import Material, Workload, literal
-from dialog_env import ranking
 from dialog_env.catalog import Catalog
-from dialog_env.dialog import TURNS
-from dialog_env.user_simulator import UserSimulator
+from dialog_env.world import ranking
+from dialog_env.world.dialog import TURNS
+from dialog_env.world.user import UserSimulator
+from tools.throughput.clock import REST, PeakMemory, Shares, fastest, fastest_in_turn
+from tools.throughput.rows import Figure, Findings, Row
+from tools.throughput.workload import Material, Workload, literal
 
 ENVIRONMENT = "DialogRetrieval-v0"
 USERS = ("describer", "captioner")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gymnasium
 import torch
 
-from benchmarks.throughput.clock import PeakMemory, fastest
-from benchmarks.throughput.dialogs import ENVIRONMENT
-from benchmarks.throughput.rows import Figure, Findings, Row
-from benchmarks.throughput.workload import Material
-from dialog_env.dialog import TURNS
+from dialog_env.world.dialog import TURNS
+from tools.throughput.clock import PeakMemory, fastest
+from tools.throughput.dialogs import ENVIRONMENT
+from tools.throughput.rows import Figure, Findings, Row
+from tools.throughput.workload import Material
 
 WORK = "native vector environment in tensors, the captioner of the updates"
 TURNS_A_SECOND, TIMES_THE_CPU = 100_000, 200

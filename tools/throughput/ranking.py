@@ -6,10 +6,10 @@ from functools import partial
 
 import torch
 
-from benchmarks.throughput.clock import PeakMemory, fastest, fastest_in_turn
-from benchmarks.throughput.rows import Figure, Findings, Row
-from benchmarks.throughput.workload import GIB, Workload, literal
-from dialog_env.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
+from tools.throughput.clock import PeakMemory, fastest, fastest_in_turn
+from tools.throughput.rows import Figure, Findings, Row
+from tools.throughput.workload import GIB, Workload, literal
 
 NEAREST = 4
 

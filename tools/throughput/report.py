@@ -12,10 +12,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from benchmarks.throughput.clock import REST
-from benchmarks.throughput.rows import Figure, Findings, Row
-from benchmarks.throughput.workload import Workload, fields_of
-from dialog_env.files import replacing, write_atomically
+from dialog_env.io.atomic import replacing, write_atomically
+from tools.throughput.clock import REST
+from tools.throughput.rows import Figure, Findings, Row
+from tools.throughput.workload import Workload, fields_of
 
 MIB = 1 << 20
 PARTS = ("simulator", "ranking", "network", REST)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.provenance import provenance
-from benchmarks.throughput import cards, compiled, dialogs, ranking, report, updates
-from benchmarks.throughput.rows import Findings
-from benchmarks.throughput.workload import Material, Workload, literal
-from dialog_env.devices import find_device
+from dialog_env.benchmarks.provenance import provenance
+from dialog_env.io.device import find_device
+from tools.throughput import compiled, dialogs, gpu, ranking, report, updates
+from tools.throughput.rows import Findings
+from tools.throughput.workload import Material, Workload, literal
 
 
 def run(load: Workload, device: str, output: Path) -> str:
@@ -30,7 +30,7 @@ def run(load: Workload, device: str, output: Path) -> str:
         "feedback": partial(dialogs.measure_feedback, material),
         "torch.compile": partial(compiled.measure, material),
         "updates": partial(updates.measure, material),
-        "graphics card": partial(cards.measure, material),
+        "graphics card": partial(gpu.measure, material),
     }
     found = []
     for name, part in parts.items():
@@ -42,4 +42,4 @@ def run(load: Workload, device: str, output: Path) -> str:
         {work: share for each in found for work, share in each.shares.items()},
         {work: size for each in found for work, size in each.memory.items()},
     )
-    return report.write(together, load, provenance(device), output)
+    return report.write(together, load, provenance(device, "python -m tools.throughput"), output)

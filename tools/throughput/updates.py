@@ -8,16 +8,16 @@ from typing import Any
 
 import torch
 
-import agents
-from agents import Lesson
-from agents.network_agent import NetworkAgent
-from agents.networks import DialogNetwork
-from agents.training import Learner
-from benchmarks.throughput.clock import PeakMemory, Shares, fastest
-from benchmarks.throughput.dialogs import RANKING, literal_call
-from benchmarks.throughput.rows import Figure, Findings, Row
-from benchmarks.throughput.workload import Material, Workload, literal
-from dialog_env.dialog import TURNS
+from dialog_env import agents
+from dialog_env.agents import Lesson
+from dialog_env.agents.guo2018.network_agent import NetworkAgent
+from dialog_env.agents.guo2018.networks import DialogNetwork
+from dialog_env.agents.training.trainer import Learner
+from dialog_env.world.dialog import TURNS
+from tools.throughput.clock import PeakMemory, Shares, fastest
+from tools.throughput.dialogs import RANKING, literal_call
+from tools.throughput.rows import Figure, Findings, Row
+from tools.throughput.workload import Material, Workload, literal
 
 NEAREST = 4
 LITERAL_CALLS = TURNS + NEAREST * sum(range(1, TURNS + 1))

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from dialog_env.catalog import Catalog, Contents
-from dialog_env.user_simulator import UserSimulator, make_simulator
-from dialog_env.vocabulary import Vocabulary
+from dialog_env.simulators import make_simulator
+from dialog_env.world.user import UserSimulator
+from dialog_env.world.vocabulary import Vocabulary
 
 GIB = 1 << 30
 
@@ -130,7 +131,7 @@ class Material:
     def user(self) -> UserSimulator:
         """The captioner, all images kept."""
         load = self.workload
-        captioners = import_module("simulators.captioners")
+        captioners = import_module("dialog_env.simulators.captioner")
         network = captioners.import_released(self.weights, "show_attend_tell")
         kept = 2 * 4 * load.images * load.hidden * (1 + 5 * load.regions) + GIB
         with tempfile.TemporaryDirectory() as folder:

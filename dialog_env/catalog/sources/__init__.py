@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import Any
 
 SOURCES = {
-    "products": "dialog_env.catalogs.products:Products",
-    "shoes": "dialog_env.catalogs.shoes:Shoes",
-    "synthetic": "dialog_env.catalogs.drawn:Drawn",
+    "products": "dialog_env.catalog.sources.products:Products",
+    "shoes": "dialog_env.catalog.sources.shoes:Shoes",
+    "synthetic": "dialog_env.catalog.sources.drawn:Drawn",
 }
 """Name to `module:dataclass`: its fields are the options of `build <name>`, `build()` writes and gives a catalogue."""
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dialog_env import checkpoints
-from dialog_env.files import lock
+from dialog_env.io import checkpoint
+from dialog_env.io.atomic import lock
 
 SUFFIX = ".safetensors"
 
@@ -79,7 +79,7 @@ class Batches:
             OSError: the disk is full or gives back something else than was written; the batches before stay.
         """
         path = self._path(self.done)
-        checkpoints.write(path, arrays, {"settings": self._settings, "start": self.done})
+        checkpoint.write(path, arrays, {"settings": self._settings, "start": self.done})
         try:
             self._count(self._read(path))
         except ValueError as error:
@@ -125,7 +125,7 @@ class Batches:
             notify(f"{self.folder} is of other images or another backbone, or damaged; it starts anew")
 
     def _read(self, path: Path) -> dict[str, Tensor]:
-        saved = checkpoints.read(path, "batch of features")
+        saved = checkpoint.read(path, "batch of features")
         if saved.facts != {"settings": self._settings, "start": self.done}:
             raise ValueError(f"{path} is of other images or another backbone")
         return saved.tensors
@@ -138,7 +138,7 @@ class Batches:
     def _batch(self, number: int) -> dict[str, Tensor]:
         if self._open[0] != number:
             path = self._path(self._ends[number - 1] if number else 0)
-            self._open = (number, checkpoints.read(path, "batch of features").tensors)
+            self._open = (number, checkpoint.read(path, "batch of features").tensors)
         return self._open[1]
 
     def _path(self, start: int) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dialog_env.reading import read_json, read_text
+from dialog_env.io.reading import read_json, read_text
 
 RELATIVE_FILE = "relative_captions_shoes.json"
 SINGLE_FILE = "captions_shoes.json"

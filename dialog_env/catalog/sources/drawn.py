@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dialog_env.catalog import Catalog, Contents
-from dialog_env.catalogs import synthetic
-from dialog_env.catalogs.synthetic.backbone import LARGEST_REGION
-from dialog_env.images import DrawnImages
+from dialog_env.catalog import synthetic
+from dialog_env.catalog.catalog import Catalog, Contents
+from dialog_env.catalog.images import DrawnImages
+from dialog_env.catalog.synthetic.backbone import LARGEST_REGION
 
 PICTURE_SIDE = 96
 LARGEST_CODE = 127

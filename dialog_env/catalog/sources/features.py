@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from dialog_env.catalogs.batches import Batches
-from dialog_env.images import decode_picture
-from dialog_env.reading import first_line, one_sentence, read_json, regular_file
+from dialog_env.catalog.images import decode_picture
+from dialog_env.catalog.sources.batches import Batches
+from dialog_env.io.reading import first_line, one_sentence, read_json, regular_file
 
 RAW_VERSION = 2
 MOST_SIDE = 4096

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.attributes import AttributeTable
+from dialog_env.catalog.attributes import AttributeTable
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dialog_env.catalog import Catalog, Contents
-from dialog_env.catalogs.batches import Batches
-from dialog_env.catalogs.features import Backbone, extract
-from dialog_env.catalogs.listing import Listing
-from dialog_env.catalogs.measures import measure, scale
-from dialog_env.catalogs.reduction import Projection, reduce_regions, unit_rows
-from dialog_env.images import EncodedImages, decode_picture
-from dialog_env.reading import read_bytes
+from dialog_env.catalog.catalog import Catalog, Contents
+from dialog_env.catalog.images import EncodedImages, decode_picture
+from dialog_env.catalog.sources.batches import Batches
+from dialog_env.catalog.sources.features import Backbone, extract
+from dialog_env.catalog.sources.manifest import Listing
+from dialog_env.catalog.sources.photo_grades import measure, scale
+from dialog_env.catalog.sources.reduction import Projection, reduce_regions, unit_rows
+from dialog_env.io.reading import read_bytes
 
 LARGEST_SIDE = 256
 MOST_BYTES = 256 << 20

@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from dialog_env.catalogs.listing import Listing, share
-from dialog_env.catalogs.photographs import Photographs
-from dialog_env.reading import read_text
+from dialog_env.catalog.sources.manifest import Listing, share
+from dialog_env.catalog.sources.photographs import Photographs
+from dialog_env.io.reading import read_text
 
 COLUMNS = (
     "id",

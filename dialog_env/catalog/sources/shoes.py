@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dialog_env.catalogs.captions import load_captions
-from dialog_env.catalogs.listing import Listing, share
-from dialog_env.catalogs.photographs import Photographs
+from dialog_env.catalog.sources.captions import load_captions
+from dialog_env.catalog.sources.manifest import Listing, share
+from dialog_env.catalog.sources.photographs import Photographs
 
 PATTERN = "img_womens_*.jpg"
 CLASS = re.compile(r"img_womens_(.+)_\d+\.jpg")

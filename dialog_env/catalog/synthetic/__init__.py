@@ -1,7 +1,7 @@
 """The synthetic catalogue: drawn women's shoes with known attributes, of any size and seed.
 
 `draw` makes a picture, `attribute_table` the attributes that it shows; the features that retrieval works with
-come from the pictures alone, through the network in `dialog_env.catalogs.synthetic.backbone`.
+come from the pictures alone, through the network in `dialog_env.catalog.synthetic.backbone`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .backbone import backbone_fingerprint, extract
-from .drawing import DEFAULT_SIZE, VERSION, draw, render
-from .grades import attribute_table, table_of
-from .sampling import sample
-from .shoe import Shoe
+from dialog_env.catalog.synthetic.backbone import backbone_fingerprint, extract
+from dialog_env.catalog.synthetic.drawing import DEFAULT_SIZE, VERSION, draw, render
+from dialog_env.catalog.synthetic.grades import attribute_table, table_of
+from dialog_env.catalog.synthetic.sampling import sample
+from dialog_env.catalog.synthetic.shoe import Shoe
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.625, 0.125
 

@@ -1,6 +1,6 @@
 """The feature network of the synthetic catalogue: a small convolutional network that sees only pixels.
 
-Its weights are trained by `python -m dialog_env.catalogs.synthetic.train_backbone` on drawn shoes of other seeds,
+Its weights are trained by `python -m tools.train_backbone` on drawn shoes of other seeds,
 as an ImageNet network is trained on other photographs, and are shipped with the package.
 """
 

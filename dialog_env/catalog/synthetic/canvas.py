@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from .palette import RGB, darker, lighter, luminance
+from dialog_env.catalog.synthetic.palette import RGB, darker, lighter, luminance
 
 Points = NDArray[np.float64]
 """(P, 2) positions: x from the heel (0) to the toe (1), y up from the ground (0), in shoe lengths."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import Canvas, Stencil, View, at, between, curve, join, line, moved, ribbon
-from .fastenings import draw_closure, draw_far_straps, draw_straps
-from .kinds import KINDS
-from .last import Last, last_of
-from .ornaments import draw_ornaments
-from .palette import GUM, RGB, accent_colour, blend, darker, lighter, luminance, main_colour
-from .sampling import sample
-from .shoe import Shoe
-from .soles import draw_sole
-from .surfaces import surface
-from .uppers import Upper, upper_of
+from dialog_env.catalog.synthetic.canvas import Canvas, Stencil, View, at, between, curve, join, line, moved, ribbon
+from dialog_env.catalog.synthetic.fastenings import draw_closure, draw_far_straps, draw_straps
+from dialog_env.catalog.synthetic.kinds import KINDS
+from dialog_env.catalog.synthetic.last import Last, last_of
+from dialog_env.catalog.synthetic.ornaments import draw_ornaments
+from dialog_env.catalog.synthetic.palette import GUM, RGB, accent_colour, blend, darker, lighter, luminance, main_colour
+from dialog_env.catalog.synthetic.sampling import sample
+from dialog_env.catalog.synthetic.shoe import Shoe
+from dialog_env.catalog.synthetic.soles import draw_sole
+from dialog_env.catalog.synthetic.surfaces import surface
+from dialog_env.catalog.synthetic.uppers import Upper, upper_of
 
 VERSION = "1"
 """Changes whenever a picture or an attribute of any shoe changes."""

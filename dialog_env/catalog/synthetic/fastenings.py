@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .canvas import Canvas, Pair, Points, at, between, curve, line, moved, ribbon
-from .kinds import KINDS
-from .last import Last
-from .palette import METAL, RGB, blend, darker, lighter, luminance
-from .shoe import Shoe
-from .uppers import Upper
+from dialog_env.catalog.synthetic.canvas import Canvas, Pair, Points, at, between, curve, line, moved, ribbon
+from dialog_env.catalog.synthetic.kinds import KINDS
+from dialog_env.catalog.synthetic.last import Last
+from dialog_env.catalog.synthetic.palette import METAL, RGB, blend, darker, lighter, luminance
+from dialog_env.catalog.synthetic.shoe import Shoe
+from dialog_env.catalog.synthetic.uppers import Upper
 
 STRAP_WIDTH = 0.036
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dialog_env.attributes import RELATIVE_ATTRIBUTES, AttributeTable
-
-from .kinds import KINDS
-from .palette import PALETTE, brightness, luminance, main_colour
-from .sampling import sample
-from .shoe import CATEGORIES, Shoe
+from dialog_env.catalog.attributes import RELATIVE_ATTRIBUTES, AttributeTable
+from dialog_env.catalog.synthetic.kinds import KINDS
+from dialog_env.catalog.synthetic.palette import PALETTE, brightness, luminance, main_colour
+from dialog_env.catalog.synthetic.sampling import sample
+from dialog_env.catalog.synthetic.shoe import CATEGORIES, Shoe
 
 FLOWERY = ("floral", "dotted")
 SOFT_COLOURS = {"pink": 1.0, "red": 0.6, "purple": 0.6, "white": 0.35, "gold": 0.5, "silver": 0.5}

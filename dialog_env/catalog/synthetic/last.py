@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Pair, Points, curve
-from .kinds import KINDS
-from .shoe import Shoe
+from dialog_env.catalog.synthetic.canvas import Pair, Points, curve
+from dialog_env.catalog.synthetic.kinds import KINDS
+from dialog_env.catalog.synthetic.shoe import Shoe
 
 HEEL_REACH = 0.42
 THIN_SOLE = 0.02

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .shoe import Shoe
+from dialog_env.catalog.synthetic.shoe import Shoe
 
 RGB = tuple[int, int, int]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .kinds import KINDS, Kind, Weights
-from .shoe import CLASSES, COLOURS, Shoe
+from dialog_env.catalog.synthetic.kinds import KINDS, Kind, Weights
+from dialog_env.catalog.synthetic.shoe import CLASSES, COLOURS, Shoe
 
 DRAWS = 48
 SHINE = {

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from .canvas import Canvas, Points, between, curve, join, line, moved, ribbon
-from .kinds import KINDS
-from .last import THIN_SOLE, Last
-from .palette import CORK, GUM, LEATHER_SOLE, RGB, RUBBER_SOLE, WOOD, blend, darker, luminance
-from .shoe import Shoe
+from dialog_env.catalog.synthetic.canvas import Canvas, Points, between, curve, join, line, moved, ribbon
+from dialog_env.catalog.synthetic.kinds import KINDS
+from dialog_env.catalog.synthetic.last import THIN_SOLE, Last
+from dialog_env.catalog.synthetic.palette import (
+    CORK,
+    GUM,
+    LEATHER_SOLE,
+    RGB,
+    RUBBER_SOLE,
+    WOOD,
+    blend,
+    darker,
+    luminance,
+)
+from dialog_env.catalog.synthetic.shoe import Shoe
 
 
 def draw_sole(canvas: Canvas, shoe: Shoe, last: Last, colour: RGB, accent: RGB | None) -> None:

@@ -7,9 +7,9 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .kinds import KINDS
-from .palette import RGB, blend, darker, lighter, luminance
-from .shoe import Shoe
+from dialog_env.catalog.synthetic.kinds import KINDS
+from dialog_env.catalog.synthetic.palette import RGB, blend, darker, lighter, luminance
+from dialog_env.catalog.synthetic.shoe import Shoe
 
 # Positions of irregular spots in a unit tile, chosen by eye: (x, y, width, height).
 _SPOTS = (

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Pair, Points, curve, join, line, moved
-from .kinds import KINDS
-from .last import Last
-from .shoe import Shoe
+from dialog_env.catalog.synthetic.canvas import Pair, Points, curve, join, line, moved
+from dialog_env.catalog.synthetic.kinds import KINDS
+from dialog_env.catalog.synthetic.last import Last
+from dialog_env.catalog.synthetic.shoe import Shoe
 
 
 @dataclass(frozen=True)

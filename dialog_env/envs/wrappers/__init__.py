@@ -1,6 +1,6 @@
 """Gymnasium wrappers: the dialog so far as the observation, and statistics of dialogs that are tensors."""
 
-from dialog_env.wrappers.history import DialogHistory, DialogHistoryVector, History, history_space
-from dialog_env.wrappers.statistics import TensorEpisodeStatistics
+from dialog_env.envs.wrappers.history import DialogHistory, DialogHistoryVector, History, history_space
+from dialog_env.envs.wrappers.statistics import TensorEpisodeStatistics
 
 __all__ = ["DialogHistory", "DialogHistoryVector", "History", "TensorEpisodeStatistics", "history_space"]

@@ -10,10 +10,10 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
-from dialog_env.devices import require_memory
 from dialog_env.envs.observations import space_bytes
-from dialog_env.keywords import checked
-from dialog_env.wrappers.following import Follower
+from dialog_env.envs.wrappers.following import Follower
+from dialog_env.io.device import require_memory
+from dialog_env.io.keywords import checked
 
 REMEMBERED = ("image", "feedback")
 """The parts of an observation that are kept for every turn."""

@@ -9,7 +9,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from dialog_env.wrappers.following import Follower
+from dialog_env.envs.wrappers.following import Follower
 
 
 class TensorEpisodeStatistics(gymnasium.vector.VectorWrapper):

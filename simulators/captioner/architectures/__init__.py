@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from simulators.captioners.adaptive import AdaptiveAttention
-from simulators.captioners.attend_in import AttendIn, AttendIn2
-from simulators.captioners.network import Captioner, Sizes
-from simulators.captioners.show_attend_tell import ShowAttendTell
-from simulators.captioners.show_tell import MaxoutShowTell, ShowTell
-from simulators.captioners.topdown import TopDown
+from dialog_env.simulators.captioner.architectures.adaptive import AdaptiveAttention
+from dialog_env.simulators.captioner.architectures.attend_in import AttendIn, AttendIn2
+from dialog_env.simulators.captioner.architectures.network import Captioner, Sizes
+from dialog_env.simulators.captioner.architectures.show_attend_tell import ShowAttendTell
+from dialog_env.simulators.captioner.architectures.show_tell import MaxoutShowTell, ShowTell
+from dialog_env.simulators.captioner.architectures.topdown import TopDown
 
 ARCHITECTURES: dict[str, type[Captioner]] = {
     network.architecture: network

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from simulators.captioners.cells import scores
-from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given
+from dialog_env.simulators.captioner.architectures.cells import scores
+from dialog_env.simulators.captioner.architectures.network import Captioner, FirstLayers, Memory, Sizes, State, given
 
 
 class AdaptiveAttention(Captioner):

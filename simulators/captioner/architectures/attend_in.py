@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from simulators.captioners.cells import attend, maxout_cell
-from simulators.captioners.network import (
+from dialog_env.simulators.captioner.architectures.cells import attend, maxout_cell
+from dialog_env.simulators.captioner.architectures.network import (
     Captioner,
     FirstLayers,
     Memory,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from simulators.captioners.cells import attend, lstm_cell
-from simulators.captioners.network import (
+from dialog_env.simulators.captioner.architectures.cells import attend, lstm_cell
+from dialog_env.simulators.captioner.architectures.network import (
     Captioner,
     FirstLayers,
     Memory,

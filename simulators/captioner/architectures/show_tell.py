@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from simulators.captioners.cells import lstm_cell, maxout_cell
-from simulators.captioners.network import Captioner, FirstLayers, Memory, Sizes, State, given
+from dialog_env.simulators.captioner.architectures.cells import lstm_cell, maxout_cell
+from dialog_env.simulators.captioner.architectures.network import Captioner, FirstLayers, Memory, Sizes, State, given
 
 
 class ShowTell(Captioner):

@@ -1,0 +1,60 @@
+"""What a batch of dialogs is at one moment, what an agent may know of it, and what a turn did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from torch import Tensor
+
+from dialog_env.world.ranking import Standing
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What an agent may know of B dialogs; nothing of the target. Its tensors are its own: no other is a view of them.
+
+    Args:
+        candidate: (B,) int64, gallery positions of the images shown.
+        features: (B, D) float32, pooled features of those images.
+        feedback: (B, L) int64, tokens of the feedback on them; all 0 once a dialog has ended.
+        turn: (B,) int64, answers given so far to this dialog: 0 at its start.
+    """
+
+    candidate: Tensor
+    features: Tensor
+    feedback: Tensor
+    turn: Tensor
+
+    def __len__(self) -> int:
+        return len(self.candidate)
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a dialog is at one moment; tensors of B rows on one device."""
+
+    target: Tensor
+    candidate: Tensor
+    previous: Tensor
+    feedback: Tensor
+    turn: Tensor
+    found: Tensor
+
+    def rows(self, index: Tensor) -> State:
+        """The dialogs at `index` (M,), in that order, repeated where it repeats."""
+        return State(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a turn did.
+
+    Args:
+        standing: where the target stood in the ranking that the agent gave.
+        over: (B,) bool, dialogs that this turn ended.
+        found: (B,) bool, dialogs whose candidate is now the target.
+    """
+
+    standing: Standing
+    over: Tensor
+    found: Tensor

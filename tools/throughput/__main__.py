@@ -1,0 +1,38 @@
+"""`python -m tools.throughput`: how fast everything is, and how much faster than done literally."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dialog_env.io.commands import run_command
+
+
+@dataclass
+class ThroughputCommand:
+    """Measure how fast everything is, and how much faster than done literally."""
+
+    device: str = "cpu"
+    """cpu or cuda."""
+    output: Path = Path("runs/throughput")
+    """Folder of the table, the JSON and the plot."""
+    small: bool = False
+    """Seconds instead of minutes, to see that it works; the numbers say nothing then."""
+
+    def __call__(self) -> None:
+        """Measures, writes and prints."""
+        with locked(self.output):
+            print(run_throughput(SMALL if self.small else FULL, self.device, self.output))
+        print(f"Written: {self.output / 'table.md'}, {self.output / 'throughput.json'}, {self.output / 'cost.png'}")
+
+
+def main() -> None:
+    """Runs the command line; bad input ends in one sentence."""
+    run_command(
+        lambda: tyro.cli(ThroughputCommand, prog="python -m tools.throughput")(),
+        "stopped; what has been run is kept, and the same command goes on from there",
+    )
+
+
+if __name__ == "__main__":
+    main()
