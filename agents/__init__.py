@@ -13,15 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dialog_env.agents.base import AGENT_FILE, Agent, AgentFacts, Decision, Lesson, Memory
-from dialog_env.agents.settings import arguments
+from dialog_env.agents.base import AGENT_FILE, Agent, AgentFacts, Decision, Memory, TrainingData
+from dialog_env.agents.settings import settings_from
 from dialog_env.catalog import Catalog
 from dialog_env.io import checkpoint
 from dialog_env.io.device import find_device
 from dialog_env.io.reading import one_sentence
 from dialog_env.world.vocabulary import Vocabulary
 
-__all__ = ["AGENTS", "Agent", "Decision", "Lesson", "Memory", "agent_class", "create", "load"]
+__all__ = ["AGENTS", "Agent", "Decision", "Memory", "TrainingData", "agent_class", "create", "load"]
 
 AGENTS: dict[str, str] = {
     "ceiling": "dialog_env.agents.ceiling:Ceiling",
@@ -82,7 +82,7 @@ def create(
         seed: of all that it draws.
         device: where it lives.
         configuration: "released" or "paper" where the agent has it: what the settings are by default.
-        **settings: fields of the agent's `Args`.
+        **settings: fields of the agent's `Settings`.
 
     Raises:
         ValueError: an unknown name, configuration, setting or device, or sizes that the agent needs and did not get.
@@ -93,9 +93,9 @@ def create(
         raise ValueError(
             f"agent {name} has no configuration {configuration!r}; it has {', '.join(kind.configurations)}"
         )
-    args = arguments(kind.Args, {**kind.configurations[configuration], **settings})
+    settings = settings_from(kind.Settings, {**kind.configurations[configuration], **settings})
     dimensions = gallery.dimensions if gallery is not None else dimensions
-    return kind.create(args, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
+    return kind.create(settings, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
 
 
 def load(folder: str | Path, device: str = "cpu", *, last: bool = False, kind: type[Agent] | None = None) -> Agent:

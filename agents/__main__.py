@@ -14,8 +14,8 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     import torch
     import tyro
 
-    from dialog_env.agents import AGENTS, Lesson, agent_class
-    from dialog_env.agents.settings import arguments
+    from dialog_env.agents import AGENTS, TrainingData, agent_class
+    from dialog_env.agents.settings import settings_from
     from dialog_env.catalog import load_catalog
     from dialog_env.envs.dialog_batch import DEFAULT_SIMULATOR
     from dialog_env.simulators import make_simulator
@@ -24,7 +24,7 @@ CONFIGURATION = "--configuration"
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingJob:
     """What to train on, and where to keep it."""
 
     output: Path
@@ -45,29 +45,29 @@ class Run:
     """released or paper, where the agent has both: sets the defaults of the options of the agent."""
 
 
-def lesson_of(run: Run, device: str) -> Lesson:
+def training_data_of(job: TrainingJob, device: str) -> TrainingData:
     """The galleries and users of a run."""
-    catalog = load_catalog(run.catalog)
-    galleries = [catalog.split(run.split), catalog.split(run.validation_split)]
-    users = [make_simulator(run.simulator, gallery, device=device) for gallery in galleries]
-    return Lesson(galleries[0], users[0], galleries[1], users[1])
+    catalog = load_catalog(job.catalog)
+    galleries = [catalog.split(job.split), catalog.split(job.validation_split)]
+    users = [make_simulator(job.simulator, gallery, device=device) for gallery in galleries]
+    return TrainingData(galleries[0], users[0], galleries[1], users[1])
 
 
-def train(name: str, run: Run, settings: Any) -> None:
+def train(name: str, job: TrainingJob, settings: Any) -> None:
     """Trains agent `name` and prints how well it did."""
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if run.device == "auto" else run.device
-    lesson = lesson_of(run, device)
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if job.device == "auto" else job.device
+    training_data = training_data_of(job, device)
     kind = agent_class(name)
     agent = kind.create(
         settings,
-        dimensions=lesson.gallery.dimensions,
-        vocabulary=lesson.simulator.vocabulary,
-        seed=run.seed,
+        dimensions=training_data.gallery.dimensions,
+        vocabulary=training_data.simulator.vocabulary,
+        seed=job.seed,
         device=device,
     )
-    summary = agent.train(lesson, run.output)
+    summary = agent.train(training_data, job.output)
     print(
-        f"{run.output}: {summary['updates']} updates in {summary['epochs']} epochs, "
+        f"{job.output}: {summary['updates']} updates in {summary['epochs']} epochs, "
         f"best validation percentile {summary['best_validation_percentile']}"
     )
 
@@ -79,13 +79,17 @@ def command(name: str, configuration: str) -> Callable[..., None]:
         raise ValueError(
             f"agent {name} has no configuration {configuration!r}; it has {', '.join(kind.configurations)}"
         )
-    defaults = arguments(kind.Args, kind.configurations[configuration])
+    defaults = settings_from(kind.Settings, kind.configurations[configuration])
 
-    def run_command(run: Any, settings: Any = defaults) -> None:
-        train(name, run, settings)
+    def run_command(job: Any, settings: Any = defaults) -> None:
+        train(name, job, settings)
 
     flat = tyro.conf.arg(name="")
-    run_command.__annotations__ = {"run": Annotated[Run, flat], "settings": Annotated[kind.Args, flat], "return": None}
+    run_command.__annotations__ = {
+        "job": Annotated[TrainingJob, flat],
+        "settings": Annotated[kind.Settings, flat],
+        "return": None,
+    }
     run_command.__doc__ = kind.__doc__
     return run_command
 

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from dialog_env.agents.settings import arguments
+from dialog_env.agents.settings import settings_from
 from dialog_env.catalog import Catalog
 from dialog_env.io import checkpoint
 from dialog_env.io.checkpoint import Saved
@@ -45,7 +45,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingData:
     """What an agent trains on: galleries with their users, to learn from and to choose the best epoch by.
 
     Args:
@@ -63,7 +63,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class NoArgs:
+class NoSettings:
     """Settings of an agent that has none."""
 
 
@@ -73,7 +73,7 @@ class AgentFacts:
 
     Args:
         agent: `Agent.saved_as` of its class.
-        settings: fields of its `Args`.
+        settings: fields of its `Settings`.
         seed: of all that it draws.
         dimensions: D of its galleries, where it knows it.
         vocabulary: the words that it reads, if any.
@@ -100,7 +100,7 @@ class Agent(ABC):
         trainable: whether `train` does anything.
         reads_attributes: whether it needs the attributes of galleries, which are withheld otherwise; tables say so.
         knows_user: whether it needs the user that it is evaluated with in person (`bind_user`); tables say so.
-        Args: the dataclass of its settings.
+        Settings: the dataclass of its settings.
         configurations: name to the settings that differ from the defaults; the defaults are "released".
     """
 
@@ -108,12 +108,12 @@ class Agent(ABC):
     trainable: ClassVar[bool] = False
     reads_attributes: ClassVar[bool] = False
     knows_user: ClassVar[bool] = False
-    Args: ClassVar[type[Any]] = NoArgs
+    Settings: ClassVar[type[Any]] = NoSettings
     configurations: ClassVar[dict[str, dict[str, Any]]] = {"released": {}}
 
     def __init__(
         self,
-        args: Any = None,
+        settings: Any = None,
         *,
         dimensions: int | None = None,
         vocabulary: Vocabulary | None = None,
@@ -123,13 +123,13 @@ class Agent(ABC):
         """Keeps what the agent was made with.
 
         Args:
-            args: an instance of `Args`; its defaults where None.
+            settings: an instance of `Settings`; its defaults where None.
             dimensions: D of the galleries, where the agent needs to know it.
             vocabulary: of the user simulator, where the agent reads feedback.
             seed: of all that it draws.
             device: where it lives.
         """
-        self.args = self.Args() if args is None else args
+        self.settings = self.Settings() if settings is None else settings
         self.dimensions = dimensions
         self.vocabulary = vocabulary
         self.seed = seed
@@ -137,10 +137,10 @@ class Agent(ABC):
 
     @classmethod
     def create(
-        cls, args: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
+        cls, settings: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
     ) -> Agent:
         """A new agent; `dialog_env.agents.create` is the comfortable way."""
-        return cls(args, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
+        return cls(settings, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
 
     @classmethod
     def restore(cls, saved: Saved, folder: Path, device: str) -> Agent:
@@ -148,20 +148,20 @@ class Agent(ABC):
         facts = saved.facts
         words = facts.get("vocabulary")
         agent = cls.create(
-            arguments(cls.Args, facts.get("settings", {})),
+            settings_from(cls.Settings, facts.get("settings", {})),
             dimensions=facts.get("dimensions"),
             vocabulary=None if words is None else Vocabulary(tuple(words)),
             seed=facts.get("seed", 0),
             device=device,
         )
-        agent.relearn({name: tensor.to(device) for name, tensor in saved.below("learned").items()})
+        agent.load_learned({name: tensor.to(device) for name, tensor in saved.below("learned").items()})
         return agent
 
     def learned(self) -> dict[str, Tensor]:
         """What training has changed, by name; nothing for an agent that does not learn."""
         return {}
 
-    def relearn(self, learned: dict[str, Tensor]) -> None:
+    def load_learned(self, learned: dict[str, Tensor]) -> None:
         """Takes up what `learned` gave; each becomes the attribute of its name."""
         for name, tensor in learned.items():
             if hasattr(type(self), name):
@@ -191,7 +191,7 @@ class Agent(ABC):
         ranking, memory = self.rank(observation, memory)
         return Decision(ranking, ranking.top(1)[:, 0], memory)
 
-    def train(self, lesson: Lesson, folder: Path, *, progress: bool = True) -> dict[str, Any]:
+    def train(self, training_data: TrainingData, folder: Path, *, progress: bool = True) -> dict[str, Any]:
         """Learns, with checkpoints in `folder`, going on from one that lies there; gives a summary for the records."""
         return {}
 
@@ -201,7 +201,7 @@ class Agent(ABC):
         tensors = {f"learned.{name}": tensor for name, tensor in self.learned().items()}
         facts = {
             "agent": self.saved_as(),
-            "settings": asdict(self.args),
+            "settings": asdict(self.settings),
             "seed": self.seed,
             "dimensions": self.dimensions,
             "vocabulary": None if self.vocabulary is None else list(self.vocabulary.words),

@@ -24,9 +24,9 @@ def spread(state: Tensor, images: Tensor) -> Tensor:
     return (distances.amax(dim=1) - distances.amin(dim=1)).mean().clamp(min=1e-12)
 
 
-def sample(logits: Tensor, chances: Tensor) -> Tensor:
-    """(B,) columns of logits (B, K), drawn with their probabilities by chances (B,), uniform in [0, 1)."""
-    below = logits.detach().softmax(dim=1).cumsum(dim=1) <= chances[:, None]
+def sample(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """(B,) columns of logits (B, K), drawn with their probabilities by uniforms (B,) in [0, 1)."""
+    below = logits.detach().softmax(dim=1).cumsum(dim=1) <= uniforms[:, None]
     return below.sum(dim=1).clamp(max=logits.shape[1] - 1)
 
 

@@ -12,12 +12,13 @@ from pydantic import PydanticUndefinedAnnotation, PydanticUserError
 from dialog_env.io.reading import first_line, understand
 
 
-def arguments(kind: type[Any], settings: dict[str, Any]) -> Any:
+def settings_from(kind: type[Any], settings: dict[str, Any]) -> Any:
     """An instance of dataclass `kind`; a dictionary stands for a dataclass within.
 
     Raises:
         ValueError: unknown names, values of other types than the fields have, or ones that the dataclass refuses.
     """
+    settings = of_today(kind, settings)
     _refuse_unknown(kind, settings)
     try:
         return understand(json.dumps(settings, default=_plain), kind)
@@ -47,3 +48,9 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     raise TypeError(f"{value!r} is no number, text, list or dictionary")
+
+
+def of_today(kind: type[Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings under their present names; `kind.former_names`, where it has any, says what some were called before."""
+    former = getattr(kind, "former_names", {})
+    return {former.get(name, name): value for name, value in settings.items()}

@@ -13,7 +13,7 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
 
     from dialog_env import agents
     from dialog_env.benchmarks import film, report, results
-    from dialog_env.benchmarks.experiment import AgentSpec, Experiment, Setting
+    from dialog_env.benchmarks.experiment import AgentSpec, BenchmarkSettings, Experiment
     from dialog_env.benchmarks.paper import report as paper_report
     from dialog_env.benchmarks.paper import scores
     from dialog_env.benchmarks.paper.run import run as run_paper
@@ -57,7 +57,7 @@ class RunCommand:
     def __call__(self) -> None:
         """Runs every agent with every seed, one after the other."""
         experiment = Experiment(
-            Setting(
+            BenchmarkSettings(
                 catalog=self.catalog,
                 simulator=self.simulator,
                 output=self.output,
@@ -99,8 +99,8 @@ class PaperCommand:
 
     def __call__(self) -> None:
         """Runs every arm with every seed, then writes tables and figures."""
-        setting = Setting(self.catalog, self.simulator, self.output, device=self.device)
-        found = run_paper(setting, self.seeds, self.feedback_seeds)
+        settings = BenchmarkSettings(self.catalog, self.simulator, self.output, device=self.device)
+        found = run_paper(settings, self.seeds, self.feedback_seeds)
         with locked(self.output):
             print("\n" + paper_report.write(*found, self.output))
         print(f"Written: table.md, results.json and the figures in {self.output}")

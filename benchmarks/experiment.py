@@ -7,12 +7,13 @@ import inspect
 import json
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dialog_env import agents
-from dialog_env.agents import Lesson
+from dialog_env.agents import TrainingData
+from dialog_env.agents.settings import of_today
 from dialog_env.benchmarks import results
 from dialog_env.benchmarks.provenance import agent_digests, provenance
 from dialog_env.benchmarks.results import RESULT, Result, Run
@@ -63,7 +64,7 @@ class AgentSpec:
 
 
 def _settings(agent: agents.Agent) -> dict[str, Any]:
-    settings: dict[str, Any] = json.loads(json.dumps(asdict(agent.args)))
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(agent.settings)))
     source = inspect.getsourcefile(type(agent))
     if source is not None and not type(agent).__module__.startswith("dialog_env."):
         settings["source"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]
@@ -80,7 +81,7 @@ def _value(text: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Setting:
+class BenchmarkSettings:
     """What all agents of a benchmark share.
 
     Args:
@@ -115,11 +116,11 @@ class Setting:
 class Experiment:
     """The galleries and users of a setting, opened once, and the runs on them."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
-        catalog = load_catalog(setting.catalog)
+    def __init__(self, settings: BenchmarkSettings) -> None:
+        self.settings = settings
+        catalog = load_catalog(settings.catalog)
         self.train, self.validation, self.test = (
-            catalog.split(name) for name in (setting.train_split, setting.validation_split, setting.test_split)
+            catalog.split(name) for name in (settings.train_split, settings.validation_split, settings.test_split)
         )
         self._users: dict[str, UserSimulator] = {}
 
@@ -127,13 +128,13 @@ class Experiment:
         """The user simulator for one of the galleries, built when first needed."""
         key = gallery.fingerprint
         if key not in self._users:
-            self._users[key] = make_simulator(self.setting.simulator, gallery, device=self.setting.device)
+            self._users[key] = make_simulator(self.settings.simulator, gallery, device=self.settings.device)
         return self._users[key]
 
     def agent(self, text: str, seed: int) -> agents.Agent:
         """An untrained agent as written on the command line; ValueError where it cannot be made or used."""
         user = self.user(self.test)
-        agent = AgentSpec.parse(text).create(self.train, user.vocabulary, seed=seed, device=self.setting.device)
+        agent = AgentSpec.parse(text).create(self.train, user.vocabulary, seed=seed, device=self.settings.device)
         agent.check_user(facts_of(user))
         return agent
 
@@ -149,20 +150,20 @@ class Experiment:
         run = Run(
             agent=spec.text,
             seed=seed,
-            catalog=self.setting.catalog,
-            split=self.setting.test_split,
+            catalog=self.settings.catalog,
+            split=self.settings.test_split,
             gallery=self.test.fingerprint,
             training_gallery=self.train.fingerprint,
-            user=self.setting.simulator,
+            user=self.settings.simulator,
             simulator=user.id,
-            evaluation_seed=self.setting.evaluation_seed,
-            turns=self.setting.turns,
-            ties=self.setting.ties,
+            evaluation_seed=self.settings.evaluation_seed,
+            turns=self.settings.turns,
+            ties=self.settings.ties,
             validation_gallery=self.validation.fingerprint,
             configuration=_settings(agent),
-            targets=self.setting.targets,
+            targets=self.settings.targets,
         )
-        folder = self.setting.output / run.name
+        folder = self.settings.output / run.name
         with locked(folder):
             if (folder / RESULT).exists():
                 return self._reuse(run, folder)
@@ -176,12 +177,12 @@ class Experiment:
             user,
             seed=run.evaluation_seed,
             turns=run.turns,
-            ties=self.setting.ties,
-            targets=self.setting.targets,
-            device=self.setting.device,
+            ties=self.settings.ties,
+            targets=self.settings.targets,
+            device=self.settings.device,
             progress=True,
         )
-        result = Result(run, record, provenance(self.setting.device), training)
+        result = Result(run, record, provenance(self.settings.device), training)
         results.write(result, folder)
         return result
 
@@ -192,20 +193,21 @@ class Experiment:
         train, validation = (
             gallery.apart(attributes=agent.reads_attributes) for gallery in (self.train, self.validation)
         )
-        lesson = Lesson(
+        training_data = TrainingData(
             train,
             self.user(self.train),
             validation,
             self.user(self.validation),
-            pretrained=self.setting.output / "pretrained",
+            pretrained=self.settings.output / "pretrained",
         )
-        summary = agent.train(lesson, folder / "agent")
+        summary = agent.train(training_data, folder / "agent")
         seconds = round(time.perf_counter() - started, 1)
         return {**summary, "seconds": seconds, "sha256": agent_digests(folder / "agent")}
 
     def _reuse(self, run: Run, folder: Path) -> Result:
         found = results.read(folder)
-        if found.run != run:
+        kind = agents.agent_class(AgentSpec.parse(run.agent).name)
+        if replace(found.run, configuration=of_today(kind.Settings, found.run.configuration)) != run:
             raise ValueError(
                 f"{folder} holds a result of other settings; give another --output, or remove that folder to run anew"
             )

@@ -57,7 +57,7 @@ def hold_dialogs(
             decision = agent.act(observation, memory)
             memory = decision.memory
             observation, outcome = world.step(decision.ranking, decision.candidates)
-            ranks = list(outcome.standing.rank().tolist())
+            ranks = list(outcome.target_rank.rank().tolist())
     return targets.tolist(), rows
 
 

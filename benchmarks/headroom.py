@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.evaluate.intervals import Estimate
-from dialog_env.evaluate.statistics import Difference, estimate, paired_difference
+from dialog_env.evaluate.intervals import Interval
+from dialog_env.evaluate.statistics import Difference, confidence_interval, paired_difference
 
 Floats = NDArray[np.floating[Any]]
 
 
-def share_of_ceiling(agent: Floats, chance: Floats, ceiling: Floats) -> Estimate:
+def share_of_ceiling(agent: Floats, chance: Floats, ceiling: Floats) -> Interval:
     """Share, in percent, of the way from chance to the ceiling that an agent has come, and its 95% interval.
 
     The share is 100 (A - C) / (U - C), with A, C and U the means of agent, chance and ceiling. The interval is that of
@@ -47,7 +47,7 @@ def share_of_ceiling(agent: Floats, chance: Floats, ceiling: Floats) -> Estimate
         )
     share = (own.mean() - low.mean()) / way
     linear = 100 * (share + (own - low - share * (high - low)) / way)
-    return estimate(linear, np.random.default_rng(0))  # of a mean nothing is drawn
+    return confidence_interval(linear, np.random.default_rng(0))  # of a mean nothing is drawn
 
 
 def value_of_asking(asks: Floats, likely: Floats) -> Difference:

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from dialog_env.benchmarks.results import Result, Run
-from dialog_env.evaluate.intervals import Estimate
+from dialog_env.evaluate.intervals import Interval
 from dialog_env.evaluate.metrics import METRICS
-from dialog_env.evaluate.statistics import Difference, estimate, holm, paired_difference
+from dialog_env.evaluate.statistics import Difference, confidence_interval, holm, paired_difference
 from dialog_env.io.atomic import replacing, write_atomically
 
 COLUMNS = (
@@ -128,7 +128,9 @@ def table_of(groups: Groups) -> str:
             last = of_metric[..., -1] if of_metric.ndim == 3 else of_metric
             decimals = ".2f" if name == "BRI" else ".1f"
             metric = METRICS[name]
-            cells.append(f"{estimate(last, _generator(), metric.summary, percent=metric.percent):{decimals}}")
+            cells.append(
+                f"{confidence_interval(last, _generator(), metric.summary, percent=metric.percent):{decimals}}"
+            )
         lines.append(f"| {row_name(agent, group)} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", _footnote(results, columns), ""])
 
@@ -192,10 +194,10 @@ def verdict(difference: Difference, corrected: float) -> str:
     return f"yes ({chance})" if difference.value > 0 else f"no, lower ({chance})"
 
 
-def improvement(first: Group, second: Group) -> Estimate:
+def improvement(first: Group, second: Group) -> Interval:
     """Percent of the dialogs in which the first is at a higher percentile at the last turn, level ones counted half."""
     own, other = values(first, "percentile")[..., -1], values(second, "percentile")[..., -1]
-    return estimate(50.0 + 50.0 * np.sign(own - other), _generator(), percent=True)
+    return confidence_interval(50.0 + 50.0 * np.sign(own - other), _generator(), percent=True)
 
 
 def difference(first: Group, second: Group) -> tuple[Difference, Difference]:
@@ -212,8 +214,10 @@ def difference(first: Group, second: Group) -> tuple[Difference, Difference]:
     return last, paired_difference(own.mean(axis=-1), reference.mean(axis=-1))
 
 
-def _per_turn(of_metric: np.ndarray[Any, Any]) -> list[Estimate]:
-    return [estimate(of_metric[..., turn], _generator(), percent=True) for turn in range(of_metric.shape[-1])]
+def _per_turn(of_metric: np.ndarray[Any, Any]) -> list[Interval]:
+    return [
+        confidence_interval(of_metric[..., turn], _generator(), percent=True) for turn in range(of_metric.shape[-1])
+    ]
 
 
 def _generator() -> np.random.Generator:

@@ -21,7 +21,7 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     from dialog_env.simulators.captioner.caption_data import WrittenPairs, open_captions
     from dialog_env.simulators.captioner.report import evaluate, table
     from dialog_env.simulators.captioner.sheet import pair_sheet
-    from dialog_env.simulators.captioner.training import CaptionTraining, Recipe
+    from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
     from dialog_env.simulators.captioner.user import CAPTIONER_FILE, CaptioningUser
     from dialog_env.simulators.describer.user import Describer
 
@@ -53,7 +53,7 @@ class Train:
     """Leave out captions of unknown images, of an image with itself or without words, instead of refusing them."""
     device: str = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
-    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
+    settings: Annotated[CaptionerSettings, tyro.conf.arg(name="")] = field(default_factory=CaptionerSettings)
 
     def __call__(self) -> None:
         """Trains and says how it went."""
@@ -63,14 +63,14 @@ class Train:
                 self.captions,
                 catalog.split(split),
                 pairs=pairs,
-                seed=self.recipe.seed,
+                seed=self.settings.seed,
                 skip_unusable=self.skip_unusable,
             )
             for split, pairs in ((self.split, self.pairs), (self.validation_split, self.validation_pairs))
         )
         if isinstance(source, WrittenPairs) and source.left_out:
             print(f"{len(source.left_out)} captions are left out:", *source.left_out, sep="\n  ")
-        learner = CaptionTraining(self.recipe, source, validation, self.output, device=device_of(self.device))
+        learner = CaptionTraining(self.settings, source, validation, self.output, device=device_of(self.device))
         saved = learner.run(facts={"command": shlex.join(["python", "-m", "simulators", *sys.argv[1:]])})
         print(
             f"{self.output / CAPTIONER_FILE}: {len(saved.vocabulary)} words, best of {learner.progress.epoch} epochs "

@@ -103,7 +103,7 @@ def play(data: Path, disk: Path, expected: str, random: np.random.Generator) -> 
 
 def main(folder: Path, rounds: int, seed: int) -> None:
     """Plays rounds of a seed."""
-    photographs.Backbone = Stub  # type: ignore[assignment, misc]
+    photographs.VisionBackbone = Stub  # type: ignore[assignment, misc]
     data, disk = folder / "data", folder / "disk"
     write_products(data, [[str(number), *ROW] for number in range(IMAGES)])
     disk.mkdir()

@@ -37,7 +37,7 @@ class LiteralCaptioner:
         sentence = torch.zeros(len(pooled), length, dtype=torch.int64, device=pooled.device)
         speaking = torch.ones_like(said, dtype=torch.bool)
         for position in range(length):
-            output, state = self.core(self.word(said), pooled, regions, state)
+            output, state = self.dialogs(self.word(said), pooled, regions, state)
             said = torch.log_softmax(linear(self.w, "logit", output), dim=1).argmax(dim=1) * speaking
             sentence[:, position] = said
             speaking = speaking & (said > 0)
@@ -50,7 +50,7 @@ class LiteralCaptioner:
         state = self.begin(pooled)
         steps = []
         for said in F.pad(tokens, (1, 0)).T:
-            output, state = self.core(self.word(said), pooled, regions, state)
+            output, state = self.dialogs(self.word(said), pooled, regions, state)
             steps.append(torch.log_softmax(linear(self.w, "logit", output), dim=1))
         return torch.stack(steps, dim=1)
 
@@ -65,10 +65,10 @@ class LiteralCaptioner:
             image = linear(self.w, "linear", pooled)
             return image, image
         if self.architecture in ("show_tell", "fc"):
-            return self.core(linear(self.w, "img_embed", pooled), pooled, None, (zeros, zeros))[1]
+            return self.dialogs(linear(self.w, "img_embed", pooled), pooled, None, (zeros, zeros))[1]
         return (zeros,) * (4 if self.architecture == "topdown" else 2)
 
-    def core(self, word: Tensor, pooled: Tensor, regions: Tensor | None, state: tuple[Tensor, ...]):
+    def dialogs(self, word: Tensor, pooled: Tensor, regions: Tensor | None, state: tuple[Tensor, ...]):
         step = getattr(self, self.architecture)
         return step(word, pooled, regions, state)
 

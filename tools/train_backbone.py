@@ -29,7 +29,7 @@ from dialog_env.catalog.synthetic.backbone import (
     POOLED_DIMENSIONS,
     REGION_CHANNELS,
     WEIGHTS,
-    Backbone,
+    DrawnBackbone,
     backbone_fingerprint,
 )
 from dialog_env.catalog.synthetic.drawing import draw
@@ -116,13 +116,13 @@ def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
     return images.roll((down, right), dims=(1, 2))
 
 
-def train(args: Args) -> tuple[Backbone, Heads]:
+def train(args: Args) -> tuple[DrawnBackbone, Heads]:
     """The trained network with batch normalisation, and its read-outs."""
     generator = torch.Generator().manual_seed(args.seed)
     table = attribute_table(args.seed, args.images)
     images = torch.from_numpy(drawn(args.seed, args.images))
     codes, values = torch.from_numpy(table.categorical.astype(np.int64)), numbers(args.seed, table)
-    network, heads = Backbone(normalised=True), Heads(table, 4)
+    network, heads = DrawnBackbone(normalised=True), Heads(table, 4)
     initialise(network, generator)
     initialise(heads, generator)
     parameters = [*network.parameters(), *heads.parameters()]
@@ -157,9 +157,9 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def folded(network: Backbone) -> Backbone:
+def folded(network: DrawnBackbone) -> DrawnBackbone:
     """The same network without batch normalisation."""
-    plain = Backbone()
+    plain = DrawnBackbone()
     convolutions = [layer for layer in network.convolutions if isinstance(layer, nn.Conv2d)]
     norms = [layer for layer in network.convolutions if isinstance(layer, nn.BatchNorm2d)]
     targets = [layer for layer in plain.convolutions if isinstance(layer, nn.Conv2d)]
@@ -174,14 +174,14 @@ def folded(network: Backbone) -> Backbone:
 
 
 @torch.no_grad()
-def run(network: Backbone, images: Tensor) -> tuple[Tensor, Tensor]:
+def run(network: DrawnBackbone, images: Tensor) -> tuple[Tensor, Tensor]:
     """Pooled (N, D) and region features (N, R, C) of all pictures."""
     parts = [network(part) for part in images.split(256)]
     return torch.cat([pooled for pooled, _ in parts]), torch.cat([regions for _, regions in parts])
 
 
 @torch.no_grad()
-def whiten(network: Backbone, images: Tensor, strength: float) -> None:
+def whiten(network: DrawnBackbone, images: Tensor, strength: float) -> None:
     """Centres the pooled features, evens out their directions and scales their mean norm to 1, in place.
 
     Scales each principal direction of variance v by v ** (-strength / 2). Directions whose variance is less than a
@@ -199,7 +199,7 @@ def whiten(network: Backbone, images: Tensor, strength: float) -> None:
 
 
 @torch.no_grad()
-def report(network: Backbone, heads: Heads, seed: int, images: Tensor) -> None:
+def report(network: DrawnBackbone, heads: Heads, seed: int, images: Tensor) -> None:
     """Prints how well each attribute is read from pictures that were not trained on."""
     table = attribute_table(seed, len(images))
     for source, answers in zip(("pooled", "regions"), heads(*run(network, images)), strict=True):
@@ -214,7 +214,7 @@ def report(network: Backbone, heads: Heads, seed: int, images: Tensor) -> None:
 
 
 @torch.no_grad()
-def report_neighbours(network: Backbone, seed: int, images: Tensor) -> None:
+def report_neighbours(network: DrawnBackbone, seed: int, images: Tensor) -> None:
     """Prints how often the nearest other shoe agrees, and how many directions the pooled features use."""
     table = attribute_table(seed, len(images))
     pooled, regions = run(network, images)

@@ -18,7 +18,7 @@ CLOSER, FARTHER = "closer", "farther"
 
 
 @dataclass(frozen=True)
-class RocchioArgs:
+class RocchioSettings:
     """Settings of Rocchio's rule."""
 
     keep: float = 1.0
@@ -62,10 +62,10 @@ class Rocchio(Agent):
     """
 
     name = "rocchio"
-    Args = RocchioArgs
+    Settings = RocchioSettings
 
-    def __init__(self, args: Any = None, **made_with: Any) -> None:
-        super().__init__(args, **made_with)
+    def __init__(self, settings: Any = None, **made_with: Any) -> None:
+        super().__init__(settings, **made_with)
         words = {} if self.vocabulary is None else self.vocabulary.tokens
         for word in (CLOSER, FARTHER):
             if word not in words:
@@ -99,9 +99,9 @@ class Rocchio(Agent):
         closer, farther = (word == token for token in self._words)
         good = torch.where(closer, observation.features, memory.features)
         bad = torch.where(closer, memory.features, observation.features)
-        args = self.args
-        moved = (args.keep * memory.query + args.toward * good - args.away * bad) / (
-            args.keep + args.toward - args.away
+        settings = self.settings
+        moved = (settings.keep * memory.query + settings.toward * good - settings.away * bad) / (
+            settings.keep + settings.toward - settings.away
         )
         return torch.where(closer | farther, moved, memory.query)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from dialog_env.agents.base import AGENT_FILE, Agent, Decision, Lesson, Memory
+from dialog_env.agents.base import AGENT_FILE, Agent, Decision, Memory, TrainingData
 from dialog_env.agents.candidate_selection import first_unseen
-from dialog_env.agents.settings import arguments
+from dialog_env.agents.settings import settings_from
 from dialog_env.catalog import Catalog
 from dialog_env.io import checkpoint
 from dialog_env.io.atomic import locked
@@ -24,7 +24,7 @@ INNER = "inner"
 
 
 @dataclass(frozen=True)
-class UnseenArgs:
+class UnseenSettings:
     """Settings of the agent that shows no image twice."""
 
     inner: str = "supervised"
@@ -41,26 +41,26 @@ class Unseen(Agent):
 
     Args:
         inner: the agent that ranks.
-        args: what it was made with, for the records.
+        settings: what it was made with, for the records.
     """
 
     name = "unseen"
-    Args = UnseenArgs
+    Settings = UnseenSettings
 
-    def __init__(self, inner: Agent, args: UnseenArgs | None = None) -> None:
-        super().__init__(args or UnseenArgs(inner=inner.name), vocabulary=inner.vocabulary)
+    def __init__(self, inner: Agent, settings: UnseenSettings | None = None) -> None:
+        super().__init__(settings or UnseenSettings(inner=inner.name), vocabulary=inner.vocabulary)
         self.inner = inner
         self.trainable = inner.trainable  # type: ignore[misc]
         self.reads_attributes, self.knows_user = inner.reads_attributes, inner.knows_user  # type: ignore[misc]
 
     @classmethod
     def create(
-        cls, args: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
+        cls, settings: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
     ) -> Unseen:
         """A new inner agent, wrapped."""
         from dialog_env.agents import create
 
-        name, _, configuration = args.inner.partition("@")
+        name, _, configuration = settings.inner.partition("@")
         inner = create(
             name,
             dimensions=dimensions,
@@ -68,16 +68,16 @@ class Unseen(Agent):
             seed=seed,
             device=device,
             configuration=configuration or "released",
-            **args.settings,
+            **settings.settings,
         )
-        return cls(inner, args)
+        return cls(inner, settings)
 
     @classmethod
     def restore(cls, saved: Saved, folder: Path, device: str) -> Unseen:
         """The inner agent from its own folder, wrapped."""
         from dialog_env.agents import load
 
-        return cls(load(folder / INNER, device), arguments(UnseenArgs, saved.facts["settings"]))
+        return cls(load(folder / INNER, device), settings_from(UnseenSettings, saved.facts["settings"]))
 
     def bind(self, gallery: Catalog) -> None:
         """Binds the agent that ranks."""
@@ -103,14 +103,14 @@ class Unseen(Agent):
         ranking, memory = self.rank(observation, memory)
         return Decision(ranking, first_unseen(ranking, memory[0]), memory)
 
-    def train(self, lesson: Lesson, folder: Path, *, progress: bool = True) -> dict[str, Any]:
+    def train(self, training_data: TrainingData, folder: Path, *, progress: bool = True) -> dict[str, Any]:
         """Trains the agent that ranks, in a folder within."""
         with locked(folder):
-            summary = self.inner.train(lesson, Path(folder, INNER), progress=progress)
+            summary = self.inner.train(training_data, Path(folder, INNER), progress=progress)
             self.save(folder)
         return summary
 
     def save(self, folder: str | Path) -> None:
         """Writes the agent that ranks, and that it is wrapped."""
         self.inner.save(Path(folder, INNER))
-        checkpoint.write(Path(folder, AGENT_FILE), {}, {"agent": self.name, "settings": asdict(self.args)})
+        checkpoint.write(Path(folder, AGENT_FILE), {}, {"agent": self.name, "settings": asdict(self.settings)})

@@ -81,11 +81,11 @@ class Ceiling(Agent):
 
     name = "ceiling"
     knows_user: ClassVar[bool] = True
-    Args = CeilingArgs
+    Settings = CeilingArgs
     configurations: ClassVar[dict[str, dict[str, Any]]] = {"released": {}, "asks": {"asks": True}}
 
-    def __init__(self, args: Any = None, **made_with: Any) -> None:
-        super().__init__(args, **made_with)
+    def __init__(self, settings: Any = None, **made_with: Any) -> None:
+        super().__init__(settings, **made_with)
         self._gallery: Catalog | None = None
         self._simulator: UserSimulator | None = None
         self._belief: Belief | None = None
@@ -121,7 +121,7 @@ class Ceiling(Agent):
                 f"user {simulator.id} is not deterministic and its answers depend on the image shown before, of which "
                 "log_likelihood hears nothing; take a deterministic user, or one with uses_previous=False"
             )
-        if self.args.asks:
+        if self.settings.asks:
             raise ValueError(
                 f"user {simulator.id} may answer the same question in two ways, and what an answer would tell is "
                 "known for deterministic users only; use the agent ceiling with asks=false"
@@ -139,7 +139,7 @@ class Ceiling(Agent):
                     f"bound to {gallery.fingerprint} ({gallery!r}); bind both to the same"
                 )
             if getattr(simulator, "deterministic", True):
-                answers = AnswerTable(simulator, len(gallery), self.args.table_bytes, device)
+                answers = AnswerTable(simulator, len(gallery), self.settings.table_bytes, device)
                 self._belief = Consistent(answers)
             else:
                 self._belief = Likely(simulator, len(gallery), device)
@@ -163,24 +163,24 @@ class Ceiling(Agent):
         ranking, memory = self.rank(observation, memory)
         fresh = ~_marked(memory.shown, memory.belief)
         fresh |= ~fresh.any(dim=1, keepdim=True)
-        chances = ranking.scores.masked_fill(~fresh, -torch.inf)
-        likeliest = chances == chances.amax(dim=1, keepdim=True)
+        uniforms = ranking.scores.masked_fill(~fresh, -torch.inf)
+        likeliest = uniforms == uniforms.amax(dim=1, keepdim=True)
         candidates = torch.where(likeliest, self._place, len(self._place)).argmin(dim=1)
-        if self.args.asks:
+        if self.settings.asks:
             candidates = self._ask(memory.belief, fresh, observation.candidate, candidates)
         return Decision(ranking, candidates, memory)
 
     def _ask(self, belief: Tensor, fresh: Tensor, current: Tensor, likeliest: Tensor) -> Tensor:
         """(B,) the most telling images, or the likeliest (B,) where there is nothing to choose or to find out."""
         images = len(self._place)
-        choices = fresh if self.args.outside else fresh & belief
+        choices = fresh if self.settings.outside else fresh & belief
         chosen = likeliest.clone()
         rows = ((belief.sum(dim=1) > 1) & (choices.sum(dim=1) > 1)).nonzero()[:, 0]
-        at_once = max(1, COMPARISONS_AT_ONCE // (self.args.candidates * self.args.targets**2))
+        at_once = max(1, COMPARISONS_AT_ONCE // (self.settings.candidates * self.settings.targets**2))
         for some in rows.split(at_once) if len(rows) else ():
             places = self._place + images * ~belief[some]  # believed in first, (b, N)
-            targets = self._first(places, belief[some], self.args.targets)
-            candidates = self._first(places, choices[some], self.args.candidates)
+            targets = self._first(places, belief[some], self.settings.targets)
+            candidates = self._first(places, choices[some], self.settings.candidates)
             told = self._information(targets, candidates, current[some])
             chosen[some] = candidates.gather(1, told.argmax(dim=1, keepdim=True))[:, 0]
         return chosen

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dialog_env.agents.guo2018.supervised import LITERAL, PAPER, BeginsSupervised, Supervised, SupervisedArgs
+from dialog_env.agents.guo2018.supervised import LITERAL, PAPER, BeginsSupervised, Supervised, SupervisedSettings
 
 
 @dataclass(frozen=True)
-class ContinuedArgs(SupervisedArgs):
+class ContinuedSettings(SupervisedSettings):
     """Settings of the training that follows the first one."""
 
     epochs: int = 20
     learning_rate: float = 1e-4
-    pretraining: SupervisedArgs = field(default_factory=SupervisedArgs)
+    pretraining: SupervisedSettings = field(default_factory=SupervisedSettings)
     """How the first weights are trained where no initial ones are given; its fusion is that of the agent."""
 
 
@@ -25,10 +25,10 @@ class Continued(BeginsSupervised, Supervised):
     """
 
     name = "continued"
-    Args = ContinuedArgs
+    Settings = ContinuedSettings
     configurations = {  # noqa: RUF012
         "released": {},
         "literal": {**LITERAL, "pretraining": LITERAL},
         "paper": {**PAPER, "epochs": 6, "drop_after": 0, "pretraining": PAPER},
     }
-    args: ContinuedArgs
+    settings: ContinuedSettings

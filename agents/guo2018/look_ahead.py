@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from dialog_env.agents.guo2018.networks import DialogNetwork
-from dialog_env.agents.training.cached_user import AskedOnce
+from dialog_env.agents.training.cached_user import CachedUser
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
-from dialog_env.world.state import State
+from dialog_env.world.state import DialogState
 
 
 class LookAhead:
@@ -29,7 +29,7 @@ class LookAhead:
         self.ties = ties
 
     @torch.no_grad()
-    def costs(self, state: State, hidden: Tensor, candidates: Tensor, turns: int) -> Tensor:
+    def costs(self, state: DialogState, hidden: Tensor, candidates: Tensor, turns: int) -> Tensor:
         """(B, K) the target's 0-based ranks, summed over the turns that follow when a candidate is shown.
 
         Args:
@@ -49,13 +49,13 @@ class LookAhead:
             observation = self.world.show(shown)
             query, hidden = self.network(observation.features, observation.feedback, hidden)
             ranking = QueryRanking(query, self.gallery)
-            total += ranking.standing(targets).rank(self.ties)
+            total += ranking.target_rank(targets).rank(self.ties)
             if turn + 1 < turns:
                 shown = ranking.top(1)[:, 0]
         return total.view(batch, alternatives)
 
 
-def asked_once(world: Dialog) -> AskedOnce:
-    """The user of a world of a learner, who is an `AskedOnce`."""
-    assert isinstance(world.simulator, AskedOnce)
+def cached_user(world: Dialog) -> CachedUser:
+    """The user of a world of a learner, who is an `CachedUser`."""
+    assert isinstance(world.simulator, CachedUser)
     return world.simulator

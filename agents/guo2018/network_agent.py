@@ -10,9 +10,9 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from dialog_env.agents.base import AGENT_FILE, Agent, AgentFacts, Lesson, generator_for
+from dialog_env.agents.base import AGENT_FILE, Agent, AgentFacts, TrainingData, generator_for
 from dialog_env.agents.guo2018.networks import DialogNetwork, empty_network, new_network
-from dialog_env.agents.settings import arguments
+from dialog_env.agents.settings import settings_from
 from dialog_env.agents.training.trainer import Learner, Schedule, train
 from dialog_env.catalog import Catalog
 from dialog_env.io import checkpoint
@@ -27,7 +27,7 @@ Self = TypeVar("Self", bound="NetworkAgent")
 
 
 @dataclass(frozen=True)
-class NetworkArgs:
+class NetworkSettings:
     """Settings that every agent with the dialog network has."""
 
     epochs: int = 15
@@ -77,7 +77,7 @@ class NetworkAgent(Agent):
     Args:
         network: the dialog network.
         vocabulary: the words that its text encoder knows.
-        args: its settings.
+        settings: its settings.
         seed: of its weights and its training.
         device: where it lives.
         trained: how it came to be, for the records.
@@ -87,13 +87,13 @@ class NetworkAgent(Agent):
     """
 
     trainable: ClassVar[bool] = True
-    Args: ClassVar[type[NetworkArgs]] = NetworkArgs
+    Settings: ClassVar[type[NetworkSettings]] = NetworkSettings
 
     def __init__(
         self,
         network: DialogNetwork,
         vocabulary: Vocabulary,
-        args: NetworkArgs,
+        settings: NetworkSettings,
         *,
         seed: int = 0,
         device: str = "cpu",
@@ -104,7 +104,7 @@ class NetworkAgent(Agent):
                 f"the network knows {network.words} words and the vocabulary has {len(vocabulary)}; "
                 "give the vocabulary that it was made for"
             )
-        super().__init__(args, dimensions=network.dimensions, vocabulary=vocabulary, seed=seed, device=device)
+        super().__init__(settings, dimensions=network.dimensions, vocabulary=vocabulary, seed=seed, device=device)
         self.vocabulary: Vocabulary = vocabulary
         self.network = network.to(device).eval()
         self.trained = trained or {}
@@ -113,7 +113,7 @@ class NetworkAgent(Agent):
     @classmethod
     def create(
         cls: type[Self],
-        args: Any,
+        settings: Any,
         *,
         dimensions: int | None,
         vocabulary: Vocabulary | None,
@@ -123,8 +123,8 @@ class NetworkAgent(Agent):
         """An agent with new weights; ValueError where the sizes of its network are not known."""
         if dimensions is None or vocabulary is None:
             raise ValueError(f"agent {cls.name} needs a gallery or its dimensions, and a vocabulary; give both")
-        network = new_network(dimensions, len(vocabulary), args.fusion, generator_for(seed, "weights"))
-        return cls(network, vocabulary, args, seed=seed, device=device)
+        network = new_network(dimensions, len(vocabulary), settings.fusion, generator_for(seed, "weights"))
+        return cls(network, vocabulary, settings, seed=seed, device=device)
 
     @classmethod
     def restore(cls: type[Self], saved: Saved, folder: Path, device: str) -> Self:
@@ -134,7 +134,7 @@ class NetworkAgent(Agent):
         return cls(
             network,
             words,
-            arguments(cls.Args, saved.facts["settings"]),
+            settings_from(cls.Settings, saved.facts["settings"]),
             seed=saved.facts["seed"],
             device=device,
             trained=saved.facts["trained"],
@@ -166,7 +166,7 @@ class NetworkAgent(Agent):
         """What is saved beside the weights."""
         return {
             "agent": self.name,
-            "settings": asdict(self.args),
+            "settings": asdict(self.settings),
             "seed": self.seed,
             "dimensions": self.network.dimensions,
             "fusion": self.network.fusion_name,
@@ -180,40 +180,44 @@ class NetworkAgent(Agent):
         checkpoint.write(Path(folder, AGENT_FILE), tensors, self.facts())
 
     @abstractmethod
-    def learner(self, lesson: Lesson) -> Learner:
+    def learner(self, training_data: TrainingData) -> Learner:
         """What turns the network's weights, one update at a time."""
 
-    def train(self, lesson: Lesson, folder: Path, *, progress: bool = True) -> dict[str, Any]:
+    def train(self, training_data: TrainingData, folder: Path, *, progress: bool = True) -> dict[str, Any]:
         """Learns; afterwards the agent has the weights that were best on validation.
 
         Raises:
-            ValueError: a lesson that does not fit the agent, or a checkpoint of another training in `folder`.
+            ValueError: training data that does not fit the agent, or a checkpoint of another training in `folder`.
         """
         for gallery, user in (
-            (lesson.gallery, lesson.simulator),
-            (lesson.validation_gallery, lesson.validation_simulator),
+            (training_data.gallery, training_data.simulator),
+            (training_data.validation_gallery, training_data.validation_simulator),
         ):
             self._check_width(gallery)
             self.check_user(user)
         folder = Path(folder)
-        initial = Path(self.args.initial) if self.args.initial else self.pretrained(lesson, folder, progress=progress)
+        initial = (
+            Path(self.settings.initial)
+            if self.settings.initial
+            else self.pretrained(training_data, folder, progress=progress)
+        )
         if initial is not None:
             with one_sentence(initial, "folder of an agent with this network", "give weights of the same network"):
                 self.network.load_state_dict(self.fitting(initial))
         schedule = Schedule(
-            epochs=self.args.epochs,
-            drop_after=self.args.drop_after,
-            batch=self.args.batch,
-            turns=self.args.turns,
-            statistics=self.args.statistics,
-            targets=self.args.targets,
-            keep=self.args.keep,
+            epochs=self.settings.epochs,
+            drop_after=self.settings.drop_after,
+            batch=self.settings.batch,
+            turns=self.settings.turns,
+            statistics=self.settings.statistics,
+            targets=self.settings.targets,
+            keep=self.settings.keep,
             seed=self.seed,
         )
         self._gallery = None
-        return train(self, self.learner(lesson), lesson, folder, schedule, progress=progress)
+        return train(self, self.learner(training_data), training_data, folder, schedule, progress=progress)
 
-    def pretrained(self, lesson: Lesson, folder: Path, *, progress: bool) -> Path | None:
+    def pretrained(self, training_data: TrainingData, folder: Path, *, progress: bool) -> Path | None:
         """Folder of the agent whose weights it begins from where no initial ones are given; None for new weights."""
         return None
 

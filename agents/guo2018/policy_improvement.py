@@ -21,20 +21,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dialog_env.agents.base import Lesson
+from dialog_env.agents.base import TrainingData
 from dialog_env.agents.candidate_selection import check_choice, first_shown, sample, spread, squared_distances
 from dialog_env.agents.guo2018.look_ahead import LookAhead
-from dialog_env.agents.guo2018.network_agent import NetworkArgs
+from dialog_env.agents.guo2018.network_agent import NetworkSettings
 from dialog_env.agents.guo2018.networks import DialogNetwork
-from dialog_env.agents.guo2018.supervised import LITERAL, PAPER, BeginsSupervised, SupervisedArgs, triplet_losses
-from dialog_env.agents.training.cached_user import AskedOnce
-from dialog_env.agents.training.trainer import Learner, Report
+from dialog_env.agents.guo2018.supervised import LITERAL, PAPER, BeginsSupervised, SupervisedSettings, triplet_losses
+from dialog_env.agents.training.cached_user import CachedUser
+from dialog_env.agents.training.trainer import Learner, UpdateMetrics
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 
 
 @dataclass(frozen=True)
-class PolicyImprovementArgs(NetworkArgs):
+class PolicyImprovementSettings(NetworkSettings):
     """Settings of policy improvement; `released` and `paper` differ in those from `contrast` on."""
 
     epochs: int = 20
@@ -65,7 +65,7 @@ class PolicyImprovementArgs(NetworkArgs):
     """What is shown next while training: the chosen image (released), or one sampled from the K nearest."""
     renewal: int = 0
     """Epochs after which the looking network takes over the learner's weights; 0 never (released)."""
-    pretraining: SupervisedArgs = field(default_factory=SupervisedArgs)
+    pretraining: SupervisedSettings = field(default_factory=SupervisedSettings)
     """How the first weights are trained where no initial ones are given; its fusion is that of the agent."""
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ class PolicyImprovementArgs(NetworkArgs):
 
 
 @dataclass(frozen=True)
-class Turn:
+class LossInputs:
     """What is known of a turn of B dialogs when its losses are computed; all images as embeddings.
 
     Args:
@@ -103,45 +103,45 @@ class Turn:
     negatives: Tensor
     target: Tensor
 
-    def logits(self, images: Tensor, args: PolicyImprovementArgs) -> Tensor:
+    def logits(self, images: Tensor, settings: PolicyImprovementSettings) -> Tensor:
         """(B, M) -|s - x|^2 / tau for images (B, M, 256)."""
-        return -squared_distances(self.state, images) / (args.tau * self.unit(args))
+        return -squared_distances(self.state, images) / (settings.tau * self.unit(settings))
 
-    def unit(self, args: PolicyImprovementArgs) -> Tensor:
+    def unit(self, settings: PolicyImprovementSettings) -> Tensor:
         """What tau is measured in: 1, or the spread of squared distances over the nearest images."""
-        if not args.relative:
+        if not settings.relative:
             return self.state.new_ones(())
         return spread(self.state, self.nearest)
 
 
-def against_random(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
+def against_random(turn: LossInputs, settings: PolicyImprovementSettings) -> Tensor:
     """Cross-entropy of the chosen image against it and the random ones (released)."""
     chosen = turn.nearest[torch.arange(len(turn.best), device=turn.best.device), turn.best]
-    logits = turn.logits(torch.cat([chosen[None], turn.negatives]).transpose(0, 1), args)
+    logits = turn.logits(torch.cat([chosen[None], turn.negatives]).transpose(0, 1), settings)
     return functional.cross_entropy(logits, torch.zeros_like(turn.best))
 
 
-def among_nearest(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
+def among_nearest(turn: LossInputs, settings: PolicyImprovementSettings) -> Tensor:
     """Cross-entropy of the chosen image against all K nearest (paper)."""
-    return functional.cross_entropy(turn.logits(turn.nearest, args), turn.best)
+    return functional.cross_entropy(turn.logits(turn.nearest, settings), turn.best)
 
 
-def not_at_all(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
+def not_at_all(turn: LossInputs, settings: PolicyImprovementSettings) -> Tensor:
     """Nothing: the control without a look-ahead."""
     return turn.state.new_zeros(())
 
 
-def distance_to_target(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
+def distance_to_target(turn: LossInputs, settings: PolicyImprovementSettings) -> Tensor:
     """Mean |s - x+|^2 (released)."""
     return (turn.state - turn.target).square().sum(dim=1).mean()
 
 
-def triplet(turn: Turn, args: PolicyImprovementArgs) -> Tensor:
+def triplet(turn: LossInputs, settings: PolicyImprovementSettings) -> Tensor:
     """The loss of supervised training, averaged over the random images."""
-    return triplet_losses(turn.state, turn.target, turn.negatives, args.pretraining.margin).mean()
+    return triplet_losses(turn.state, turn.target, turn.negatives, settings.pretraining.margin).mean()
 
 
-Loss = Callable[[Turn, PolicyImprovementArgs], Tensor]
+Loss = Callable[[LossInputs, PolicyImprovementSettings], Tensor]
 CONTRASTS: dict[str, Loss] = {"random": against_random, "nearest": among_nearest, "none": not_at_all}
 REGULARISERS: dict[str, Loss] = {"distance": distance_to_target, "triplet": triplet}
 SHOWS = ("chosen", "sampled")
@@ -151,86 +151,93 @@ TIES = ("half", "strict")
 class PolicyImprovementLearner(Learner):
     """Looks ahead with one network and teaches another to choose what turned out best."""
 
-    def __init__(self, network: DialogNetwork, lesson: Lesson, args: PolicyImprovementArgs, device: str) -> None:
-        check_choice(args.nearest, lesson.gallery)
-        if not getattr(lesson.simulator, "deterministic", True):
+    def __init__(
+        self, network: DialogNetwork, training_data: TrainingData, settings: PolicyImprovementSettings, device: str
+    ) -> None:
+        check_choice(settings.nearest, training_data.gallery)
+        if not getattr(training_data.simulator, "deterministic", True):
             raise ValueError(
-                f"user {lesson.simulator.id} may answer the same question in two ways, so what it would say cannot be "
+                f"user {training_data.simulator.id} may answer the same question in two ways, so what it would say "
+                "cannot be "
                 "looked up ahead; use a user that is deterministic"
             )
-        self.network, self.args = network, args
+        self.network, self.settings = network, settings
         self.looking = copy.deepcopy(network).eval().requires_grad_(False)
         self.modules = {"network": network, "looking": self.looking}
-        self.asked = AskedOnce(lesson.simulator, lesson.gallery)
-        self.world = Dialog(lesson.gallery, self.asked, turns=args.turns, device=device)
-        self.ahead = Dialog(lesson.gallery, self.asked, turns=args.turns + args.horizon, device=device)
-        frozen = "image." if args.freeze else ()
+        self.cached_user = CachedUser(training_data.simulator, training_data.gallery)
+        self.world = Dialog(training_data.gallery, self.cached_user, turns=settings.turns, device=device)
+        self.ahead = Dialog(
+            training_data.gallery, self.cached_user, turns=settings.turns + settings.horizon, device=device
+        )
+        frozen = "image." if settings.freeze else ()
         learning = [weight for name, weight in network.named_parameters() if not name.startswith(frozen)]
-        self.optimiser = torch.optim.Adam(learning, lr=args.learning_rate, weight_decay=args.weight_decay)
+        self.optimiser = torch.optim.Adam(learning, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
     def begin_epoch(self, epoch: int) -> None:
         """Lets the looking network take over what was learned, where that is due."""
-        if self.args.renewal and epoch > 1 and (epoch - 1) % self.args.renewal == 0:
+        if self.settings.renewal and epoch > 1 and (epoch - 1) % self.settings.renewal == 0:
             self.looking.load_state_dict(self.network.state_dict())
 
-    def update(self, targets: Tensor, generator: torch.Generator) -> Report:
+    def update(self, targets: Tensor, generator: torch.Generator) -> UpdateMetrics:
         """Draws first candidates, negatives and what samples the images shown; then learns."""
-        images, dialogs = len(self.world.gallery), (self.args.turns, len(targets))
-        first = first_shown(targets, images, self.args.targets, generator)
-        negatives = torch.randint(images, (self.args.turns, self.args.negatives, len(targets)), generator=generator)
-        chances = torch.rand(dialogs, generator=generator)
+        images, dialogs = len(self.world.gallery), (self.settings.turns, len(targets))
+        first = first_shown(targets, images, self.settings.targets, generator)
+        negatives = torch.randint(
+            images, (self.settings.turns, self.settings.negatives, len(targets)), generator=generator
+        )
+        uniforms = torch.rand(dialogs, generator=generator)
         device = self.world.device
-        return self.learn(targets.to(device), first.to(device), negatives.to(device), chances.to(device))
+        return self.learn(targets.to(device), first.to(device), negatives.to(device), uniforms.to(device))
 
-    def learn(self, targets: Tensor, first: Tensor, negatives: Tensor, chances: Tensor) -> Report:
+    def learn(self, targets: Tensor, first: Tensor, negatives: Tensor, uniforms: Tensor) -> UpdateMetrics:
         """One update.
 
         Args:
             targets: (B,) int64.
             first: (B,) int64, the first candidates.
             negatives: (T, E, B) int64, random images.
-            chances: (T, B) in [0, 1), what decides where an image to show is sampled.
+            uniforms: (T, B) in [0, 1), what decides where an image to show is sampled.
         """
-        network, args, world = self.network.train(), self.args, self.world
-        self.asked.forget()
+        network, settings, world = self.network.train(), self.settings, self.world
+        self.cached_user.forget()
         with torch.no_grad():
             gallery = EmbeddedGallery(network.image(world.features))
-            seen_gallery = gallery if args.freeze else EmbeddedGallery(self.looking.image(world.features))
-        look_ahead = LookAhead(self.looking, seen_gallery, self.ahead, args.ties)
+            seen_gallery = gallery if settings.freeze else EmbeddedGallery(self.looking.image(world.features))
+        look_ahead = LookAhead(self.looking, seen_gallery, self.ahead, settings.ties)
         observation = world.reset(targets, first)
         hidden, memory = network.begin(len(targets)), self.looking.begin(len(targets))
         losses: dict[str, list[Tensor]] = {"choice": [], "regulariser": [], "gain": []}
-        standings = []
-        for turn in range(args.turns):
+        target_ranks = []
+        for turn in range(settings.turns):
             state, hidden = network(observation.features, observation.feedback, hidden)
             with torch.no_grad():
                 seen, memory = self.looking(observation.features, observation.feedback, memory)
-            nearest = QueryRanking(seen, seen_gallery).top(args.nearest)  # (B, K)
-            depth = min(args.horizon, args.turns - turn) if args.contrast != "none" else 0
+            nearest = QueryRanking(seen, seen_gallery).top(settings.nearest)  # (B, K)
+            depth = min(settings.horizon, settings.turns - turn) if settings.contrast != "none" else 0
             costs = look_ahead.costs(world.state, memory, nearest, depth)  # (B, K)
             best = costs.argmin(dim=1)
             near, far, target = (self.embed(gallery, images) for images in (nearest, negatives[turn], targets))
-            facts = Turn(state, near, best, far, target)
-            losses["choice"].append(CONTRASTS[args.contrast](facts, args))
-            losses["regulariser"].append(REGULARISERS[args.regulariser](facts, args))
+            facts = LossInputs(state, near, best, far, target)
+            losses["choice"].append(CONTRASTS[settings.contrast](facts, settings))
+            losses["regulariser"].append(REGULARISERS[settings.regulariser](facts, settings))
             losses["gain"].append((costs[:, 0] - costs.amin(dim=1)).mean() * 100 / (max(depth, 1) * len(gallery)))
-            place = best if args.show == "chosen" else sample(facts.logits(facts.nearest, args), chances[turn])
+            place = best if settings.show == "chosen" else sample(facts.logits(facts.nearest, settings), uniforms[turn])
             observation, outcome = world.step(QueryRanking(state, gallery), nearest.gather(1, place[:, None])[:, 0])
-            standings.append(outcome.standing)
+            target_ranks.append(outcome.target_rank)
         stacked = {name: torch.stack(values) for name, values in losses.items()}
-        self.descend((stacked["choice"] + args.weight * stacked["regulariser"]).sum())
-        return Report({name: values.detach() for name, values in stacked.items()}, standings)
+        self.descend((stacked["choice"] + settings.weight * stacked["regulariser"]).sum())
+        return UpdateMetrics({name: values.detach() for name, values in stacked.items()}, target_ranks)
 
     def embed(self, gallery: EmbeddedGallery, images: Tensor) -> Tensor:
         """Embeddings (..., 256) of images (...): read off where they are frozen, computed where they learn."""
-        return gallery.embeddings[images] if self.args.freeze else self.network.image(self.world.features[images])
+        return gallery.embeddings[images] if self.settings.freeze else self.network.image(self.world.features[images])
 
 
 class PolicyImprovement(BeginsSupervised):
     """The dialog network, taught to show what a look-ahead with the user found best."""
 
     name = "policy_improvement"
-    Args = PolicyImprovementArgs
+    Settings = PolicyImprovementSettings
     configurations = {  # noqa: RUF012
         "released": {},
         "literal": {**LITERAL, "ties": "strict", "pretraining": LITERAL},
@@ -249,8 +256,8 @@ class PolicyImprovement(BeginsSupervised):
             "pretraining": PAPER,
         },
     }
-    args: PolicyImprovementArgs
+    settings: PolicyImprovementSettings
 
-    def learner(self, lesson: Lesson) -> PolicyImprovementLearner:
+    def learner(self, training_data: TrainingData) -> PolicyImprovementLearner:
         """What turns the weights."""
-        return PolicyImprovementLearner(self.network, lesson, self.args, self.device)
+        return PolicyImprovementLearner(self.network, training_data, self.settings, self.device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.agents.guo2018.networks import STATE_SIZE, DialogNetwork, empty_network
-from dialog_env.agents.guo2018.supervised import Supervised, SupervisedArgs
+from dialog_env.agents.guo2018.supervised import Supervised, SupervisedSettings
 from dialog_env.io.atomic import file_digest
 from dialog_env.io.checkpoint import MOST_BYTES, read_tensors
 from dialog_env.io.pickles import read_state_dict
@@ -87,7 +87,7 @@ def agent_from_released(path: str | Path, vocabulary: Vocabulary, *, seed: int =
     with one_sentence(path, "released dialog model", REMEDY):
         network = network_from_released(read_released(path), words=len(vocabulary))
     trained = {"released": {"file": Path(path).name, "sha256": file_digest(path)}}
-    settings = SupervisedArgs(fusion=network.fusion_name)
+    settings = SupervisedSettings(fusion=network.fusion_name)
     return Supervised(network, vocabulary, settings, seed=seed, device=device, trained=trained)
 
 

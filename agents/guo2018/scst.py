@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from dialog_env.agents.base import Lesson
+from dialog_env.agents.base import TrainingData
 from dialog_env.agents.candidate_selection import check_choice, first_shown, sample, spread, squared_distances
-from dialog_env.agents.guo2018.network_agent import NetworkArgs
+from dialog_env.agents.guo2018.network_agent import NetworkSettings
 from dialog_env.agents.guo2018.networks import DialogNetwork
-from dialog_env.agents.guo2018.supervised import PAPER, BeginsSupervised, SupervisedArgs
-from dialog_env.agents.training.cached_user import AskedOnce
-from dialog_env.agents.training.trainer import Learner, Report
+from dialog_env.agents.guo2018.supervised import PAPER, BeginsSupervised, SupervisedSettings
+from dialog_env.agents.training.cached_user import CachedUser
+from dialog_env.agents.training.trainer import Learner, UpdateMetrics
 from dialog_env.world.dialog import Dialog
-from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Standing
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, TargetRank
 
 
 @dataclass(frozen=True)
-class ScstArgs(NetworkArgs):
+class ScstSettings(NetworkSettings):
     """Settings of self-critical sequence training."""
 
     epochs: int = 20
@@ -35,7 +35,7 @@ class ScstArgs(NetworkArgs):
     """Temperature of the choice: a squared distance, or a share of the spread (`relative`)."""
     relative: bool = False
     """Measures tau in spreads: mean difference of squared distance between the nearest and farthest of the K."""
-    pretraining: SupervisedArgs = field(default_factory=SupervisedArgs)
+    pretraining: SupervisedSettings = field(default_factory=SupervisedSettings)
     """How the first weights are trained where no initial ones are given; its fusion is that of the agent."""
 
     def __post_init__(self) -> None:
@@ -49,81 +49,85 @@ class ScstArgs(NetworkArgs):
 class ScstLearner(Learner):
     """Holds every dialog twice, greedily and with sampled images, and reinforces what was sampled by the difference."""
 
-    def __init__(self, network: DialogNetwork, lesson: Lesson, args: ScstArgs, device: str) -> None:
-        check_choice(args.nearest, lesson.gallery)
-        self.network, self.args = network, args
+    def __init__(
+        self, network: DialogNetwork, training_data: TrainingData, settings: ScstSettings, device: str
+    ) -> None:
+        check_choice(settings.nearest, training_data.gallery)
+        self.network, self.settings = network, settings
         self.modules = {"network": network}
-        self.asked = AskedOnce(lesson.simulator, lesson.gallery)
-        self.world = Dialog(lesson.gallery, self.asked, turns=args.turns, device=device)
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
+        self.cached_user = CachedUser(training_data.simulator, training_data.gallery)
+        self.world = Dialog(training_data.gallery, self.cached_user, turns=settings.turns, device=device)
+        self.optimiser = torch.optim.Adam(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
 
-    def update(self, targets: Tensor, generator: torch.Generator) -> Report:
+    def update(self, targets: Tensor, generator: torch.Generator) -> UpdateMetrics:
         """Draws first candidates and what decides the images sampled; then learns."""
-        first = first_shown(targets, len(self.world.gallery), self.args.targets, generator)
-        chances = torch.rand(self.args.turns, len(targets), generator=generator)
+        first = first_shown(targets, len(self.world.gallery), self.settings.targets, generator)
+        uniforms = torch.rand(self.settings.turns, len(targets), generator=generator)
         device = self.world.device
-        return self.learn(targets.to(device), first.to(device), chances.to(device))
+        return self.learn(targets.to(device), first.to(device), uniforms.to(device))
 
-    def learn(self, targets: Tensor, first: Tensor, chances: Tensor) -> Report:
+    def learn(self, targets: Tensor, first: Tensor, uniforms: Tensor) -> UpdateMetrics:
         """One update.
 
         Args:
             targets: (B,) int64.
             first: (B,) int64, the first candidates.
-            chances: (T, B) in [0, 1), what decides which images are sampled.
+            uniforms: (T, B) in [0, 1), what decides which images are sampled.
         """
         self.network.train()
-        self.asked.forget()
+        self.cached_user.forget()
         with torch.no_grad():
             gallery = EmbeddedGallery(self.network.image(self.world.features))
             greedy, _ = self.converse(gallery, targets, first, None)
-        sampled, log_probability = self.converse(gallery, targets, first, chances)
+        sampled, log_probability = self.converse(gallery, targets, first, uniforms)
         reward = self.returns(sampled) - self.returns(greedy)
         self.descend(-(reward * log_probability).mean())
-        return Report({"advantage": 100 * reward[None].mean(dim=1)}, greedy)
+        return UpdateMetrics({"advantage": 100 * reward[None].mean(dim=1)}, greedy)
 
     def converse(
-        self, gallery: EmbeddedGallery, targets: Tensor, first: Tensor, chances: Tensor | None
-    ) -> tuple[list[Standing], Tensor]:
-        """A dialog for each target, greedy or sampled by chances (T, B).
+        self, gallery: EmbeddedGallery, targets: Tensor, first: Tensor, uniforms: Tensor | None
+    ) -> tuple[list[TargetRank], Tensor]:
+        """A dialog for each target, greedy or sampled by uniforms (T, B).
 
         Returns:
-            the target's standing at each turn, and the log-probability (B,) of the images shown. The image of the last
+            the target's rank at each turn, and the log-probability (B,) of the images shown. The image of the last
             turn changes no ranking any more and does not count.
         """
-        world, args = self.world, self.args
+        world, settings = self.world, self.settings
         observation = world.reset(targets, first)
         hidden = self.network.begin(len(targets))
         total = torch.zeros(len(targets), device=world.device)
-        standings = []
-        for turn in range(args.turns):
+        target_ranks = []
+        for turn in range(settings.turns):
             state, hidden = self.network(observation.features, observation.feedback, hidden)
             ranking = QueryRanking(state, gallery)
             shown = None
-            if chances is not None:
-                nearest = ranking.top(args.nearest)  # (B, K)
+            if uniforms is not None:
+                nearest = ranking.top(settings.nearest)  # (B, K)
                 images = self.network.image(world.features[nearest])  # (B, K, 256)
-                unit = spread(state, images) if args.relative else 1.0
-                logits = -squared_distances(state, images) / (args.tau * unit)
-                place = sample(logits, chances[turn])[:, None]
+                unit = spread(state, images) if settings.relative else 1.0
+                logits = -squared_distances(state, images) / (settings.tau * unit)
+                place = sample(logits, uniforms[turn])[:, None]
                 shown = nearest.gather(1, place)[:, 0]
-                if turn + 1 < args.turns:
+                if turn + 1 < settings.turns:
                     total = total + logits.log_softmax(dim=1).gather(1, place)[:, 0]
             observation, outcome = world.step(ranking, shown)
-            standings.append(outcome.standing)
-        return standings, total
+            target_ranks.append(outcome.target_rank)
+        return target_ranks, total
 
     @staticmethod
-    def returns(standings: list[Standing]) -> Tensor:
+    def returns(target_ranks: list[TargetRank]) -> Tensor:
         """(B,) percentiles summed over the turns."""
-        return torch.stack([standing.percentile() for standing in standings]).sum(dim=0)
+        return torch.stack([target_rank.percentile() for target_rank in target_ranks]).sum(dim=0)
 
 
 class Scst(BeginsSupervised):
     """The dialog network, trained by self-critical sequence training."""
 
     name = "scst"
-    Args = ScstArgs
+    Settings = ScstSettings
     configurations = {  # noqa: RUF012
         "released": {},
         "paper": {
@@ -135,8 +139,8 @@ class Scst(BeginsSupervised):
             "pretraining": PAPER,
         },
     }
-    args: ScstArgs
+    settings: ScstSettings
 
-    def learner(self, lesson: Lesson) -> ScstLearner:
+    def learner(self, training_data: TrainingData) -> ScstLearner:
         """What turns the weights."""
-        return ScstLearner(self.network, lesson, self.args, self.device)
+        return ScstLearner(self.network, training_data, self.settings, self.device)

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dialog_env.agents.base import Lesson
+from dialog_env.agents.base import TrainingData
 from dialog_env.agents.candidate_selection import first_shown
-from dialog_env.agents.guo2018.network_agent import NetworkAgent, NetworkArgs
+from dialog_env.agents.guo2018.network_agent import NetworkAgent, NetworkSettings
 from dialog_env.agents.guo2018.networks import DialogNetwork
-from dialog_env.agents.training.trainer import Learner, Report, hashed, identity
+from dialog_env.agents.training.trainer import Learner, UpdateMetrics, hashed, identity
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 
@@ -31,7 +31,7 @@ LITERAL: dict[str, Any] = {"statistics": 0, "targets": "drawn", "keep": "last"}
 
 
 @dataclass(frozen=True)
-class SupervisedArgs(NetworkArgs):
+class SupervisedSettings(NetworkSettings):
     """Settings of supervised training."""
 
     margin: float = 0.1
@@ -58,24 +58,28 @@ def triplet_losses(state: Tensor, target: Tensor, other: Tensor, margin: float) 
 class SupervisedLearner(Learner):
     """Holds dialogs with the network as it is, and updates it by the triplet loss of all their turns."""
 
-    def __init__(self, network: DialogNetwork, lesson: Lesson, args: SupervisedArgs, device: str) -> None:
+    def __init__(
+        self, network: DialogNetwork, training_data: TrainingData, settings: SupervisedSettings, device: str
+    ) -> None:
         self.network = network
-        self.args = args
-        self.world = Dialog(lesson.gallery, lesson.simulator, turns=args.turns, device=device)
+        self.settings = settings
+        self.world = Dialog(training_data.gallery, training_data.simulator, turns=settings.turns, device=device)
         self.modules = {"network": network}
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
+        self.optimiser = torch.optim.Adam(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
 
-    def update(self, targets: Tensor, generator: torch.Generator) -> Report:
+    def update(self, targets: Tensor, generator: torch.Generator) -> UpdateMetrics:
         """Draws first candidates, negatives and, where K > 1, the places of the images shown; then learns."""
-        images, dialogs = len(self.world.gallery), (self.args.turns, len(targets))
-        first = first_shown(targets, images, self.args.targets, generator)
+        images, dialogs = len(self.world.gallery), (self.settings.turns, len(targets))
+        first = first_shown(targets, images, self.settings.targets, generator)
         turns, batch = dialogs
-        negatives = torch.randint(images, (turns, self.args.negatives, batch), generator=generator)
-        places = torch.randint(min(self.args.nearest, images), dialogs, generator=generator)
+        negatives = torch.randint(images, (turns, self.settings.negatives, batch), generator=generator)
+        places = torch.randint(min(self.settings.nearest, images), dialogs, generator=generator)
         device = self.world.device
         return self.learn(targets.to(device), first.to(device), negatives.to(device), places.to(device))
 
-    def learn(self, targets: Tensor, first: Tensor, negatives: Tensor, places: Tensor) -> Report:
+    def learn(self, targets: Tensor, first: Tensor, negatives: Tensor, places: Tensor) -> UpdateMetrics:
         """One update.
 
         Args:
@@ -90,61 +94,67 @@ class SupervisedLearner(Learner):
         observation = world.reset(targets, first)
         hidden = network.begin(len(targets))
         target = network.image(world.features[targets])  # (B, D) -> (B, 256)
-        losses, standings = [], []
+        losses, target_ranks = [], []
         for negative, place in zip(negatives, places, strict=True):  # (E, B), (B,)
             state, hidden = network(observation.features, observation.feedback, hidden)
             other = network.image(world.features[negative])  # (E, B, D) -> (E, B, 256)
-            losses.append(triplet_losses(state, target, other, self.args.margin).mean())
+            losses.append(triplet_losses(state, target, other, self.settings.margin).mean())
             ranking = QueryRanking(state, gallery)
-            nearest = ranking.top(min(self.args.nearest, ranking.images))
+            nearest = ranking.top(min(self.settings.nearest, ranking.images))
             observation, outcome = world.step(ranking, nearest.gather(1, place[:, None])[:, 0])
-            standings.append(outcome.standing)
+            target_ranks.append(outcome.target_rank)
         turn_losses = torch.stack(losses)
         self.descend(turn_losses.mean())
-        return Report({"triplet": turn_losses.detach()}, standings)
+        return UpdateMetrics({"triplet": turn_losses.detach()}, target_ranks)
 
 
 class Supervised(NetworkAgent):
     """The dialog network, trained by the triplet loss."""
 
     name = "supervised"
-    Args = SupervisedArgs
+    Settings = SupervisedSettings
     configurations = {"released": {}, "literal": LITERAL, "paper": PAPER}  # noqa: RUF012
-    args: SupervisedArgs
+    settings: SupervisedSettings
 
-    def learner(self, lesson: Lesson) -> SupervisedLearner:
+    def learner(self, training_data: TrainingData) -> SupervisedLearner:
         """What turns the weights."""
-        return SupervisedLearner(self.network, lesson, self.args, self.device)
+        return SupervisedLearner(self.network, training_data, self.settings, self.device)
 
 
 def pretrained(
-    agent: NetworkAgent, args: SupervisedArgs, lesson: Lesson, folder: Path, *, progress: bool = True
+    agent: NetworkAgent,
+    settings: SupervisedSettings,
+    training_data: TrainingData,
+    folder: Path,
+    *,
+    progress: bool = True,
 ) -> Path:
     """Folder of a supervised agent with the network of `agent`, trained there unless it is already.
 
     Args:
         agent: whose fusion, sizes, seed and device count.
-        args: of the supervised training.
-        lesson: what it learns from; its `pretrained` is where such agents are kept, under a hash of all they depend on.
+        settings: of the supervised training.
+        training_data: what it learns from; its `pretrained` is where such agents are kept, under a hash of all they
+            depend on.
         folder: of the agent, beside which they are kept otherwise.
         progress: shows a progress bar.
     """
     supervised = Supervised.create(
-        replace(args, fusion=agent.args.fusion),
+        replace(settings, fusion=agent.settings.fusion),
         dimensions=agent.network.dimensions,
         vocabulary=agent.vocabulary,
         seed=agent.seed,
         device=agent.device,
     )
-    there = (lesson.pretrained or folder.parent) / f"supervised-{hashed(identity(supervised, lesson))}"
-    supervised.train(lesson, there, progress=progress)
+    there = (training_data.pretrained or folder.parent) / f"supervised-{hashed(identity(supervised, training_data))}"
+    supervised.train(training_data, there, progress=progress)
     return there
 
 
 class BeginsSupervised(NetworkAgent):
     """An agent that begins from supervised weights, trained as its setting `pretraining` says."""
 
-    def pretrained(self, lesson: Lesson, folder: Path, *, progress: bool) -> Path:
+    def pretrained(self, training_data: TrainingData, folder: Path, *, progress: bool) -> Path:
         """Folder of the supervised agent that it begins from."""
-        args: Any = self.args
-        return pretrained(self, args.pretraining, lesson, folder, progress=progress)
+        settings: Any = self.settings
+        return pretrained(self, settings.pretraining, training_data, folder, progress=progress)

@@ -13,13 +13,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
-from dialog_env.agents.base import AGENT_FILE, Agent, Lesson, Memory
+from dialog_env.agents.base import AGENT_FILE, Agent, Memory, TrainingData
 from dialog_env.agents.sb3.archive import read_weights
 from dialog_env.agents.sb3.directions import Directions
 from dialog_env.agents.sb3.extractor import DialogExtractor
-from dialog_env.agents.sb3.seeding import borrowed_generators
+from dialog_env.agents.sb3.former_names import FORMER_NAMES
+from dialog_env.agents.sb3.seeding import restored_global_generators
 from dialog_env.agents.sb3.training import dialogs_for, learn, spaces_for
-from dialog_env.agents.settings import arguments
+from dialog_env.agents.settings import settings_from
 from dialog_env.catalog import Catalog
 from dialog_env.envs.wrappers import History
 from dialog_env.io import checkpoint
@@ -41,18 +42,20 @@ Self = TypeVar("Self", bound="SB3Agent")
 
 
 @dataclass(frozen=True)
-class SB3Args:
+class SB3Settings:
     """Settings that every agent of Stable-Baselines3 has."""
 
-    steps: int = 400_000
+    former_names: ClassVar[dict[str, str]] = FORMER_NAMES
+
+    total_timesteps: int = 400_000
     """Turns to train for, counted over all dialogs."""
-    dialogs: int = 128
+    n_envs: int = 128
     """Dialogs held at once."""
     turns: int = TURNS
     """Turns of a dialog while training."""
     learning_rate: float = 1e-3
     """Of Adam; it falls to a tenth by the end of the training."""
-    discount: float = 0.0
+    gamma: float = 0.0
     """What a turn's reward counts a turn earlier. With 0, the default, every action is judged by the reward of its own
     turn alone: these agents learn to rank at once, not to ask now for what is of use later."""
     reward: str = "percentile"
@@ -69,13 +72,13 @@ class SB3Args:
     """How often validation chooses between the weights while training, evenly spread."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "dialogs", "turns", "directions", "hidden", "evaluations"):
+        for name in ("total_timesteps", "n_envs", "turns", "directions", "hidden", "evaluations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
-        if not self.learning_rate > 0 or not self.reach > 0 or not 0 <= self.discount <= 1:
+        if not self.learning_rate > 0 or not self.reach > 0 or not 0 <= self.gamma <= 1:
             raise ValueError(
-                f"learning_rate {self.learning_rate}, reach {self.reach} and discount {self.discount} cannot be used; "
-                "give a learning_rate and a reach above 0 and a discount from 0 to 1"
+                f"learning_rate {self.learning_rate}, reach {self.reach} and gamma {self.gamma} cannot be used; "
+                "give a learning_rate and a reach above 0 and a gamma from 0 to 1"
             )
 
 
@@ -97,7 +100,7 @@ class SB3Agent(Agent):
     of it (`CandidateActorCritic`, `CandidateDQN`); what it has learned works in any gallery of the same features.
 
     Args:
-        args: its settings.
+        settings: its settings.
         dimensions: D of the galleries.
         vocabulary: the words that it reads.
         seed: of its weights and its training.
@@ -109,13 +112,13 @@ class SB3Agent(Agent):
     """
 
     trainable: ClassVar[bool] = True
-    Args: ClassVar[type[SB3Args]] = SB3Args
+    Settings: ClassVar[type[SB3Settings]] = SB3Settings
     action: ClassVar[str] = "query"
     policy_class: ClassVar[type[BasePolicy]]
 
     def __init__(
         self,
-        args: SB3Args,
+        settings: SB3Settings,
         dimensions: int,
         vocabulary: Vocabulary,
         *,
@@ -123,20 +126,20 @@ class SB3Agent(Agent):
         device: str = "cpu",
         trained: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(args, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
+        super().__init__(settings, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
         self.dimensions: int = dimensions
         self.vocabulary: Vocabulary = vocabulary
         self.trained = trained or {}
         self._gallery: EmbeddedGallery | None = None
         self._coordinates = torch.empty(0)
         self._bound = 1.0
-        with borrowed_generators(device):
+        with restored_global_generators(device):
             self.model = self._untrained()
 
     @classmethod
     def create(
         cls: type[Self],
-        args: Any,
+        settings: Any,
         *,
         dimensions: int | None,
         vocabulary: Vocabulary | None,
@@ -146,7 +149,7 @@ class SB3Agent(Agent):
         """An agent with new weights; ValueError where the sizes of its network are not known."""
         if dimensions is None or vocabulary is None:
             raise ValueError(f"agent {cls.name} needs a gallery or its dimensions, and a vocabulary; give both")
-        return cls(args, dimensions, vocabulary, seed=seed, device=device)
+        return cls(settings, dimensions, vocabulary, seed=seed, device=device)
 
     @classmethod
     def restore(cls: type[Self], saved: Saved, folder: Path, device: str) -> Self:
@@ -154,7 +157,7 @@ class SB3Agent(Agent):
         facts = saved.facts
         words = Vocabulary(tuple(facts["vocabulary"]))
         agent = cls(
-            arguments(cls.Args, facts["settings"]),
+            settings_from(cls.Settings, facts["settings"]),
             facts["dimensions"],
             words,
             seed=facts["seed"],
@@ -163,7 +166,7 @@ class SB3Agent(Agent):
         )
         path = Path(folder, MODEL_FILE)
         try:
-            agent.take(read_weights(path, facts.get(MODEL_DIGEST)))
+            agent.load_weights(read_weights(path, facts.get(MODEL_DIGEST)))
         except RuntimeError as error:
             raise ValueError(
                 f"{path} does not hold the weights of agent {cls.name} ({first_line(error)}); train again"
@@ -176,18 +179,18 @@ class SB3Agent(Agent):
         return self.model.policy
 
     @abstractmethod
-    def algorithm(self, args: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
+    def algorithm(self, settings: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
         """The class of Stable-Baselines3, and its keywords; those that all share are added to them."""
 
-    def policy_settings(self, args: Any) -> dict[str, Any]:
+    def policy_settings(self, settings: Any) -> dict[str, Any]:
         """Keywords of the policy beside the features extractor."""
-        return {"net_arch": [args.hidden]}
+        return {"net_arch": [settings.hidden]}
 
     def weights(self) -> dict[str, Tensor]:
         """All that was learned, without the gallery that it was learned in."""
         return {name: tensor for name, tensor in self.policy.state_dict().items() if not name.endswith(".gallery")}
 
-    def take(self, weights: dict[str, Tensor]) -> None:
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Takes weights of an agent like this; RuntimeError where they do not fit."""
         galleries = {name: own for name, own in self.policy.state_dict().items() if name.endswith(".gallery")}
         self.policy.load_state_dict({**weights, **galleries})
@@ -215,15 +218,15 @@ class SB3Agent(Agent):
             scores = self.policy.scores(observed, self._coordinates)  # type: ignore[operator]
             return ScoreRanking(scores), memory
         steps, memory = self.steps(observed, memory)
-        query = self.extractors()[0].directions.query(observation.features, steps.clamp(-1, 1), self.args.reach)
+        query = self.extractors()[0].directions.query(observation.features, steps.clamp(-1, 1), self.settings.reach)
         return QueryRanking(query.clamp(-self._bound, self._bound), self._gallery), memory
 
     def observe(self, observation: Observation, memory: Memory) -> tuple[dict[str, Tensor], Memory]:
         """The observation as in training, and the memory with it; turns beyond those of training look like the last."""
-        turn = observation.turn.clamp(max=self.args.turns)
-        if not self.args.history:
+        turn = observation.turn.clamp(max=self.settings.turns)
+        if not self.settings.history:
             return {"image": observation.features, "feedback": observation.feedback, "turn": turn}, None
-        history = memory or History.empty(observation.features, observation.feedback, self.args.turns + 1)
+        history = memory or History.empty(observation.features, observation.feedback, self.settings.turns + 1)
         history = history.then(observation.features, observation.feedback, observation.turn)
         return history.observation(turn), history
 
@@ -235,7 +238,7 @@ class SB3Agent(Agent):
         """What is saved beside the weights."""
         return {
             "agent": self.name,
-            "settings": asdict(self.args),
+            "settings": asdict(self.settings),
             "seed": self.seed,
             "dimensions": self.dimensions,
             "vocabulary": list(self.vocabulary.words),
@@ -251,31 +254,31 @@ class SB3Agent(Agent):
             digest = file_digest(temporary)
         checkpoint.write(Path(folder, AGENT_FILE), {}, {**self.facts(), MODEL_DIGEST: digest})
 
-    def train(self, lesson: Lesson, folder: Path, *, progress: bool = True) -> dict[str, Any]:
+    def train(self, training_data: TrainingData, folder: Path, *, progress: bool = True) -> dict[str, Any]:
         """Learns; afterwards the agent has the weights that were best on validation.
 
         A training that was finished in `folder` is not done again; one that was cut short begins anew.
 
         Raises:
-            ValueError: a lesson that does not fit the agent, or another training in `folder`.
+            ValueError: training data that does not fit the agent, or another training in `folder`.
         """
         for gallery, user in (
-            (lesson.gallery, lesson.simulator),
-            (lesson.validation_gallery, lesson.validation_simulator),
+            (training_data.gallery, training_data.simulator),
+            (training_data.validation_gallery, training_data.validation_simulator),
         ):
             self._check_width(gallery)
             self.check_user(user)
-        return learn(self, lesson, Path(folder), progress=progress)
+        return learn(self, training_data, Path(folder), progress=progress)
 
-    def enrol(self, lesson: Lesson) -> None:
-        """Puts a model in place that learns from a lesson, with the present weights."""
-        features = torch.from_numpy(lesson.gallery.features).to(self.device)
+    def prepare_training(self, training_data: TrainingData) -> None:
+        """Puts a model in place that learns from training data, with the present weights."""
+        features = torch.from_numpy(training_data.gallery.features).to(self.device)
         directions = Directions.of(features, len(self.extractors()[0].directions.spread))
         weights = self.weights()
-        self.model = self._model(dialogs_for(self, lesson, directions))
-        self.take(weights)
+        self.model = self._model(dialogs_for(self, training_data, directions))
+        self.load_weights(weights)
         for extractor in self.extractors():
-            extractor.look_along(directions)
+            extractor.set_directions(directions)
         for module in self.policy.modules():
             if hasattr(module, "gallery"):
                 module.get_buffer("gallery").copy_(directions.coordinates(features))
@@ -285,26 +288,28 @@ class SB3Agent(Agent):
         return [module for module in self.policy.modules() if isinstance(module, DialogExtractor)]
 
     def _model(self, env: Any, **keywords: Any) -> BaseAlgorithm:
-        kind, settings = self.algorithm(self.args)
-        extractor = {"words": len(self.vocabulary), "directions": self.args.directions}
+        kind, settings = self.algorithm(self.settings)
+        extractor = {"words": len(self.vocabulary), "directions": self.settings.directions}
         policy = {
             "features_extractor_class": DialogExtractor,
             "features_extractor_kwargs": extractor,
-            **self.policy_settings(self.args),
+            **self.policy_settings(self.settings),
         }
-        rate = Falling(self.args.learning_rate)
-        shared: dict[str, Any] = {"learning_rate": rate, "gamma": self.args.discount, "policy_kwargs": policy}
+        rate = Falling(self.settings.learning_rate)
+        shared: dict[str, Any] = {"learning_rate": rate, "gamma": self.settings.gamma, "policy_kwargs": policy}
         return kind(self.policy_class, env, **shared, **settings, seed=self.seed, device=self.device, **keywords)
 
     def _untrained(self) -> BaseAlgorithm:
         """A model without an environment, made in the way in which Stable-Baselines3 loads one."""
         model = self._model(None, _init_setup_model=False)
-        count = min(self.args.directions, self.dimensions)
-        model.observation_space = spaces_for(self.dimensions, len(self.vocabulary), self.args.turns, self.args.history)
+        count = min(self.settings.directions, self.dimensions)
+        model.observation_space = spaces_for(
+            self.dimensions, len(self.vocabulary), self.settings.turns, self.settings.history
+        )
         model.action_space = (
             spaces.Discrete(NO_GALLERY) if self.action == "candidate" else spaces.Box(-1.0, 1.0, (count,))
         )
-        model.n_envs = self.args.dialogs
+        model.n_envs = self.settings.n_envs
         model._setup_model()
         return model
 

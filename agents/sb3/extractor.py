@@ -50,7 +50,7 @@ class DialogExtractor(BaseFeaturesExtractor):
         """The directions in which images are seen."""
         return Directions(self.mean, self.axes, self.spread)
 
-    def look_along(self, directions: Directions) -> None:
+    def set_directions(self, directions: Directions) -> None:
         """Takes the directions of a gallery."""
         for name in ("mean", "axes", "spread"):
             getattr(self, name).copy_(getattr(directions, name))

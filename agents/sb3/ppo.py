@@ -10,30 +10,30 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
 
-from dialog_env.agents.sb3.agent import SB3Agent, SB3Args
+from dialog_env.agents.sb3.agent import SB3Agent, SB3Settings
 from dialog_env.agents.sb3.candidate_policies import CandidateActorCritic
 
 
 @dataclass(frozen=True)
-class PPOArgs(SB3Args):
+class PPOSettings(SB3Settings):
     """Settings of PPO."""
 
-    steps: int = 250_000
+    total_timesteps: int = 250_000
     """Turns to train for, counted over all dialogs."""
     history: bool = True
     """Whether the whole dialog so far is observed, rather than its latest turn."""
-    rollout: int = 20
+    n_steps: int = 20
     """Turns of each dialog between two rounds of learning."""
-    batch: int = 512
+    batch_size: int = 512
     """Turns in a minibatch."""
-    passes: int = 6
+    n_epochs: int = 6
     """Times that each turn is learned from."""
-    entropy: float = 0.0
+    ent_coef: float = 0.0
     """Weight of the entropy."""
 
 
 @dataclass(frozen=True)
-class PPOQueryArgs(PPOArgs):
+class PPOQuerySettings(PPOSettings):
     """Settings of PPO on query actions."""
 
     directions: int = 32
@@ -45,7 +45,7 @@ class PPOQueryArgs(PPOArgs):
 
 
 @dataclass(frozen=True)
-class PPOCandidateArgs(PPOArgs):
+class PPOCandidateSettings(PPOSettings):
     """Settings of PPO on candidate actions."""
 
     sharpness: float = 0.2
@@ -56,31 +56,31 @@ class StablePPO(SB3Agent):
     """PPO that moves a query along the main directions of the gallery."""
 
     name = "sb3-ppo"
-    Args: ClassVar[type[PPOArgs]] = PPOQueryArgs
+    Settings: ClassVar[type[PPOSettings]] = PPOQuerySettings
     policy_class: ClassVar[type[BasePolicy]] = MultiInputActorCriticPolicy
 
-    def algorithm(self, args: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
+    def algorithm(self, settings: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
         """PPO of Stable-Baselines3."""
         return PPO, {
-            "n_steps": args.rollout,
-            "batch_size": args.batch,
-            "n_epochs": args.passes,
-            "ent_coef": args.entropy,
+            "n_steps": settings.n_steps,
+            "batch_size": settings.batch_size,
+            "n_epochs": settings.n_epochs,
+            "ent_coef": settings.ent_coef,
         }
 
-    def policy_settings(self, args: Any) -> dict[str, Any]:
+    def policy_settings(self, settings: Any) -> dict[str, Any]:
         """One hidden layer for the policy and one for the critic, and the first exploration."""
-        return {"net_arch": [args.hidden], "log_std_init": math.log(args.exploration)}
+        return {"net_arch": [settings.hidden], "log_std_init": math.log(settings.exploration)}
 
 
 class StablePPOCandidate(StablePPO):
     """PPO that chooses an image of the gallery."""
 
     name = "sb3-ppo-candidate"
-    Args = PPOCandidateArgs
+    Settings = PPOCandidateSettings
     action = "candidate"
     policy_class = CandidateActorCritic
 
-    def policy_settings(self, args: Any) -> dict[str, Any]:
+    def policy_settings(self, settings: Any) -> dict[str, Any]:
         """One hidden layer for the policy and one for the critic, and the first exploration."""
-        return {"net_arch": [args.hidden], "sharpness": args.sharpness}
+        return {"net_arch": [settings.hidden], "sharpness": settings.sharpness}

@@ -12,17 +12,17 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
 from dialog_env.agents.base import Memory
-from dialog_env.agents.sb3.ppo import PPOQueryArgs, StablePPO
+from dialog_env.agents.sb3.ppo import PPOQuerySettings, StablePPO
 from dialog_env.world.state import Observation
 
 
 @dataclass(frozen=True)
-class RecurrentPPOArgs(PPOQueryArgs):
+class RecurrentPPOSettings(PPOQuerySettings):
     """Settings of RecurrentPPO."""
 
     history: bool = False
     """Not for this agent, which has a memory of its own."""
-    memory_size: int = 128
+    lstm_hidden_size: int = 128
     """Units of the LSTM."""
 
     def __post_init__(self) -> None:
@@ -35,20 +35,20 @@ class StableRecurrentPPO(StablePPO):
     """PPO with an LSTM that moves a query along the main directions of the gallery."""
 
     name = "sb3-recurrent-ppo"
-    Args = RecurrentPPOArgs
+    Settings = RecurrentPPOSettings
     policy_class = MultiInputLstmPolicy
 
-    def algorithm(self, args: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
+    def algorithm(self, settings: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
         """RecurrentPPO of sb3-contrib, with the settings of PPO."""
-        return RecurrentPPO, super().algorithm(args)[1]
+        return RecurrentPPO, super().algorithm(settings)[1]
 
-    def policy_settings(self, args: Any) -> dict[str, Any]:
+    def policy_settings(self, settings: Any) -> dict[str, Any]:
         """Those of PPO, and the size of the memory."""
-        return {**super().policy_settings(args), "lstm_hidden_size": args.memory_size}
+        return {**super().policy_settings(settings), "lstm_hidden_size": settings.lstm_hidden_size}
 
     def begin(self, batch: int) -> Memory:
         """Hidden and cell states of the LSTM (1, B, memory_size)."""
-        empty = torch.zeros(1, batch, self.args.memory_size, device=self.device)
+        empty = torch.zeros(1, batch, self.settings.lstm_hidden_size, device=self.device)
         return empty, empty
 
     def observe(self, observation: Observation, memory: Memory) -> tuple[dict[str, Tensor], Memory]:

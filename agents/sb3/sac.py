@@ -10,16 +10,16 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.sac.policies import MultiInputPolicy
 
 from dialog_env.agents.sb3.agent import SB3Agent
-from dialog_env.agents.sb3.off_policy import OffPolicyArgs
+from dialog_env.agents.sb3.off_policy import OffPolicySettings
 
 
 @dataclass(frozen=True)
-class SACArgs(OffPolicyArgs):
+class SACSettings(OffPolicySettings):
     """Settings of SAC."""
 
     learning_rate: float = 5e-4
     """Of Adam; it falls to a tenth by the end of the training."""
-    entropy: float = 0.003
+    ent_coef: float = 0.003
     """Weight of the entropy."""
 
 
@@ -27,10 +27,10 @@ class StableSAC(SB3Agent):
     """SAC that moves a query along the main directions of the gallery."""
 
     name = "sb3-sac"
-    Args = SACArgs
+    Settings = SACSettings
     policy_class = MultiInputPolicy
 
-    def algorithm(self, args: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
+    def algorithm(self, settings: Any) -> tuple[type[BaseAlgorithm], dict[str, Any]]:
         """SAC of Stable-Baselines3."""
-        target = -float(min(args.directions, self.dimensions))
-        return SAC, {**args.keywords(), "ent_coef": args.entropy, "target_entropy": target}
+        target = -float(min(settings.directions, self.dimensions))
+        return SAC, {**settings.keywords(), "ent_coef": settings.ent_coef, "target_entropy": target}

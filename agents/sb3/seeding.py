@@ -11,7 +11,7 @@ import torch
 
 
 @contextmanager
-def borrowed_generators(device: str) -> Iterator[None]:
+def restored_global_generators(device: str) -> Iterator[None]:
     """Lets the block seed and use the global generators of Python, NumPy and PyTorch, then restores them."""
     python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002 - what Stable-Baselines3 draws from
     graphics = [torch.device(device)] if torch.device(device).type == "cuda" else []

@@ -26,10 +26,11 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from tqdm import tqdm
 
 from dialog_env import agents
-from dialog_env.agents.base import AGENT_FILE, Lesson
+from dialog_env.agents.base import AGENT_FILE, TrainingData
 from dialog_env.agents.sb3.directions import Directions, StepQueries
-from dialog_env.agents.sb3.seeding import borrowed_generators
+from dialog_env.agents.sb3.seeding import restored_global_generators
 from dialog_env.agents.sb3.vec_env import DialogVecEnv
+from dialog_env.agents.settings import of_today
 from dialog_env.envs import DialogRetrievalVectorEnv
 from dialog_env.envs.wrappers import DialogHistoryVector, history_space
 from dialog_env.evaluate import protocol
@@ -69,23 +70,23 @@ def spaces_for(dimensions: int, words: int, turns: int, history: bool) -> spaces
     return history_space(space) if history else space
 
 
-def dialogs_for(agent: SB3Agent, lesson: Lesson, directions: Directions) -> VecEnv:
+def dialogs_for(agent: SB3Agent, training_data: TrainingData, directions: Directions) -> VecEnv:
     """The dialogs that an agent learns from."""
     native = DialogRetrievalVectorEnv(
-        agent.args.dialogs,
+        agent.settings.n_envs,
         output="torch",
-        catalog=lesson.gallery,
-        split=lesson.gallery.split_name,
-        simulator=lesson.simulator,
+        catalog=training_data.gallery,
+        split=training_data.gallery.split_name,
+        simulator=training_data.simulator,
         action=agent.action,
-        reward=agent.args.reward,
-        turns=agent.args.turns,
+        reward=agent.settings.reward,
+        turns=agent.settings.turns,
         device=agent.device,
     )
     env: gymnasium.vector.VectorEnv[Any, Any, Any] = native
     if agent.action == "query":
-        env = StepQueries(env, directions, agent.args.reach, native.core.world.feature_bound)
-    if agent.args.history:
+        env = StepQueries(env, directions, agent.settings.reach, native.dialogs.world.feature_bound)
+    if agent.settings.history:
         env = DialogHistoryVector(env)
     return VecMonitor(DialogVecEnv(env))
 
@@ -95,37 +96,37 @@ class Validation(BaseCallback):
 
     Args:
         agent: the one that is trained.
-        lesson: with the validation gallery.
+        training_data: with the validation gallery.
         folder: where the agent is saved.
         progress: shows a progress bar.
     """
 
-    def __init__(self, agent: SB3Agent, lesson: Lesson, folder: Path, progress: bool) -> None:
+    def __init__(self, agent: SB3Agent, training_data: TrainingData, folder: Path, progress: bool) -> None:
         super().__init__()
-        self.agent, self.lesson, self.folder = agent, lesson, folder
+        self.agent, self.training_data, self.folder = agent, training_data, folder
         self.history: list[dict[str, float]] = []
         self.best = float("-inf")
-        self.bar = tqdm(total=agent.args.steps, desc=agent.name, unit="turns", disable=not progress)
+        self.bar = tqdm(total=agent.settings.total_timesteps, desc=agent.name, unit="turns", disable=not progress)
 
     def _on_training_start(self) -> None:
         self.validate()
 
     def _on_step(self) -> bool:
         self.bar.update(self.training_env.num_envs)
-        args = self.agent.args
-        if self.num_timesteps >= len(self.history) * args.steps / args.evaluations:
+        settings = self.agent.settings
+        if self.num_timesteps >= len(self.history) * settings.total_timesteps / settings.evaluations:
             self.validate()
         return True
 
     def validate(self) -> None:
         """One dialog for every validation image."""
-        gallery = self.lesson.validation_gallery
+        gallery = self.training_data.validation_gallery
         record = protocol.run(
             self.agent,
             gallery,
-            self.lesson.validation_simulator,
+            self.training_data.validation_simulator,
             seed=VALIDATION_SEED,
-            turns=self.agent.args.turns,
+            turns=self.agent.settings.turns,
             device=self.agent.device,
         )
         percentile = 100 * (1 - record.rank / record.images)
@@ -145,13 +146,13 @@ class Validation(BaseCallback):
             self.agent.save(self.folder)
 
 
-def learn(agent: SB3Agent, lesson: Lesson, folder: Path, *, progress: bool) -> dict[str, Any]:
+def learn(agent: SB3Agent, training_data: TrainingData, folder: Path, *, progress: bool) -> dict[str, Any]:
     """Trains an agent to the end; see `SB3Agent.train`. OSError where another process trains in the folder."""
-    facts = identity(agent, lesson)
+    facts = identity(agent, training_data)
     with locked(folder):
-        done = _done(folder / TRAINING_FILE, facts)
+        done = _done(folder / TRAINING_FILE, facts, agent.Settings)
         if done is None:
-            done = _learn(agent, lesson, folder, facts, progress)
+            done = _learn(agent, training_data, folder, facts, progress)
             content = json.dumps(signed({"identity": facts, "summary": done}), indent=1)
             write_atomically(folder / TRAINING_FILE, content.encode())
         best = agents.load(folder, agent.device, kind=type(agent))
@@ -161,20 +162,22 @@ def learn(agent: SB3Agent, lesson: Lesson, folder: Path, *, progress: bool) -> d
     return done
 
 
-def _learn(agent: SB3Agent, lesson: Lesson, folder: Path, facts: dict[str, Any], progress: bool) -> dict[str, Any]:
+def _learn(
+    agent: SB3Agent, training_data: TrainingData, folder: Path, facts: dict[str, Any], progress: bool
+) -> dict[str, Any]:
     started = time.perf_counter()
     agent.trained = facts
-    with borrowed_generators(agent.device):
-        agent.enrol(lesson)
+    with restored_global_generators(agent.device):
+        agent.prepare_training(training_data)
         agent.model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
-        validation = Validation(agent, lesson, folder, progress)
+        validation = Validation(agent, training_data, folder, progress)
         with validation.bar:
-            agent.model.learn(agent.args.steps, callback=validation)
+            agent.model.learn(agent.settings.total_timesteps, callback=validation)
             if validation.history[-1]["step"] < agent.model.num_timesteps:
                 validation.validate()
         agent.model.logger.close()
     return {
-        "epochs": agent.args.evaluations,
+        "epochs": agent.settings.evaluations,
         "updates": int(getattr(agent.model, "_n_updates", 0)),
         "steps": agent.model.num_timesteps,
         "seconds": time.perf_counter() - started,
@@ -183,27 +186,28 @@ def _learn(agent: SB3Agent, lesson: Lesson, folder: Path, facts: dict[str, Any],
     }
 
 
-def identity(agent: SB3Agent, lesson: Lesson) -> dict[str, Any]:
+def identity(agent: SB3Agent, training_data: TrainingData) -> dict[str, Any]:
     """What makes two trainings the same."""
     return {
         "agent": agent.name,
-        "settings": asdict(agent.args),
+        "settings": asdict(agent.settings),
         "seed": agent.seed,
         "vocabulary": agent.vocabulary.fingerprint,
-        "catalogue": lesson.gallery.fingerprint,
-        "simulator": lesson.simulator.id,
-        "validation catalogue": lesson.validation_gallery.fingerprint,
-        "validation simulator": lesson.validation_simulator.id,
+        "catalogue": training_data.gallery.fingerprint,
+        "simulator": training_data.simulator.id,
+        "validation catalogue": training_data.validation_gallery.fingerprint,
+        "validation simulator": training_data.validation_simulator.id,
     }
 
 
-def _done(path: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
+def _done(path: Path, facts: dict[str, Any], kind: type[Any]) -> dict[str, Any] | None:
     """The summary of the same training, if it was finished; ValueError where it was another."""
     if not path.exists():
         return None
     remedy = "give another folder, or remove this one to train anew"
     content = read_bytes(path, "training", remedy, limit=JSON_BYTES)
     found = parse_signed(content, Finished, str(path), "training", remedy)
+    known = {**found.identity, "settings": of_today(kind, found.identity["settings"])}
     _refuse_other(path, found.identity, facts)
     return found.summary
 

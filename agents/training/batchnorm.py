@@ -16,7 +16,7 @@ from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 
 
 @torch.no_grad()
-def take_statistics(
+def recalibrate_batchnorm(
     network: DialogNetwork, world: Dialog, generator: torch.Generator, batches: int, batch: int
 ) -> None:
     """Sets the running statistics to the means over fresh greedy dialogs; no weight changes.

@@ -9,7 +9,7 @@ from dialog_env.catalog import Catalog
 from dialog_env.world.user import UserSimulator
 
 
-class AskedOnce:
+class CachedUser:
     """Answers as another user does, whom it asks once for every distinct (target, candidate) until told to forget.
 
     The image shown before counts as part of the question, unless the user says that it plays no part

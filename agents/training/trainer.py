@@ -39,15 +39,15 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dialog_env.agents.base import AGENT_FILE, AgentFacts, Lesson, generator_for
-from dialog_env.agents.settings import arguments
-from dialog_env.agents.training.batchnorm import take_statistics
+from dialog_env.agents.base import AGENT_FILE, AgentFacts, TrainingData, generator_for
+from dialog_env.agents.settings import settings_from
+from dialog_env.agents.training.batchnorm import recalibrate_batchnorm
 from dialog_env.evaluate import protocol
 from dialog_env.io import checkpoint
 from dialog_env.io.atomic import locked
 from dialog_env.io.reading import one_sentence, understand
 from dialog_env.world.dialog import Dialog
-from dialog_env.world.ranking import Standing, UnrankableError
+from dialog_env.world.ranking import TargetRank, UnrankableError
 
 if TYPE_CHECKING:
     from dialog_env.agents.guo2018.network_agent import NetworkAgent
@@ -83,20 +83,20 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Report:
+class UpdateMetrics:
     """What an update did.
 
     Args:
         losses: name to values (T,).
-        standings: of the targets at each turn.
+        target_ranks: of the targets at each turn.
     """
 
     losses: dict[str, Tensor]
-    standings: list[Standing]
+    target_ranks: list[TargetRank]
 
     def percentiles(self) -> Tensor:
         """(T,) mean ranking percentile of the batch, 0 to 100."""
-        return torch.stack([100 * standing.percentile().mean() for standing in self.standings])
+        return torch.stack([100 * target_rank.percentile().mean() for target_rank in self.target_ranks])
 
 
 class Learner(ABC):
@@ -117,7 +117,7 @@ class Learner(ABC):
         """Is told the number of each epoch, from 1, before its first update."""
 
     @abstractmethod
-    def update(self, targets: Tensor, generator: torch.Generator) -> Report:
+    def update(self, targets: Tensor, generator: torch.Generator) -> UpdateMetrics:
         """Learns from a dialog for each of the targets (B,), all draws from the generator, both on the CPU."""
 
     def descend(self, loss: Tensor) -> None:
@@ -128,7 +128,7 @@ class Learner(ABC):
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a training has come.
 
     Args:
@@ -142,19 +142,19 @@ class Progress:
     history: list[dict[str, float]]
 
 
-def identity(agent: NetworkAgent, lesson: Lesson) -> dict[str, Any]:
+def identity(agent: NetworkAgent, training_data: TrainingData) -> dict[str, Any]:
     """What makes two trainings the same: all that their weights depend on, but for the machine."""
     network = agent.network
     return {
         "agent": agent.name,
-        "settings": {key: value for key, value in asdict(agent.args).items() if key != "initial"},
+        "settings": {key: value for key, value in asdict(agent.settings).items() if key != "initial"},
         "seed": agent.seed,
         "dimensions": network.dimensions,
         "vocabulary": agent.vocabulary.fingerprint,
-        "catalogue": lesson.gallery.fingerprint,
-        "simulator": lesson.simulator.id,
-        "validation catalogue": lesson.validation_gallery.fingerprint,
-        "validation simulator": lesson.validation_simulator.id,
+        "catalogue": training_data.gallery.fingerprint,
+        "simulator": training_data.simulator.id,
+        "validation catalogue": training_data.validation_gallery.fingerprint,
+        "validation simulator": training_data.validation_simulator.id,
         "initial weights": checkpoint.fingerprint(network.state_dict()),
     }
 
@@ -165,14 +165,20 @@ def hashed(facts: dict[str, Any]) -> str:
 
 
 def train(
-    agent: NetworkAgent, learner: Learner, lesson: Lesson, folder: Path, schedule: Schedule, *, progress: bool = True
+    agent: NetworkAgent,
+    learner: Learner,
+    training_data: TrainingData,
+    folder: Path,
+    schedule: Schedule,
+    *,
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Trains an agent to the end of its schedule, going on from a checkpoint in `folder`.
 
     Args:
         agent: its network learns; afterwards it has the weights that were best on validation.
         learner: of that agent.
-        lesson: what it learns from.
+        training_data: what it learns from.
         folder: of checkpoints and logs.
         schedule: how long.
         progress: shows a progress bar with the percentile.
@@ -186,12 +192,12 @@ def train(
     """
     started = time.perf_counter()
     with locked(folder):
-        training = Training(agent, learner, lesson, folder, schedule)
+        training = Training(agent, learner, training_data, folder, schedule)
         training.resume()
         if training.done.best is None or training.done.epoch < schedule.epochs:
             training.run(progress=progress)
         best = checkpoint.read(folder / AGENT_FILE)
-    refuse_other(best.path, best.facts["trained"], training.identity, type(agent.args))
+    refuse_other(best.path, best.facts["trained"], training.identity, type(agent.settings))
     agent.network.load_state_dict(best.below("network"))
     agent.network.eval()
     agent.trained = best.facts["trained"]
@@ -208,13 +214,15 @@ def train(
 class Training:
     """One training of one agent: where it stands, its epochs, and its files."""
 
-    def __init__(self, agent: NetworkAgent, learner: Learner, lesson: Lesson, folder: Path, schedule: Schedule) -> None:
-        self.agent, self.learner, self.lesson = agent, learner, lesson
+    def __init__(
+        self, agent: NetworkAgent, learner: Learner, training_data: TrainingData, folder: Path, schedule: Schedule
+    ) -> None:
+        self.agent, self.learner, self.training_data = agent, learner, training_data
         self.folder, self.schedule = folder, schedule
-        self.identity = identity(agent, lesson)
+        self.identity = identity(agent, training_data)
         self.generator = generator_for(schedule.seed, "training")
-        self.done = Progress(0, None, [])
-        self.updates = -(-len(lesson.gallery) // schedule.batch)
+        self.done = TrainingProgress(0, None, [])
+        self.updates = -(-len(training_data.gallery) // schedule.batch)
 
     def run(self, *, progress: bool) -> None:
         """Judges the start, where that is yet to be done; then all epochs that are left. Each ends in a checkpoint."""
@@ -253,16 +261,16 @@ class Training:
     def learn(self, writer: SummaryWriter, bar: tqdm[Any], before: int) -> dict[str, float]:
         """One pass over the targets, drawn by the generator; gives the epoch's mean numbers."""
         started = time.perf_counter()
-        images = len(self.lesson.gallery)
+        images = len(self.training_data.gallery)
         if self.schedule.targets == "once":
             order = torch.randperm(images, generator=self.generator)
         else:
             order = torch.randint(images, (self.updates * self.schedule.batch,), generator=self.generator)
         rows: list[Tensor] = []
         for number, targets in enumerate(order.split(self.schedule.batch), 1):
-            report = self.learner.update(targets, self.generator)
-            percentiles = report.percentiles()
-            numbers = {f"losses/{name}": values.mean() for name, values in report.losses.items()}
+            metrics = self.learner.update(targets, self.generator)
+            percentiles = metrics.percentiles()
+            numbers = {f"losses/{name}": values.mean() for name, values in metrics.losses.items()}
             numbers |= {"charts/percentile": percentiles.mean(), "charts/percentile_last": percentiles[-1]}
             rows.append(torch.stack(list(numbers.values())))
             bar.update()
@@ -277,7 +285,9 @@ class Training:
     def validate(self) -> dict[str, float]:
         """Judges the weights after an epoch, BatchNorm having taken its statistics."""
         schedule = self.schedule
-        take_statistics(self.agent.network, self.learner.world, self.generator, schedule.statistics, schedule.batch)
+        recalibrate_batchnorm(
+            self.agent.network, self.learner.world, self.generator, schedule.statistics, schedule.batch
+        )
         return self.judge()
 
     def judge(self) -> dict[str, float]:
@@ -286,8 +296,8 @@ class Training:
         agent.network.eval()
         record = protocol.run(
             agent,
-            self.lesson.validation_gallery,
-            self.lesson.validation_simulator,
+            self.training_data.validation_gallery,
+            self.training_data.validation_simulator,
             seed=VALIDATION_SEED,
             turns=schedule.turns,
             device=agent.device,
@@ -341,11 +351,11 @@ class Training:
             return
         saved = checkpoint.read(path)
         with one_sentence(path, "training checkpoint of this release", "give another folder"):
-            refuse_other(path, saved.facts.get("identity", {}), self.identity, type(self.agent.args))
+            refuse_other(path, saved.facts.get("identity", {}), self.identity, type(self.agent.settings))
             self._take(saved)
 
     def _take(self, saved: checkpoint.Saved) -> None:
-        done = understand(json.dumps(saved.facts["progress"]), Progress)
+        done = understand(json.dumps(saved.facts["progress"]), TrainingProgress)
         if done.epoch > self.schedule.epochs:
             raise ValueError(
                 f"{saved.path} is from epoch {done.epoch} and {self.schedule.epochs} were asked for; "
@@ -376,7 +386,7 @@ def refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any], kind:
         raise ValueError(f"{path} is not of a training; give another folder")
     pairs = [(key, theirs.get(key), value) for key, value in ours.items() if key != "settings"]
     if theirs["agent"] == ours["agent"]:
-        known = asdict(arguments(kind, theirs.get("settings", {})))
+        known = asdict(settings_from(kind, theirs.get("settings", {})))
         pairs += [(key, known.get(key), value) for key, value in ours["settings"].items() if key != "epochs"]
     for key, old, new in pairs:
         if old != new:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
-from dialog_env.benchmarks.experiment import Experiment, Setting
+from dialog_env.benchmarks.experiment import BenchmarkSettings, Experiment
 from dialog_env.benchmarks.paper.arms import FEEDBACK, LEARNERS, Arm
 from dialog_env.benchmarks.results import Result
 
@@ -14,14 +14,14 @@ Results = dict[Arm, list[Result]]
 
 
 def run(
-    setting: Setting, seeds: Sequence[int], feedback_seeds: Sequence[int] | None = None
+    settings: BenchmarkSettings, seeds: Sequence[int], feedback_seeds: Sequence[int] | None = None
 ) -> tuple[Results, dict[Arm, str]]:
     """The results of all arms, seeds ascending, and why arms were left out.
 
     An arm is left out where the catalogue has nothing for its user to tell, such as graded attributes.
 
     Args:
-        setting: its user is the one of the learners and the one who speaks.
+        settings: its user is the one of the learners and the one who speaks.
         seeds: of training.
         feedback_seeds: of training with the kinds of feedback; the same where None.
 
@@ -35,9 +35,9 @@ def run(
     missing: dict[Arm, str] = {}
     for arms, their_seeds in ((LEARNERS, seeds), (FEEDBACK, seeds if feedback_seeds is None else feedback_seeds)):
         for seed, arm in product(sorted(set(their_seeds)), arms):
-            user = arm.user or setting.simulator
+            user = arm.user or settings.simulator
             if user not in experiments:
-                experiments[user] = Experiment(replace(setting, simulator=user))
+                experiments[user] = Experiment(replace(settings, simulator=user))
             experiment = experiments[user]
             try:
                 experiment.user(experiment.test)

@@ -20,8 +20,8 @@ from dialog_env.envs.rewards import REWARDS
 from dialog_env.io.keywords import checked, checked_choice, told
 from dialog_env.simulators import make_simulator
 from dialog_env.world.dialog import TURNS, Dialog
-from dialog_env.world.ranking import QueryRanking, Standing
-from dialog_env.world.state import State
+from dialog_env.world.ranking import QueryRanking, TargetRank
+from dialog_env.world.state import DialogState
 from dialog_env.world.user import UserSimulator
 
 DEFAULT_CATALOG = "synthetic"
@@ -29,7 +29,7 @@ DEFAULT_SIMULATOR = "captioner"
 
 
 @dataclass(frozen=True)
-class Settings:
+class EnvironmentSettings:
     """The keywords of the environment; `DialogRetrievalEnv` says what they mean."""
 
     catalog: str | Path | Catalog = DEFAULT_CATALOG
@@ -46,7 +46,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name, value in checked(Settings, **given).items():
+        for name, value in checked(EnvironmentSettings, **given).items():
             object.__setattr__(self, name, value)
         for name, known in (("action", ACTIONS), ("observation", OBSERVATIONS), ("reward", REWARDS)):
             checked_choice(name, getattr(self, name), known)
@@ -56,12 +56,12 @@ class Settings:
 class Situation:
     """Where B dialogs are: the world's state, and where the targets stood in it, where that will be asked for."""
 
-    state: State
-    standing: Standing | None
+    state: DialogState
+    target_rank: TargetRank | None
 
 
 @dataclass(frozen=True)
-class Turn:
+class StepResult:
     """The result of one step of B dialogs."""
 
     situation: Situation
@@ -70,7 +70,7 @@ class Turn:
     rank: Tensor
 
 
-class Core:
+class DialogBatch:
     """A world, with what actions mean, how candidates are shown, and what turns are worth.
 
     It keeps nothing of the dialogs: each step and reset is given a situation, and gives the next.
@@ -82,7 +82,7 @@ class Core:
         ValueError: an unknown keyword value, catalogue, split or simulator, or a gallery of one image.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EnvironmentSettings) -> None:
         self.settings = settings
         self.gallery = open_gallery(settings.catalog, settings.split)
         self.images = len(self.gallery)
@@ -100,16 +100,16 @@ class Core:
         self.image = OBSERVATIONS[settings.observation](self.world)
         self.reward = REWARDS[settings.reward]()
         self.observation_space = observation_space(self.image, len(self.simulator.vocabulary), settings.turns)
-        self.keeps_standing = self.reward.needs_last or settings.reveal_target
+        self.keeps_target_rank = self.reward.needs_last or settings.reveal_target
         self.embedded = self.world.embedded
 
     @property
-    def beginnings(self) -> int:
+    def num_starts(self) -> int:
         """In how many ways a dialog can begin."""
         return self.images * (self.images - 1)
 
-    def beginning(self, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(2, ...) targets and first candidates, which differ, for integers (...) below `beginnings`."""
+    def starting_pair(self, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(2, ...) targets and first candidates, which differ, for integers (...) below `num_starts`."""
         targets, away = np.divmod(drawn, self.images - 1)
         return np.stack([targets, (targets + 1 + away) % self.images])
 
@@ -118,15 +118,15 @@ class Core:
     ) -> Situation:
         """The dialogs `where` (B,) begun, the others as in the situation before; or all of them begun."""
         state = self.world.begun(targets, candidates, where, None if before is None else before.state)
-        if not self.keeps_standing:
+        if not self.keeps_target_rank:
             return Situation(state, None)
         features = self.world.features.index_select(0, state.candidate)
-        standing = QueryRanking(features, self.embedded, trusted=True).standing(state.target)
-        if where is not None and before is not None and before.standing is not None:
-            standing = _merge(where, standing, before.standing)
-        return Situation(state, standing)
+        target_rank = QueryRanking(features, self.embedded, trusted=True).target_rank(state.target)
+        if where is not None and before is not None and before.target_rank is not None:
+            target_rank = _merge(where, target_rank, before.target_rank)
+        return Situation(state, target_rank)
 
-    def advance(self, before: Situation, actions: Any) -> Turn:
+    def advance(self, before: Situation, actions: Any) -> StepResult:
         """One turn of every dialog.
 
         Raises:
@@ -134,14 +134,14 @@ class Core:
         """
         ranking, candidates = self.action.decide(actions)
         state, outcome = self.world.after(before.state, ranking, candidates)
-        reward = self.reward.turn(outcome.standing, before.standing, outcome.found)
+        reward = self.reward.turn(outcome.target_rank, before.target_rank, outcome.found)
         if self.settings.stop_when_found:
             unused = torch.where(outcome.over, self.settings.turns - state.turn, 0)
-            reward = reward + self.reward.saved(outcome.standing, unused)
-        situation = Situation(state, outcome.standing if self.keeps_standing else None)
-        return Turn(situation, reward, outcome.over, outcome.standing.rank())
+            reward = reward + self.reward.early_bonus(outcome.target_rank, unused)
+        situation = Situation(state, outcome.target_rank if self.keeps_target_rank else None)
+        return StepResult(situation, reward, outcome.over, outcome.target_rank.rank())
 
-    def observe(self, state: State) -> dict[str, Any]:
+    def observe(self, state: DialogState) -> dict[str, Any]:
         """The parts of an observation, each with B rows, fresh tensors or arrays."""
         observation = self.world.observed(state)
         return {
@@ -150,7 +150,7 @@ class Core:
             "turn": observation.turn,
         }
 
-    def inform(self, state: State, rank: Tensor | None) -> dict[str, NDArray[Any]]:
+    def inform(self, state: DialogState, rank: Tensor | None) -> dict[str, NDArray[Any]]:
         """What goes into `info`, each an array (B,): the sentence as text, the image shown, and what is revealed."""
         candidate = state.candidate.cpu().numpy()
         sentences = np.empty(len(candidate), dtype=object)
@@ -162,9 +162,9 @@ class Core:
         return info
 
 
-def _merge(where: Tensor, fresh: Standing, old: Standing) -> Standing:
+def _merge(where: Tensor, fresh: TargetRank, old: TargetRank) -> TargetRank:
     closer = torch.where(where, fresh.closer, old.closer)
-    return Standing(closer, torch.where(where, fresh.equal, old.equal), fresh.images)
+    return TargetRank(closer, torch.where(where, fresh.equal, old.equal), fresh.images)
 
 
 def open_gallery(catalog: str | Path | Catalog, split: str) -> Catalog:
@@ -183,7 +183,7 @@ def _open_gallery(catalog: str, split: str, modified: int) -> Catalog:
     return load_catalog(catalog).split(split)
 
 
-def open_simulator(settings: Settings, gallery: Catalog) -> UserSimulator:
+def open_simulator(settings: EnvironmentSettings, gallery: Catalog) -> UserSimulator:
     """The user simulator that the settings name; one for all environments of a process that share the gallery.
 
     Raises:

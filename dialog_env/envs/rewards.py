@@ -7,23 +7,23 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dialog_env.world.ranking import Standing
+from dialog_env.world.ranking import TargetRank
 
 
 class Reward(Protocol):
     """From where the target stands to a number for each of B dialogs.
 
-    `turn` pays a turn; `saved` pays the turns that a dialog did not need because its target was found, as if each
+    `turn` pays a turn; `early_bonus` pays the turns that a dialog did not need because its target was found, as if each
     had percentile 1, so that finding early never costs return.
     """
 
     needs_last: bool
 
-    def turn(self, standing: Standing, last: Standing | None, found: Tensor) -> Tensor:
+    def turn(self, target_rank: TargetRank, last: TargetRank | None, found: Tensor) -> Tensor:
         """(B,) float32 for a turn; `last` is where the target stood a turn before, if `needs_last`."""
         ...
 
-    def saved(self, standing: Standing, turns: Tensor) -> Tensor:
+    def early_bonus(self, target_rank: TargetRank, turns: Tensor) -> Tensor:
         """(B,) float32 for `turns` (B,) saved ones."""
         ...
 
@@ -33,11 +33,11 @@ class Percentile:
 
     needs_last = False
 
-    def turn(self, standing: Standing, last: Standing | None, found: Tensor) -> Tensor:
+    def turn(self, target_rank: TargetRank, last: TargetRank | None, found: Tensor) -> Tensor:
         """1 - rank / N."""
-        return standing.percentile()
+        return target_rank.percentile()
 
-    def saved(self, standing: Standing, turns: Tensor) -> Tensor:
+    def early_bonus(self, target_rank: TargetRank, turns: Tensor) -> Tensor:
         """1 for each."""
         return turns.float()
 
@@ -47,14 +47,14 @@ class PercentileChange:
 
     needs_last = True
 
-    def turn(self, standing: Standing, last: Standing | None, found: Tensor) -> Tensor:
+    def turn(self, target_rank: TargetRank, last: TargetRank | None, found: Tensor) -> Tensor:
         """Percentile now less percentile before."""
         assert last is not None
-        return standing.percentile() - last.percentile()
+        return target_rank.percentile() - last.percentile()
 
-    def saved(self, standing: Standing, turns: Tensor) -> Tensor:
+    def early_bonus(self, target_rank: TargetRank, turns: Tensor) -> Tensor:
         """The rise to 1, once, where any turn was saved."""
-        return (1 - standing.percentile()) * (turns > 0)
+        return (1 - target_rank.percentile()) * (turns > 0)
 
 
 class LogRank:
@@ -62,11 +62,11 @@ class LogRank:
 
     needs_last = False
 
-    def turn(self, standing: Standing, last: Standing | None, found: Tensor) -> Tensor:
+    def turn(self, target_rank: TargetRank, last: TargetRank | None, found: Tensor) -> Tensor:
         """-log(1 + rank)."""
-        return -torch.log1p(standing.rank())
+        return -torch.log1p(target_rank.rank())
 
-    def saved(self, standing: Standing, turns: Tensor) -> Tensor:
+    def early_bonus(self, target_rank: TargetRank, turns: Tensor) -> Tensor:
         """0 for each, the logarithm of the first rank."""
         return torch.zeros_like(turns, dtype=torch.float32)
 
@@ -76,11 +76,11 @@ class Found:
 
     needs_last = False
 
-    def turn(self, standing: Standing, last: Standing | None, found: Tensor) -> Tensor:
+    def turn(self, target_rank: TargetRank, last: TargetRank | None, found: Tensor) -> Tensor:
         """1 where the image shown is the target."""
         return found.float()
 
-    def saved(self, standing: Standing, turns: Tensor) -> Tensor:
+    def early_bonus(self, target_rank: TargetRank, turns: Tensor) -> Tensor:
         """1 for each."""
         return turns.float()
 

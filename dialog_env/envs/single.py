@@ -13,13 +13,13 @@ import torch
 from gymnasium.utils import seeding
 
 from dialog_env.catalog import Catalog
-from dialog_env.envs.dialog_batch import DEFAULT_CATALOG, DEFAULT_SIMULATOR, Core, Settings, Situation
+from dialog_env.envs.dialog_batch import DEFAULT_CATALOG, DEFAULT_SIMULATOR, DialogBatch, EnvironmentSettings, Situation
 from dialog_env.envs.vector import as_numpy
 from dialog_env.envs.window import Window
 from dialog_env.io.keywords import checked, checked_choice, checked_seed, told
 from dialog_env.world.dialog import TURNS
 from dialog_env.world.rendering import Shown, as_text, dialog_row
-from dialog_env.world.state import State
+from dialog_env.world.state import DialogState
 from dialog_env.world.user import UserSimulator
 
 
@@ -164,8 +164,8 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         checked(DialogRetrievalEnv, render_mode=render_mode)
         if render_mode is not None:
             checked_choice("render_mode", render_mode, self.metadata["render_modes"])
-        self.core = Core(
-            Settings(
+        self.dialogs = DialogBatch(
+            EnvironmentSettings(
                 catalog=catalog,
                 split=split,
                 simulator=simulator,
@@ -179,8 +179,8 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
                 device=device,
             )
         )
-        self.action_space = self.core.action.space
-        self.observation_space = self.core.observation_space
+        self.action_space = self.dialogs.action.space
+        self.observation_space = self.dialogs.observation_space
         self.render_mode = render_mode
         self._window = Window("DialogRetrieval-v0", self.metadata["render_fps"]) if render_mode == "human" else None
         self._moment: Moment | None = None
@@ -188,15 +188,15 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     @property
     def gallery(self) -> Catalog:
         """The images that can be shown, with their ids, features and pictures."""
-        return self.core.gallery
+        return self.dialogs.gallery
 
     @property
     def simulator(self) -> UserSimulator:
         """The user, with its vocabulary."""
-        return self.core.simulator
+        return self.dialogs.simulator
 
     @property
-    def state(self) -> State | None:
+    def state(self) -> DialogState | None:
         """Where the dialog is, a batch of one, another object after each step and reset; None before the first."""
         return None if self._moment is None else self._moment.situation.state
 
@@ -209,12 +209,12 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
             generator, known = seeding.np_random(None if seed is None else checked_seed(seed))
         else:
             generator, known = copy.deepcopy(self._np_random), self.np_random_seed
-        drawn = np.asarray(generator.integers(self.core.beginnings))
-        chosen = self._chosen(options or {}, *self.core.beginning(drawn).tolist())
-        device = self.core.world.device
+        drawn = np.asarray(generator.integers(self.dialogs.num_starts))
+        chosen = self._chosen(options or {}, *self.dialogs.starting_pair(drawn).tolist())
+        device = self.dialogs.world.device
         target, candidate = (torch.tensor([chosen[name]], device=device) for name in ("target", "candidate"))
-        situation = self.core.begin(target, candidate)
-        rank = None if situation.standing is None else situation.standing.rank()
+        situation = self.dialogs.begin(target, candidate)
+        rank = None if situation.target_rank is None else situation.target_rank.rank()
         info = self._inform(situation.state, rank)
         observation = self._observe(situation.state)
         # Gymnasium's generator is replaced together with the rest, and in one call, so that Ctrl-C falls beside it.
@@ -227,7 +227,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         if before is None or not before.running:
             raise RuntimeError("there is no dialog to go on with; call reset first, and again after each end")
         actions = action[None] if isinstance(action, np.ndarray | torch.Tensor) else [action]
-        turn = self.core.advance(before.situation, actions)
+        turn = self.dialogs.advance(before.situation, actions)
         over, reward = bool(turn.over[0]), float(turn.reward[0])
         observation = self._observe(turn.situation.state)
         info = self._inform(turn.situation.state, turn.rank)
@@ -249,11 +249,11 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         return self._render(self._moment)
 
     def _render(self, moment: Moment) -> Any:
-        revealed = self.core.settings.reveal_target
+        revealed = self.dialogs.settings.reveal_target
         target = int(moment.situation.state.target[0]) if revealed else None
         if self.render_mode == "ansi":
             return as_text(self.gallery, moment.shown, target)
-        picture = np.asarray(dialog_row(self.gallery, moment.shown, target, self.core.settings.turns + 1))
+        picture = np.asarray(dialog_row(self.gallery, moment.shown, target, self.dialogs.settings.turns + 1))
         if self._window is None:
             return picture
         self._window.show(picture)
@@ -265,7 +265,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
             self._window.close()
 
     def _check_options(self, options: Any) -> None:
-        last = self.core.images - 1
+        last = self.dialogs.images - 1
         if (
             not isinstance(options, dict | None)
             or set(options or {}) - {"target", "candidate"}
@@ -282,18 +282,18 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
 
     def _chosen(self, options: dict[str, Any], target: int, candidate: int) -> dict[str, int]:
         """What was drawn, moved to the positions given; target and candidate stay as far apart as they were drawn."""
-        images, apart = self.core.images, candidate - target
+        images, apart = self.dialogs.images, candidate - target
         given = {name: int(position) for name, position in options.items()}
         if "candidate" in given:
             target = (given["candidate"] - apart) % images
         target = given.get("target", target)
         return {"target": target, "candidate": given.get("candidate", (target + apart) % images)}
 
-    def _observe(self, state: State) -> dict[str, Any]:
-        return {key: as_numpy(values)[0] for key, values in self.core.observe(state).items()}
+    def _observe(self, state: DialogState) -> dict[str, Any]:
+        return {key: as_numpy(values)[0] for key, values in self.dialogs.observe(state).items()}
 
-    def _inform(self, state: State, rank: torch.Tensor | None) -> dict[str, Any]:
-        return {key: values[:1].tolist()[0] for key, values in self.core.inform(state, rank).items()}
+    def _inform(self, state: DialogState, rank: torch.Tensor | None) -> dict[str, Any]:
+        return {key: values[:1].tolist()[0] for key, values in self.dialogs.inform(state, rank).items()}
 
 
 def _shown(info: dict[str, Any]) -> Shown:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.envs.dialog_batch import Core, Settings, Situation
+from dialog_env.envs.dialog_batch import DialogBatch, EnvironmentSettings, Situation
 from dialog_env.envs.draws import Draws
 from dialog_env.envs.observations import space_bytes
 from dialog_env.io.device import require_memory
 from dialog_env.io.keywords import checked, checked_choice, checked_count, checked_seed, told
-from dialog_env.world.state import State
+from dialog_env.world.state import DialogState
 from dialog_env.world.user import UserSimulator
 
 OUTPUTS = ("numpy", "torch")
@@ -93,16 +93,16 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             raise ValueError(f"render_mode={told(render_mode)} is for single environments; leave it out here")
         if not isinstance(autoreset_mode, AutoresetMode):
             checked_choice("autoreset_mode", given["autoreset_mode"], [mode.value for mode in AutoresetMode])
-        settings = [setting.name for setting in fields(Settings)]
+        settings = [setting.name for setting in fields(EnvironmentSettings)]
         unknown = [keyword for keyword in keywords if keyword not in settings]
         if unknown:
             known = ", ".join(["autoreset_mode", "output", "max_episode_steps", *settings])
             raise TypeError(f"there is no keyword {', '.join(unknown)}; known are {known}")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
-        self.core = Core(Settings(**keywords))
-        self.single_action_space = self.core.action.space
-        self.single_observation_space = self.core.observation_space
+        self.dialogs = DialogBatch(EnvironmentSettings(**keywords))
+        self.single_action_space = self.dialogs.action.space
+        self.single_observation_space = self.dialogs.observation_space
         needed = self.num_envs * (space_bytes(self.single_action_space) + space_bytes(self.single_observation_space))
         what = f"the spaces of {self.num_envs} dialogs"
         require_memory(needed, torch.device("cpu"), what, "give a smaller num_envs")
@@ -113,12 +113,12 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
     @property
     def gallery(self) -> Catalog:
         """The images that can be shown, with their ids, features and pictures."""
-        return self.core.gallery
+        return self.dialogs.gallery
 
     @property
     def simulator(self) -> UserSimulator:
         """The user, with its vocabulary."""
-        return self.core.simulator
+        return self.dialogs.simulator
 
     def sentences(self, observation: dict[str, Any]) -> list[str]:
         """The feedback of an observation (B) as text."""
@@ -138,14 +138,14 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         mask = self._mask_of(options)
         rows = mask.nonzero()[0]
         seeds = self._seeds_of(seed)
-        draws = Draws(self.num_envs, self.core.beginnings) if before is None else before.draws
+        draws = Draws(self.num_envs, self.dialogs.num_starts) if before is None else before.draws
         draws = draws.seeded(rows, [seeds[row] for row in rows])
-        where = None if mask.all() else torch.from_numpy(mask).to(self.core.world.device)
+        where = None if mask.all() else torch.from_numpy(mask).to(self.dialogs.world.device)
         situation, draws = self._begun(where, draws, None if before is None else before.situation)
-        ended = torch.zeros(self.num_envs, dtype=torch.bool, device=self.core.world.device)
+        ended = torch.zeros(self.num_envs, dtype=torch.bool, device=self.dialogs.world.device)
         if before is not None and where is not None:
             ended = before.ended & ~where
-        rank = None if situation.standing is None else situation.standing.rank()
+        rank = None if situation.target_rank is None else situation.target_rank.rank()
         observed, told = self._observe(situation.state), self._inform(situation.state, rank, mask)
         self._moment = Moment(situation, draws, ended)
         return observed, told
@@ -172,7 +172,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
                 f"dialog {int(waiting.nonzero()[0, 0])} has ended; begin it anew with "
                 'reset(options={"reset_mask": …}) before the next step'
             )
-        turn = self.core.advance(before.situation, actions)
+        turn = self.dialogs.advance(before.situation, actions)
         situation, draws = turn.situation, before.draws
         reward, rank, terminated = turn.reward, turn.rank, turn.over
         truncated = torch.zeros_like(terminated)
@@ -180,7 +180,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             truncated = situation.state.turn >= self.max_episode_steps
         if some_wait:
             situation, draws = self._begun(waiting, draws, situation)
-            rank = rank if situation.standing is None else torch.where(waiting, situation.standing.rank(), rank)
+            rank = rank if situation.target_rank is None else torch.where(waiting, situation.target_rank.rank(), rank)
             reward, terminated, truncated = (
                 values.masked_fill(waiting, 0) for values in (reward, terminated, truncated)
             )
@@ -190,15 +190,15 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if self.autoreset_mode == AutoresetMode.SAME_STEP and bool(ended.any()):
             info = self._final(situation.state, rank, ended)
             situation, draws = self._begun(ended, draws, situation)
-            if situation.standing is not None:
-                rank = torch.where(ended, situation.standing.rank(), rank)
+            if situation.target_rank is not None:
+                rank = torch.where(ended, situation.target_rank.rank(), rank)
         info |= self._inform(situation.state, rank, everyone)
         result = self._observe(situation.state), *self._out(reward, terminated, truncated), info
         self._moment = Moment(situation, draws, ended)
         return result
 
     @property
-    def state(self) -> State | None:
+    def state(self) -> DialogState | None:
         """Where the dialogs are, another object after each step and reset; None before the first."""
         return None if self._moment is None else self._moment.situation.state
 
@@ -206,9 +206,9 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         rows = np.arange(self.num_envs) if where is None else where.cpu().numpy().nonzero()[0]
         positions = np.zeros((2, self.num_envs), dtype=np.int64)
         drawn, draws = draws.of(rows)
-        positions[:, rows] = self.core.beginning(drawn)
-        targets, candidates = torch.from_numpy(positions).to(self.core.world.device)
-        return self.core.begin(targets, candidates, where, before), draws
+        positions[:, rows] = self.dialogs.starting_pair(drawn)
+        targets, candidates = torch.from_numpy(positions).to(self.dialogs.world.device)
+        return self.dialogs.begin(targets, candidates, where, before), draws
 
     def _seeds_of(self, seed: Any) -> list[int | None]:
         given = [None] * self.num_envs if seed is None else seed
@@ -237,21 +237,21 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             raise ValueError("some dialogs have not begun; reset all of them before using a reset_mask")
         return mask
 
-    def _observe(self, state: State) -> dict[str, Any]:
-        parts = self.core.observe(state)
+    def _observe(self, state: DialogState) -> dict[str, Any]:
+        parts = self.dialogs.observe(state)
         if self.output == "torch":
-            return {key: torch.as_tensor(value, device=self.core.world.device) for key, value in parts.items()}
+            return {key: torch.as_tensor(value, device=self.dialogs.world.device) for key, value in parts.items()}
         return {key: as_numpy(value) for key, value in parts.items()}
 
-    def _inform(self, state: State, rank: Tensor | None, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    def _inform(self, state: DialogState, rank: Tensor | None, mask: NDArray[np.bool_]) -> dict[str, Any]:
         """Info in Gymnasium's layout for vectors: for each key an array (B,), and `_key`, where it holds."""
         if self.output == "torch":
             info: dict[str, Any] = {"candidate": state.candidate.clone()}
-            if self.core.settings.reveal_target:
+            if self.dialogs.settings.reveal_target:
                 info |= {"target": state.target.clone(), "rank": rank}
             return info
         info = {}
-        for key, values in self.core.inform(state, rank).items():
+        for key, values in self.dialogs.inform(state, rank).items():
             if mask.all():
                 info[key] = values
             else:
@@ -260,7 +260,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             info[f"_{key}"] = mask.copy()
         return info
 
-    def _final(self, state: State, rank: Tensor, ended: Tensor) -> dict[str, Any]:
+    def _final(self, state: DialogState, rank: Tensor, ended: Tensor) -> dict[str, Any]:
         whole = self._observe(state)
         finished = ended.cpu().numpy()
         info = self._inform(state, rank, finished)

@@ -13,7 +13,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Interval:
     """A number with its 95% interval."""
 
     value: float
@@ -21,7 +21,7 @@ class Estimate:
     high: float
 
     @classmethod
-    def from_resamples(cls, value: float, drawn: NDArray[np.floating[Any]]) -> Estimate:
+    def from_resamples(cls, value: float, drawn: NDArray[np.floating[Any]]) -> Interval:
         """The bootstrap interval: what holds 95% of the numbers of the resamples (S,)."""
         low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return cls(float(value), float(low), float(high))

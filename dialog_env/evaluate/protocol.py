@@ -22,14 +22,14 @@ from tqdm import tqdm
 from dialog_env.catalog import Catalog
 from dialog_env.io.keywords import checked, checked_choice, checked_count
 from dialog_env.world.dialog import TURNS, Dialog, embedded, first_candidates
-from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking, Standing, UnrankableError
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking, TargetRank, UnrankableError
 from dialog_env.world.state import Observation
 from dialog_env.world.user import UserSimulator, facts_of
 
 TIES = ("half", "strict")
 
 
-class Decision(Protocol):
+class PolicyAnswer(Protocol):
     """What a policy answers with: `ranking` of the gallery, `candidates` (B,) to show, `memory` to get back."""
 
     @property
@@ -62,7 +62,7 @@ class Policy(Protocol):
     def begin(self, batch: int) -> Any:
         """Memory of B dialogs that have not begun."""
 
-    def act(self, observation: Observation, memory: Any) -> Decision:
+    def act(self, observation: Observation, memory: Any) -> PolicyAnswer:
         """One turn of B dialogs."""
 
 
@@ -155,12 +155,12 @@ def run(
     world = Dialog(gallery, simulator, turns=turns, device=device)
     features = embedded(gallery, device)
     introduce(policy, gallery, simulator)
-    shown, standings = [], []
+    shown, target_ranks = [], []
     with torch.no_grad(), tqdm(total=dialogs, desc="dialogs", disable=not progress) as bar:
         for target in order.split(batch):
             observation = world.reset(target.to(world.device), firsts[target].to(world.device))
             images_shown = [world.state.candidate]
-            standing = [QueryRanking(observation.features, features).standing(world.state.target)]
+            target_rank = [QueryRanking(observation.features, features).target_rank(world.state.target)]
             memory = policy.begin(len(target))
             for turn in range(1, world.turns + 1):
                 with _named(policy, turn, UnrankableError):
@@ -172,15 +172,15 @@ def run(
                     world.check(world.state, ranking, candidates)
                 observation, outcome = world.step(ranking, candidates)
                 images_shown.append(world.state.candidate)
-                standing.append(outcome.standing)
+                target_rank.append(outcome.target_rank)
             shown.append(torch.stack(images_shown, dim=1).cpu())
-            standings.append(_stack(standing))
+            target_ranks.append(_stack(target_rank))
             bar.update(len(target))
     return Record(
         target=order.numpy(),
         shown=torch.cat(shown).numpy(),
-        closer=torch.cat([closer for closer, _ in standings]).numpy(),
-        equal=torch.cat([equal for _, equal in standings]).numpy(),
+        closer=torch.cat([closer for closer, _ in target_ranks]).numpy(),
+        equal=torch.cat([equal for _, equal in target_ranks]).numpy(),
         images=images,
         ties=ties,
     )
@@ -257,7 +257,7 @@ def _require_plain(*tensors: Any) -> None:
             )
 
 
-def _stack(standings: list[Standing]) -> tuple[Tensor, Tensor]:
-    closer = torch.stack([standing.closer for standing in standings], dim=1)
-    equal = torch.stack([standing.equal for standing in standings], dim=1)
+def _stack(target_ranks: list[TargetRank]) -> tuple[Tensor, Tensor]:
+    closer = torch.stack([target_rank.closer for target_rank in target_ranks], dim=1)
+    equal = torch.stack([target_rank.equal for target_rank in target_ranks], dim=1)
     return closer.cpu(), equal.cpu()

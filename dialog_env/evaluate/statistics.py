@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.evaluate.intervals import LEVEL, RESAMPLES, Estimate
+from dialog_env.evaluate.intervals import LEVEL, RESAMPLES, Interval
 from dialog_env.evaluate.student_t import quantile, two_sided_p
 
 Floats = NDArray[np.floating[Any]]
@@ -35,7 +35,7 @@ VALUES_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Difference(Estimate):
+class Difference(Interval):
     """A difference with its 95% interval, and how likely one as large would be if there were none.
 
     Args:
@@ -45,13 +45,13 @@ class Difference(Estimate):
     p: float
 
 
-def estimate(
+def confidence_interval(
     values: Floats,
     generator: np.random.Generator,
     summary: Callable[..., Any] = np.mean,
     *,
     percent: bool = False,
-) -> Estimate:
+) -> Interval:
     """The summary of `values` over dialogs, averaged over seeds, and its 95% interval.
 
     Where the summary is not the mean, a bootstrap over dialogs, the same ones for all seeds, gives the three variances.
@@ -94,14 +94,14 @@ def paired_difference(first: Floats, second: Floats) -> Difference:
     return Difference(interval.value, interval.low, interval.high, p)
 
 
-def holm(chances: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
     """P values made larger for their number, so that all verdicts below 0.05 are right together in 95% of the tables.
 
     The smallest of n counts n times, the next n - 1 times, and none less than a smaller one (Holm, 1979).
     """
-    corrected, largest = [1.0] * len(chances), 0.0
-    for place, number in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
-        largest = max(largest, min(1.0, (len(chances) - place) * chances[number]))
+    corrected, largest = [1.0] * len(p_values), 0.0
+    for place, number in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[number]))
         corrected[number] = largest
     return corrected
 
@@ -119,7 +119,7 @@ def _of_mean(values: Floats) -> tuple[float, float]:
     return of_dialogs + beyond, freedom
 
 
-def _of_summary(values: Floats, summary: Callable[..., Any], generator: np.random.Generator) -> Estimate:
+def _of_summary(values: Floats, summary: Callable[..., Any], generator: np.random.Generator) -> Interval:
     """The interval of a summary of (S, M) values that is no mean.
 
     Over dialogs it holds 95% of the resamples and has two sides of their own, since ranks are whole numbers and their
@@ -138,13 +138,13 @@ def _of_summary(values: Floats, summary: Callable[..., Any], generator: np.rando
     mean = drawn.mean(axis=0)
     of_both = float((drawn - mean).var(axis=1, ddof=1).sum()) / max(seeds - 1, 1) / seeds
     beyond, freedom = _beyond_dialogs(by_seed, float(mean.var(ddof=1)), of_both, dialogs)
-    over_dialogs = Estimate.from_resamples(by_seed.mean(), mean)
+    over_dialogs = Interval.from_resamples(by_seed.mean(), mean)
     value, wider = over_dialogs.value, quantile(LEVEL, freedom)
     low, high = (
         value + sign * wider * math.sqrt(((side - value) / quantile(LEVEL, dialogs - 1)) ** 2 + beyond)
         for sign, side in ((-1, over_dialogs.low), (1, over_dialogs.high))
     )
-    return Estimate(value, float(max(low, values.min())), float(min(high, values.max())))
+    return Interval(value, float(max(low, values.min())), float(min(high, values.max())))
 
 
 def _beyond_dialogs(by_seed: Floats, of_dialogs: float, of_both: float, dialogs: int) -> tuple[float, float]:
@@ -159,16 +159,16 @@ def _beyond_dialogs(by_seed: Floats, of_dialogs: float, of_both: float, dialogs:
     return beyond, min((seeds - 1) * (of_dialogs + beyond) / of_seeds, dialogs - 1)
 
 
-def _around(value: float, variance: float, freedom: float) -> Estimate:
+def _around(value: float, variance: float, freedom: float) -> Interval:
     half = quantile(LEVEL, freedom) * math.sqrt(variance) if variance < math.inf else math.inf
-    return Estimate(value, value - half, value + half)
+    return Interval(value, value - half, value + half)
 
 
-def _share(value: float, variance: float, freedom: float, dialogs: int) -> Estimate:
+def _share(value: float, variance: float, freedom: float, dialogs: int) -> Interval:
     """Wilson's interval for a share in percent; where none or all of the dialogs have it, they are the trials."""
     share = value / 100
     if variance == math.inf:
-        return Estimate(value, 0.0, 100.0)
+        return Interval(value, 0.0, 100.0)
     if variance > 0:
         trials = 1e4 * share * (1 - share) / variance
     else:
@@ -176,4 +176,4 @@ def _share(value: float, variance: float, freedom: float, dialogs: int) -> Estim
     more = quantile(LEVEL, freedom) ** 2 / trials
     centre = (share + more / 2) / (1 + more)
     half = math.sqrt(more * share * (1 - share) + more**2 / 4) / (1 + more)
-    return Estimate(value, 100 * max(centre - half, 0.0), 100 * min(centre + half, 1.0))
+    return Interval(value, 100 * max(centre - half, 0.0), 100 * min(centre + half, 1.0))

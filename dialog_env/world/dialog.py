@@ -13,7 +13,7 @@ from dialog_env.catalog import Catalog
 from dialog_env.io.device import find_device, require_memory, require_same
 from dialog_env.io.keywords import checked, checked_count
 from dialog_env.world.ranking import EmbeddedGallery, Ranking
-from dialog_env.world.state import Observation, Outcome, State
+from dialog_env.world.state import DialogState, Observation, Outcome
 from dialog_env.world.user import UserSimulator
 from dialog_env.world.vocabulary import MAX_WORDS
 
@@ -74,7 +74,7 @@ class Dialog:
                 "build both with the same device="
             )
         self.features = features_on(gallery, self.device)
-        self._state: State | None = None
+        self._state: DialogState | None = None
 
     @cached_property
     def embedded(self) -> EmbeddedGallery:
@@ -87,17 +87,17 @@ class Dialog:
         return max(1.0, float(self.features.max()), -float(self.features.min()))
 
     @property
-    def state(self) -> State:
+    def state(self) -> DialogState:
         """The present state; RuntimeError before the first reset."""
         if self._state is None:
             raise RuntimeError("the dialog has not begun; call reset first")
         return self._state
 
-    def snapshot(self) -> State:
+    def snapshot(self) -> DialogState:
         """The present state, to come back to with `restore`; nothing in it changes afterwards."""
         return self.state
 
-    def restore(self, state: State) -> Observation:
+    def restore(self, state: DialogState) -> Observation:
         """Goes back to a snapshot, or to a selection of its rows."""
         observation = self.observed(state)
         self._state = state
@@ -107,7 +107,7 @@ class Dialog:
         """What the agent may know now."""
         return self.observed(self.state)
 
-    def observed(self, state: State) -> Observation:
+    def observed(self, state: DialogState) -> Observation:
         """What the agent may know of a state, in tensors of its own: what is written into them reaches no dialog."""
         return Observation(
             state.candidate.clone(),
@@ -120,7 +120,7 @@ class Dialog:
         """(B,) bool, dialogs that have ended."""
         return self._over(self.state)
 
-    def _over(self, state: State) -> Tensor:
+    def _over(self, state: DialogState) -> Tensor:
         over = state.turn >= self.turns
         return over | state.found if self.stop_when_found else over
 
@@ -150,13 +150,13 @@ class Dialog:
         return self.restore(self.begun(targets, candidates, where, self._state))
 
     def begun(
-        self, targets: Tensor, candidates: Tensor, where: Tensor | None = None, before: State | None = None
-    ) -> State:
+        self, targets: Tensor, candidates: Tensor, where: Tensor | None = None, before: DialogState | None = None
+    ) -> DialogState:
         """The state after `reset`, where `before` is the state of the dialogs that go on."""
         before = None if where is None else before
         self._check_positions(targets, "targets", None if before is None else len(before.target))
         self._check_positions(candidates, "first candidates", len(targets))
-        state = State(
+        state = DialogState(
             target=targets.clone(),
             candidate=candidates.clone(),
             previous=torch.full_like(targets, -1),
@@ -166,10 +166,10 @@ class Dialog:
         )
         if before is not None and where is not None:
             merged = {}
-            for field in fields(State):
+            for field in fields(DialogState):
                 new, kept = getattr(state, field.name), getattr(before, field.name)
                 merged[field.name] = torch.where(where[:, None] if new.ndim == 2 else where, new, kept)
-            state = State(**merged)
+            state = DialogState(**merged)
         return self._answered(state, where)
 
     def step(self, ranking: Ranking, candidates: Tensor | None = None) -> tuple[Observation, Outcome]:
@@ -187,14 +187,16 @@ class Dialog:
         state, outcome = self.after(self.state, ranking, candidates)
         return self.restore(state), outcome
 
-    def after(self, state: State, ranking: Ranking, candidates: Tensor | None = None) -> tuple[State, Outcome]:
+    def after(
+        self, state: DialogState, ranking: Ranking, candidates: Tensor | None = None
+    ) -> tuple[DialogState, Outcome]:
         """The state after `step`, and what the turn did."""
         self.check(state, ranking, candidates)
-        standing = ranking.standing(state.target)
+        target_rank = ranking.target_rank(state.target)
         following = self._following(state, ranking.top(1)[:, 0] if candidates is None else candidates)
-        return following, Outcome(standing, ~self._over(state) & self._over(following), following.found)
+        return following, Outcome(target_rank, ~self._over(state) & self._over(following), following.found)
 
-    def check(self, state: State, ranking: Ranking, candidates: Tensor | None) -> None:
+    def check(self, state: DialogState, ranking: Ranking, candidates: Tensor | None) -> None:
         """ValueError for a ranking or candidates that do not fit the dialogs or the gallery."""
         if ranking.batch != len(state.target) or ranking.images != len(self.gallery):
             raise ValueError(
@@ -216,12 +218,12 @@ class Dialog:
         """
         return self.restore(self.shown(self.state, candidates))
 
-    def shown(self, state: State, candidates: Tensor) -> State:
+    def shown(self, state: DialogState, candidates: Tensor) -> DialogState:
         """The state after `show`."""
         self._check_positions(candidates, "candidates", len(state.target))
         return self._following(state, candidates)
 
-    def _following(self, state: State, candidates: Tensor) -> State:
+    def _following(self, state: DialogState, candidates: Tensor) -> DialogState:
         running = ~self._over(state)
         following = replace(
             state,
@@ -233,7 +235,7 @@ class Dialog:
         )
         return self._answered(following, ~self._over(following))
 
-    def _answered(self, state: State, where: Tensor | None) -> State:
+    def _answered(self, state: DialogState, where: Tensor | None) -> DialogState:
         """The state with the user's feedback on the candidates, in the dialogs `where` (B,) or in all."""
         rows = None if where is None or bool(where.all()) else where.nonzero()[:, 0]
         if rows is not None and not len(rows):

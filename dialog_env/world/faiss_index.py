@@ -20,8 +20,8 @@ class FaissIndex:
     """An inverted file over the image embeddings, kept in half precision: proposes images, does not rank them.
 
     Give it to `EmbeddedGallery(embeddings, index)`: `top` of a ranking then compares the images that the index
-    proposes, at their exact costs, and may miss one that it does not; standings compare with every image as ever. It
-    pays from about a million images on; below that the exact search is as fast.
+    proposes, at their exact costs, and may miss one that it does not; ranks of targets compare with every image as
+    ever. It pays from about a million images on; below that the exact search is as fast.
 
     Args:
         embeddings: (N, D) float32 on the CPU; a memory-mapped tensor is read in pieces.

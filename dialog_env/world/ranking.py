@@ -61,7 +61,7 @@ def require_rankable(values: Tensor, what: str, limit: float = FEATURE_LIMIT) ->
 
 
 @dataclass(frozen=True)
-class Standing:
+class TargetRank:
     """How the images compare with the target of each dialog.
 
     Args:
@@ -134,7 +134,7 @@ class Ranking(ABC):
         """The same piece with exact costs."""
         return chunk
 
-    def standing(self, targets: Tensor) -> Standing:
+    def target_rank(self, targets: Tensor) -> TargetRank:
         """How many images stand before and level with `targets` (B,)."""
         rows = torch.arange(self.batch, device=targets.device)
         reference = self.exact(rows, targets)[:, None]
@@ -153,7 +153,7 @@ class Ranking(ABC):
             closer += count_marks(chunk.costs < reference)
             equal += count_marks(chunk.costs == reference)
         # A cost found alone and one found by a product may differ in the last bit; a target is level with itself.
-        return Standing(closer, equal.clamp(min=1), self.images)
+        return TargetRank(closer, equal.clamp(min=1), self.images)
 
     def top(self, count: int, excluded: Tensor | None = None) -> Tensor:
         """(B, K) positions of the best images, best first; the lower position wins a tie.

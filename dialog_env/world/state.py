@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from torch import Tensor
 
-from dialog_env.world.ranking import Standing
+from dialog_env.world.ranking import TargetRank
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class State:
+class DialogState:
     """All that a dialog is at one moment; tensors of B rows on one device."""
 
     target: Tensor
@@ -40,9 +40,9 @@ class State:
     turn: Tensor
     found: Tensor
 
-    def rows(self, index: Tensor) -> State:
+    def rows(self, index: Tensor) -> DialogState:
         """The dialogs at `index` (M,), in that order, repeated where it repeats."""
-        return State(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+        return DialogState(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Outcome:
     """What a turn did.
 
     Args:
-        standing: where the target stood in the ranking that the agent gave.
+        target_rank: where the target stood in the ranking that the agent gave.
         over: (B,) bool, dialogs that this turn ended.
         found: (B,) bool, dialogs whose candidate is now the target.
     """
 
-    standing: Standing
+    target_rank: TargetRank
     over: Tensor
     found: Tensor

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from dialog_env.simulators.captioner.architectures.network import Captioner, Memory, State
+from dialog_env.simulators.captioner.architectures.network import Captioner, EncodedPair, RecurrentState
 from dialog_env.world.vocabulary import MAX_WORDS
 
 STILL_SPEAKING = 3 / 4
@@ -20,20 +20,20 @@ class Start(NamedTuple):
 
     Attributes:
         network: in evaluation mode.
-        memory: what it looks at.
+        encoded: what it looks at.
         state: before the first word.
         table: (V + 1, G) what every word feeds into the gates, where that was computed before; otherwise None.
     """
 
     network: Captioner
-    memory: Memory
-    state: State
+    encoded: EncodedPair
+    state: RecurrentState
     table: Tensor | None = None
 
-    def step(self, tokens: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
+    def step(self, tokens: Tensor, encoded: EncodedPair, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """Tokens (B,) said last -> logits (B, V + 1) of the next one, and the next state."""
         words = self.network.word_gates(tokens) if self.table is None else self.table[tokens]
-        hidden, state = self.network.step(words, memory, state)
+        hidden, state = self.network.step(words, encoded, state)
         logits: Tensor = self.network.logit(hidden)
         return logits, state
 
@@ -65,8 +65,8 @@ def start_speaking(network: Captioner, pooled: Tensor | None, regions: Tensor | 
     """
     if network.training:
         raise ValueError("the captioner is in training mode; call eval() before it speaks")
-    memory, state = network.begin(pooled, regions)
-    return Start(network, memory, state)
+    encoded, state = network.begin(pooled, regions)
+    return Start(network, encoded, state)
 
 
 @torch.no_grad()
@@ -86,7 +86,7 @@ def greedy(
             logits.
         tie: words within this many nats of the best one count as its equals.
     """
-    memory, state = start.memory, start.state
+    encoded, state = start.encoded, start.state
     rows = len(state[0])
     tokens = state[0].new_zeros(rows, MAX_WORDS, dtype=torch.int64)
     logs = state[0].new_zeros(rows, MAX_WORDS) if log_probabilities else None
@@ -95,7 +95,7 @@ def greedy(
     ended: Tensor | None = None  # which of them have ended, None while none has
     said = tokens.new_zeros(rows)
     for position in range(MAX_WORDS):
-        logits, state = start.step(said, memory, state)
+        logits, state = start.step(said, encoded, state)
         best, said = logits.max(dim=1)
         if tie:
             said = (logits >= best.unsqueeze(1) - tie).int().argmax(dim=1)
@@ -116,7 +116,7 @@ def greedy(
         if left <= STILL_SPEAKING * len(said):
             kept = said.nonzero().squeeze(1)
             speaking, said = kept if isinstance(speaking, slice) else speaking[kept], said[kept]
-            memory, state = memory.take(kept), tuple(part[kept] for part in state)
+            encoded, state = encoded.take(kept), tuple(part[kept] for part in state)
         ended = None if left == len(said) else said == 0
     return Sentences(tokens, logs, doubtful)
 
@@ -153,7 +153,7 @@ def sample(
         raise ValueError(f"top_k is {top_k}; keep at least 1 word")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p is {top_p}; give a probability in (0, 1]")
-    memory, state = start.memory, start.state
+    encoded, state = start.encoded, start.state
     rows = len(state[0])
     drawn = torch.rand(rows, MAX_WORDS, generator=generator, device=generator.device).to(state[0].device)
     tokens = state[0].new_zeros(rows, MAX_WORDS, dtype=torch.int64)
@@ -161,7 +161,7 @@ def sample(
     speaking = torch.ones(rows, dtype=torch.bool, device=tokens.device)
     said = tokens.new_zeros(rows)
     for position in range(MAX_WORDS):
-        logits, state = start.step(said, memory, state)
+        logits, state = start.step(said, encoded, state)
         kept, order = _keep_likeliest(logits / temperature, top_k, top_p)
         cumulative = kept.softmax(dim=1).cumsum(dim=1)
         # Scaled to the last sum, so that rounding never leaves a number beyond all words.
@@ -189,12 +189,12 @@ def log_likelihood(start: Start, tokens: Tensor) -> Tensor:
         (B,) float64 in nats: with `sample` at temperature 1, the log-probability of the sentence. Its end is part of it
         unless it has all L words.
     """
-    memory, state = start.memory, start.state
+    encoded, state = start.encoded, start.state
     said = torch.zeros_like(tokens[:, 0])
     speaking = torch.ones_like(said, dtype=torch.bool)
     total = torch.zeros(len(tokens), dtype=torch.float64, device=tokens.device)
     for following in tokens.unbind(dim=1):
-        logits, state = start.step(said, memory, state)
+        logits, state = start.step(said, encoded, state)
         chosen = logits.log_softmax(dim=1).gather(1, following[:, None])[:, 0]
         total += chosen.masked_fill(~speaking, 0)
         said, speaking = following, speaking & (following != 0)
@@ -242,9 +242,9 @@ def beam_search(start: Start, beams: int = 3, *, choose: Literal["first", "likel
         raise ValueError(f"beam search with {beams} beams over {words} tokens; give 1 to {words} beams")
     each = torch.arange(rows, device=device)
     first = torch.zeros(rows, dtype=torch.int64, device=device)
-    logits, state = start.step(first, start.memory, start.state)
+    logits, state = start.step(first, start.encoded, start.state)
     fans = each.repeat_interleave(beams)  # dialog of every beam
-    memory = start.memory.take(fans)
+    encoded = start.encoded.take(fans)
     logits, state = logits[fans], tuple(part[fans] for part in state)
     sums = logits.new_full((rows, beams), -torch.inf)
     sums[:, 0] = 0  # all beams are the same as yet
@@ -277,5 +277,5 @@ def beam_search(start: Start, beams: int = 3, *, choose: Literal["first", "likel
         if position == MAX_WORDS - 1 or not waiting.any():
             break
         source = (each.unsqueeze(1) * beams + origin).flatten()
-        logits, state = start.step(said.flatten(), memory, tuple(part[source] for part in state))
+        logits, state = start.step(said.flatten(), encoded, tuple(part[source] for part in state))
     return Sentences(done_tokens, done_logs)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.evaluate.intervals import RESAMPLES, Estimate
+from dialog_env.evaluate.intervals import RESAMPLES, Interval
 
 Floats = NDArray[np.float64]
 
@@ -24,14 +24,14 @@ RESAMPLES_AT_ONCE = 100
 BLEU_ORDERS = 4
 
 
-def mean_score(values: Floats, generator: np.random.Generator) -> Estimate:
+def mean_score(values: Floats, generator: np.random.Generator) -> Interval:
     """Mean of values (P,), one for each pair."""
     return _score(values[:, None], lambda sums: sums[:, 0] / len(values), generator)
 
 
 def quality(
     said: Sequence[str], references: Sequence[Sequence[str]], generator: np.random.Generator
-) -> dict[str, Estimate]:
+) -> dict[str, Interval]:
     """Scores of sentences against what would be right, each times 100 as is the custom.
 
     Args:
@@ -66,7 +66,7 @@ def quality(
 
 def _bleu(
     said: Sequence[str], references: Sequence[Sequence[str]], generator: np.random.Generator
-) -> dict[str, Estimate]:
+) -> dict[str, Interval]:
     from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 
     scorer = BleuScorer(n=BLEU_ORDERS)
@@ -113,7 +113,7 @@ def _meteor(right: dict[int, list[str]], given: dict[int, list[str]]) -> Floats:
             pipe.close()
 
 
-def _score(rows: Floats, summary: Any, generator: np.random.Generator) -> Estimate:
+def _score(rows: Floats, summary: Any, generator: np.random.Generator) -> Interval:
     """A summary of the sums of rows (P, S), and its interval when pairs are drawn anew with replacement."""
     pairs = len(rows)
     drawn = []
@@ -124,4 +124,4 @@ def _score(rows: Floats, summary: Any, generator: np.random.Generator) -> Estima
     value = float(summary(rows.sum(axis=0, keepdims=True))[0])
     if not math.isfinite(value):
         raise ValueError("a score is not finite; are all sentences empty?")
-    return Estimate.from_resamples(value, np.concatenate(drawn))
+    return Interval.from_resamples(value, np.concatenate(drawn))

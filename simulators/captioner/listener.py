@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.evaluate.intervals import Estimate
+from dialog_env.evaluate.intervals import Interval
 from dialog_env.simulators.captioner.evaluation import Floats, mean_score
 from dialog_env.world.dialog import embedded
 from dialog_env.world.ranking import QueryRanking
@@ -70,7 +70,7 @@ class Listener:
         queries = (guess * self.spread + self.centre).float()
         images, result = embedded(gallery), []
         for query, target in zip(queries.split(512), targets.split(512), strict=True):
-            result.append(100 * QueryRanking(query, images).standing(target).percentile().double())
+            result.append(100 * QueryRanking(query, images).target_rank(target).percentile().double())
         return torch.cat(result).numpy()
 
 
@@ -87,7 +87,7 @@ def utility(
     candidates: Tensor,
     said: Mapping[str, Sequence[str]],
     generator: np.random.Generator,
-) -> dict[str, Estimate]:
+) -> dict[str, Interval]:
     """By how many percentile points each speaker's sentences move the targets, against silence.
 
     Args:

@@ -173,10 +173,10 @@ class PrecomputedCaptioner:
 
     def _start(self, targets: Tensor, candidates: Tensor, scratch: _Scratch | None = None) -> Start:
         read = self._differences(targets, candidates, self.dtype, scratch)
-        memory, state = self.network.begin_projected(*read)
-        if scratch is not None and memory.keys is not None:
-            memory = memory._replace(room=scratch.take("room", memory.keys, len(targets)))
-        return Start(self.network, memory, state, self._table)
+        encoded, state = self.network.begin_projected(*read)
+        if scratch is not None and encoded.keys is not None:
+            encoded = encoded._replace(room=scratch.room("room", encoded.keys, len(targets)))
+        return Start(self.network, encoded, state, self._table)
 
     def _differences(
         self, targets: Tensor, candidates: Tensor, dtype: torch.dtype, scratch: _Scratch | None
@@ -307,7 +307,7 @@ class _Scratch:
     def __init__(self) -> None:
         self._parts: dict[Hashable, Tensor] = {}
 
-    def take(self, name: Hashable, like: Tensor, rows: int) -> Tensor:
+    def room(self, name: Hashable, like: Tensor, rows: int) -> Tensor:
         """So many rows of the shape and kind of those of `like`, the same ones at every call for a name."""
         part = self._parts.get(name)
         if part is None or len(part) < rows:
@@ -417,7 +417,7 @@ class _Role:
             if kept is None or scratch is None:
                 found.append(None if kept is None else kept.index_select(0, places))
             else:
-                room = scratch.take((self.name, part), kept, len(places))
+                room = scratch.room((self.name, part), kept, len(places))
                 found.append(torch.index_select(kept, 0, places, out=room))
         return found
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dialog_env.evaluate.intervals import Estimate
+from dialog_env.evaluate.intervals import Interval
 from dialog_env.simulators.captioner.caption_data import CaptionSource, image_digests
 from dialog_env.simulators.captioner.evaluation import quality
 from dialog_env.simulators.captioner.listener import Listener, utility
@@ -99,8 +99,8 @@ def table(report: dict[str, Any]) -> str:
         "|---" * (len(speakers) + 1) + "|",
     ]
     for name in report["quality"][speakers[0]]:
-        cells = [f"{Estimate(**report['quality'][speaker][name])}" for speaker in speakers]
+        cells = [f"{Interval(**report['quality'][speaker][name])}" for speaker in speakers]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", "| heard by the listener | percentile points against silence |", "|---|---|"]
-    lines += [f"| {name} | {Estimate(**score)} |" for name, score in report["utility"].items()]
+    lines += [f"| {name} | {Interval(**score)} |" for name, score in report["utility"].items()]
     return "\n".join(lines)

@@ -60,7 +60,7 @@ KEPT_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CaptionerSettings:
     """Settings of a training."""
 
     architecture: str = "show_attend_tell"
@@ -138,7 +138,7 @@ class ImageFeatures:
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a training has come.
 
     Args:
@@ -157,7 +157,7 @@ class CaptionTraining:
     """A captioner that learns in a folder.
 
     Args:
-        recipe: the settings.
+        settings: the settings.
         source: the sentences to learn.
         validation: the sentences to choose the best epoch by.
         folder: of checkpoints, logs and the captioner; a training that lies there goes on.
@@ -171,49 +171,49 @@ class CaptionTraining:
 
     def __init__(
         self,
-        recipe: Recipe,
+        settings: CaptionerSettings,
         source: CaptionSource,
         validation: CaptionSource,
         folder: str | Path,
         *,
         device: str | torch.device = "cpu",
     ) -> None:
-        self.recipe, self.source, self.validation = recipe, source, validation
+        self.settings, self.source, self.validation = settings, source, validation
         self.folder, self.device = Path(folder), torch.device(device)
         shared = set(source.gallery.ids) & set(validation.gallery.ids)
         if shared:
             raise ValueError(
                 f"{len(shared)} images are in both splits, say {min(shared)!r}; give splits that share none"
             )
-        self.vocabulary = Vocabulary.from_sentences(source.sentences(), recipe.threshold)
-        self.draws = torch.Generator().manual_seed(recipe.seed)
-        self.network = make_captioner(recipe.architecture, self._sizes(), self.draws).to(self.device)
-        self.drops = torch.Generator(self.device).manual_seed(recipe.seed)
+        self.vocabulary = Vocabulary.from_sentences(source.sentences(), settings.threshold)
+        self.draws = torch.Generator().manual_seed(settings.seed)
+        self.network = make_captioner(settings.architecture, self._sizes(), self.draws).to(self.device)
+        self.drops = torch.Generator(self.device).manual_seed(settings.seed)
         self.network.draw_from(self.drops)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.images = ImageFeatures(source.gallery, self.network, self.device)
         self.validation_images = ImageFeatures(validation.gallery, self.network, self.device)
-        self.progress = Progress(0, math.inf, 0, [])
+        self.progress = TrainingProgress(0, math.inf, 0, [])
         with locked(self.folder):
             self._resume()
 
     def _sizes(self) -> Sizes:
-        gallery, recipe, kind = self.source.gallery, self.recipe, ARCHITECTURES[self.recipe.architecture]
+        gallery, settings, kind = self.source.gallery, self.settings, ARCHITECTURES[self.settings.architecture]
         return Sizes(
             words=len(self.vocabulary),
             pooled=gallery.dimensions,
-            regions=check_regions(gallery, recipe.architecture)[1] if kind.needs_regions else 0,
-            hidden=recipe.hidden,
-            embedding=recipe.embedding,
-            attention=recipe.attention,
-            dropout=recipe.dropout,
+            regions=check_regions(gallery, settings.architecture)[1] if kind.needs_regions else 0,
+            hidden=settings.hidden,
+            embedding=settings.embedding,
+            attention=settings.attention,
+            dropout=settings.dropout,
         )
 
     @property
     def identity(self) -> dict[str, Any]:
         """What makes two trainings the same: all that their weights depend on, but for the machine."""
         return {
-            "recipe": asdict(self.recipe),
+            "recipe": asdict(self.settings),
             "captions": self.source.id,
             "validation captions": self.validation.id,
             "vocabulary": self.vocabulary.fingerprint,
@@ -223,7 +223,7 @@ class CaptionTraining:
     def stopped(self) -> bool:
         """Whether validation has not improved for as long as patience lasts, or all epochs are done."""
         done = self.progress
-        return done.epoch >= self.recipe.epochs or done.epoch - done.best_epoch >= self.recipe.patience
+        return done.epoch >= self.settings.epochs or done.epoch - done.best_epoch >= self.settings.patience
 
     def run(self, *, progress: bool = True, facts: dict[str, Any] | None = None) -> SavedCaptioner:
         """Trains to the end and gives the captioner that was best on validation.
@@ -247,9 +247,9 @@ class CaptionTraining:
         done = self.progress
         writer = SummaryWriter(self.folder / "tensorboard", purge_step=done.epoch * updates + 1)
         bar = tqdm(
-            total=self.recipe.epochs * updates,
+            total=self.settings.epochs * updates,
             initial=done.epoch * updates,
-            desc=self.recipe.architecture,
+            desc=self.settings.architecture,
             unit="updates",
             disable=not progress,
         )
@@ -263,7 +263,7 @@ class CaptionTraining:
                 self._finish_epoch(row, facts)
 
     def _batches(self, generator: torch.Generator) -> list[Examples]:
-        return batches(self.source.draw(self.vocabulary, generator), self.recipe.batch, generator)
+        return batches(self.source.draw(self.vocabulary, generator), self.settings.batch, generator)
 
     def _epoch(self, writer: SummaryWriter, bar: Iterable[Any], updates: int) -> dict[str, float]:
         """One draw of pairs; gives the epoch's mean numbers."""
@@ -272,7 +272,7 @@ class CaptionTraining:
         self.network.train()
         first = self.progress.epoch * updates
         for number, examples in enumerate(self._batches(self.draws), 1):
-            rate = self._learning_rate(first + number - 1, self.recipe.epochs * updates)
+            rate = self._learning_rate(first + number - 1, self.settings.epochs * updates)
             losses.append(self._update(examples, rate))
             pairs += len(examples.targets)
             bar.update()
@@ -286,9 +286,9 @@ class CaptionTraining:
         return {"train": float(torch.stack(losses).mean()), "pairs_per_second": pairs / seconds}
 
     def _learning_rate(self, update: int, updates: int) -> float:
-        if self.recipe.schedule == "constant":
-            return self.recipe.learning_rate
-        return self.recipe.learning_rate * (1 + math.cos(math.pi * update / updates)) / 2
+        if self.settings.schedule == "constant":
+            return self.settings.learning_rate
+        return self.settings.learning_rate * (1 + math.cos(math.pi * update / updates)) / 2
 
     def _update(self, examples: Examples, rate: float) -> Tensor:
         for group in self.optimiser.param_groups:
@@ -297,7 +297,7 @@ class CaptionTraining:
         loss = masked_loss(self.network(*self.images.pairs(examples.targets, examples.candidates), tokens), tokens)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_value_(self.network.parameters(), self.recipe.clip)
+        torch.nn.utils.clip_grad_value_(self.network.parameters(), self.settings.clip)
         self.optimiser.step()
         return loss.detach()
 
@@ -379,7 +379,7 @@ class CaptionTraining:
             self.optimiser.load_state_dict({"state": state, "param_groups": saved.facts["groups"]})
             self.draws.set_state(saved.tensors["draws"])
             self.drops.set_state(saved.tensors["drops"])
-            self.progress = understand(json.dumps(saved.facts["progress"]), Progress)
+            self.progress = understand(json.dumps(saved.facts["progress"]), TrainingProgress)
 
 
 def refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -389,7 +389,7 @@ def refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> No
     """
     if "recipe" not in theirs:
         raise ValueError(f"{path} is not of the training of a captioner; give another folder")
-    old, new = ({**asdict(Recipe()), **facts["recipe"], **facts} for facts in (theirs, ours))
+    old, new = ({**asdict(CaptionerSettings()), **facts["recipe"], **facts} for facts in (theirs, ours))
     for key, value in new.items():
         if key != "recipe" and old.get(key) != value:
             raise ValueError(

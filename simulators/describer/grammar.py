@@ -20,7 +20,7 @@ from dialog_env.simulators.describer.language import (
 from dialog_env.simulators.describer.pair_hash import below
 from dialog_env.world.vocabulary import MAX_WORDS
 
-CHANCES = 8
+WORDING_HASHES = 8
 """Hashes that a sentence takes for its wording."""
 
 PARTS_FIRST, WITH_PARTS = 25, 75
@@ -53,7 +53,7 @@ class Grammar:
         self.cost = tensor(longest + 2)
         """(S,) most words that a statement takes, with two that link it."""
 
-    def sentences(self, statements: Tensor, denials: Tensor, count: Tensor, bare: Tensor, chances: Tensor) -> Tensor:
+    def sentences(self, statements: Tensor, denials: Tensor, count: Tensor, bare: Tensor, hashes: Tensor) -> Tensor:
         """Tokens (B, 16) int64; where there is nothing to say, that the two look alike.
 
         Args:
@@ -61,10 +61,10 @@ class Grammar:
             denials: (B, M) phrases that may follow each of them, 0 where there is none.
             count: (B,) how many of the M are said.
             bare: (B,) bool, descriptions that begin without a verb.
-            chances: (B, 8) hashes to choose wordings by.
+            hashes: (B, 8) hashes to choose wordings by.
         """
         number = torch.arange(statements.shape[1], device=statements.device)
-        wording = below(chances[:, : statements.shape[1]], WORDINGS)
+        wording = below(hashes[:, : statements.shape[1]], WORDINGS)
         phrases = self._wordings[statements, wording]
         parts = torch.where(number < count[:, None], self._parts[statements, wording], END)
         has_kind = (parts == KIND).any(dim=1)
@@ -74,22 +74,22 @@ class Grammar:
         parts = torch.where(modifies, ADJECTIVE, parts)
 
         place = torch.where(parts == ADJECTIVE, self._order[statements], 100 + parts)
-        parts_first = ~bare & (below(chances[:, 4], 100) < PARTS_FIRST)
+        parts_first = ~bare & (below(hashes[:, 4], 100) < PARTS_FIRST)
         place = torch.where((parts == PART) & parts_first[:, None], -1, place)
         order = (place * len(number) + number).sort(dim=1).values % len(number)
         # "is striped not plain", but not "has stripes not plain".
         denials = torch.where(parts == self._parts[statements, 0], denials, 0)
         phrases, parts, denials = (each.gather(1, order) for each in (phrases, parts, denials))
 
-        plural = (has_kind | (below(chances[:, 5], 2) == 0)).long()
-        style = (bare | has_kind | (below(chances[:, 6], 100) < WITH_PARTS)).long()
+        plural = (has_kind | (below(hashes[:, 5], 2) == 0)).long()
+        style = (bare | has_kind | (below(hashes[:, 6], 100) < WITH_PARTS)).long()
         before = torch.where(bare, BARE_START, START)
         spoken = []
         for position in range(len(number)):
             part = parts[:, position]
             spoken += [self._links[before, part, plural, style], phrases[:, position] * (part != END)]
             before = part
-        spoken.append(self._denial(spoken, parts, denials, count, bare, chances[:, 7]))
+        spoken.append(self._denial(spoken, parts, denials, count, bare, hashes[:, 7]))
         said = _close_up(self._phrases[torch.stack(spoken, dim=1)].flatten(1))
         return torch.where((count > 0)[:, None], said, self._whole(self._alike))
 
@@ -102,7 +102,7 @@ class Grammar:
         return torch.nn.functional.pad(words, (0, MAX_WORDS - len(words)))
 
     def _denial(
-        self, spoken: list[Tensor], parts: Tensor, denials: Tensor, count: Tensor, bare: Tensor, chance: Tensor
+        self, spoken: list[Tensor], parts: Tensor, denials: Tensor, count: Tensor, bare: Tensor, hashed: Tensor
     ) -> Tensor:
         """The phrase (B,) that may follow the last statement: "not red"."""
         last = (count - 1).clamp(min=0)[:, None]
@@ -110,7 +110,7 @@ class Grammar:
         final = parts.gather(1, last)[:, 0]
         # "is red suede not black" would leave open what is denied.
         clear = (final == PART) | ((final == ADJECTIVE) & ((parts == ADJECTIVE).sum(dim=1) == 1))
-        wanted = below(chance, 100) < torch.where(count == 1, DENIED_ALONE, DENIED_LAST)
+        wanted = below(hashed, 100) < torch.where(count == 1, DENIED_ALONE, DENIED_LAST)
         words = sum((self._lengths[phrase] for phrase in spoken), self._lengths[denial])
         return denial * (clear & wanted & ~bare & (words <= MAX_WORDS))
 

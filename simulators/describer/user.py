@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dialog_env.catalog import Catalog
 from dialog_env.catalog.attributes import AttributeTable
-from dialog_env.simulators.describer.grammar import CHANCES, Grammar
+from dialog_env.simulators.describer.grammar import WORDING_HASHES, Grammar
 from dialog_env.simulators.describer.language import KIND, PART, Integers, Language
 from dialog_env.simulators.describer.pair_hash import below, item_hashes, pair_hashes
 from dialog_env.world.vocabulary import MAX_WORDS
@@ -87,15 +87,17 @@ class Describer:
 
     def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
         """Tokens (B, 16) int64 of how targets (B,) differ from candidates (B,); `previous` plays no part."""
-        streams = CHANCES + 1 + len(self._first)
-        chances = pair_hashes(self._hashes[targets], self._hashes[candidates], streams)
-        can_say, scores, describing = self._weigh(targets, candidates, chances[:, CHANCES + 1 :])
-        percent = below(chances[:, CHANCES], 100)
+        streams = WORDING_HASHES + 1 + len(self._first)
+        hashes = pair_hashes(self._hashes[targets], self._hashes[candidates], streams)
+        can_say, scores, describing = self._weigh(targets, candidates, hashes[:, WORDING_HASHES + 1 :])
+        percent = below(hashes[:, WORDING_HASHES], 100)
         wanted = 1 + (percent >= ONE_STATEMENT).long() + (percent >= ONE_STATEMENT + TWO_STATEMENTS).long()
         wanted = torch.where(describing, STATEMENTS, wanted)
         chosen, count = self._choose(can_say, scores, wanted)
         denials = self._denials(candidates, can_say).gather(1, chosen)
-        said = self._grammar.sentences(can_say.gather(1, chosen), denials, count, describing, chances[:, :CHANCES])
+        said = self._grammar.sentences(
+            can_say.gather(1, chosen), denials, count, describing, hashes[:, :WORDING_HASHES]
+        )
         return torch.where((targets == candidates)[:, None], self._grammar.same(), said)
 
     def sentences(self, targets: Tensor, candidates: Tensor) -> list[str]:
@@ -103,7 +105,7 @@ class Describer:
         tokens = self.feedback(targets, candidates, torch.full_like(targets, -1))
         return self.vocabulary.decode(tokens.cpu())
 
-    def _weigh(self, targets: Tensor, candidates: Tensor, chances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _weigh(self, targets: Tensor, candidates: Tensor, hashes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What can be said of each attribute (B, A), how telling it is (-1: not said), which are described (B,)."""
         grade, shown = self._grades[targets], self._grades[candidates]  # (B, G)
         change = grade - shown
@@ -131,7 +133,7 @@ class Describer:
             named_bits[:, self._kind] += describing * (10 * SCALE * int(MOST_BITS))
 
         can_say = torch.cat([self._first[: self._graded_count] + relation, named], dim=1)
-        caprice = self._caprice[below(chances, len(self._caprice))]
+        caprice = self._caprice[below(hashes, len(self._caprice))]
         scores = (torch.cat([telling, named_bits], dim=1) + caprice).clamp(min=0)
         eligible = torch.cat(
             [differs & ~describing[:, None], torch.where(describing[:, None], describable, unlike)], dim=1

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dialog_env import agents
-from dialog_env.agents import Lesson
+from dialog_env.agents import TrainingData
 from dialog_env.agents.base import AGENT_FILE, Agent
 from dialog_env.agents.baselines.unseen import Unseen
 from dialog_env.agents.guo2018.networks import DialogNetwork, new_network
@@ -292,8 +292,8 @@ class Mean(agents.Agent):
     name = "mean image"
     trainable = True
 
-    def train(self, lesson, folder, *, progress=True):
-        self.mean = torch.from_numpy(lesson.gallery.features).mean(dim=0)
+    def train(self, training_data, folder, *, progress=True):
+        self.mean = torch.from_numpy(training_data.gallery.features).mean(dim=0)
         return {}
 
     def learned(self):
@@ -310,7 +310,7 @@ class Mean(agents.Agent):
 def test_an_agent_of_ones_own_needs_two_methods_and_is_made_and_loaded_by_module_and_class(tiny_catalog, tmp_path):
     user = ToyUser(tiny_catalog)
     made = agents.create("tests.agents.test_agents.Mean", gallery=tiny_catalog, vocabulary=user.vocabulary, seed=4)
-    made.train(Lesson(tiny_catalog, user, tiny_catalog, user), tmp_path)
+    made.train(TrainingData(tiny_catalog, user, tiny_catalog, user), tmp_path)
     made.save(tmp_path)
     with pytest.raises(
         ValueError, match=r"agent 'tests\.agents\.test_agents\.Mean', which is not one of .*; if you trust it"
@@ -338,6 +338,6 @@ def test_sentences_are_encoded_alike_with_and_without_gradients() -> None:
 def test_the_agent_that_shows_no_image_twice_wraps_any_configuration(gallery: Catalog, user: ToyUser) -> None:
     agent = make("unseen", gallery, user, inner="supervised@paper", settings={"epochs": 3})
     assert isinstance(agent, Unseen)
-    assert (agent.inner.args.fusion, agent.inner.args.epochs) == ("concatenation", 3)
+    assert (agent.inner.settings.fusion, agent.inner.settings.epochs) == ("concatenation", 3)
     with pytest.raises(ValueError, match="no configuration 'mine'"):
         make("unseen", gallery, user, inner="supervised@mine")

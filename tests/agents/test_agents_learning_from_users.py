@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from dialog_env import agents
-from dialog_env.agents.base import Lesson
+from dialog_env.agents.base import TrainingData
 from dialog_env.agents.candidate_selection import sample, spread
 from dialog_env.agents.guo2018.look_ahead import LookAhead
 from dialog_env.agents.guo2018.network_agent import NetworkAgent
 from dialog_env.agents.guo2018.networks import new_network
 from dialog_env.agents.guo2018.policy_improvement import PolicyImprovementLearner
 from dialog_env.agents.guo2018.scst import ScstLearner
-from dialog_env.agents.guo2018.supervised import SupervisedArgs, SupervisedLearner
-from dialog_env.agents.training.cached_user import AskedOnce
+from dialog_env.agents.guo2018.supervised import SupervisedLearner, SupervisedSettings
+from dialog_env.agents.training.cached_user import CachedUser
 from dialog_env.catalog import Catalog, Contents
 from dialog_env.io import checkpoint
 from dialog_env.simulators import make_simulator
@@ -28,16 +28,16 @@ from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 from tests.conftest import tiny_contents
 from tests.toys import ToyUser
 
-QUICK = SupervisedArgs(epochs=1, batch=32, statistics=2)
+QUICK = SupervisedSettings(epochs=1, batch=32, statistics=2)
 
 
-def lesson(size: int = 60) -> Lesson:
+def training_data(size: int = 60) -> TrainingData:
     gallery = Catalog(tiny_contents(size=size))
     validation = gallery.split("validation")
-    return Lesson(gallery, ToyUser(gallery), validation, ToyUser(validation))
+    return TrainingData(gallery, ToyUser(gallery), validation, ToyUser(validation))
 
 
-def make(name: str, data: Lesson, **settings: Any) -> NetworkAgent:
+def make(name: str, data: TrainingData, **settings: Any) -> NetworkAgent:
     settings = {"statistics": 2, "pretraining": QUICK, "epochs": 1, "batch": 20, **settings}
     agent = agents.create(name, gallery=data.gallery, vocabulary=data.simulator.vocabulary, **settings)
     assert isinstance(agent, NetworkAgent)
@@ -51,7 +51,7 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_every_question_is_asked_once_until_forgotten() -> None:
     gallery = Catalog(tiny_contents(size=60))
     user = ToyUser(gallery)
-    once = AskedOnce(user, gallery)
+    once = CachedUser(user, gallery)
     draw = generator()
     targets, candidates = (torch.randint(60, (300,), generator=draw) for _ in range(2))
     nothing = torch.full_like(targets, -1)
@@ -70,7 +70,7 @@ def test_every_question_is_asked_once_until_forgotten() -> None:
 def test_the_image_before_is_part_of_the_question_unless_the_user_says_otherwise() -> None:
     gallery = Catalog(tiny_contents(size=60))
     relevance = make_simulator("relevance", gallery)
-    once = AskedOnce(relevance, gallery)
+    once = CachedUser(relevance, gallery)
     draw = generator()
     for _ in range(5):
         targets, candidates, previous = (torch.randint(60, (200,), generator=draw) for _ in range(3))
@@ -78,14 +78,14 @@ def test_the_image_before_is_part_of_the_question_unless_the_user_says_otherwise
         assert torch.equal(once.feedback(targets, candidates, previous), expected)
     user = ToyUser(gallery)
     user.uses_previous = False  # type: ignore[attr-defined]
-    indifferent = AskedOnce(user, gallery)
+    indifferent = CachedUser(user, gallery)
     for before in (-1, 3):
         indifferent.feedback(torch.tensor([1]), torch.tensor([2]), torch.tensor([before]))
     assert user.asked == [1]
 
 
 def test_looking_ahead_is_what_would_happen_one_dialog_at_a_time() -> None:
-    data = lesson()
+    data = training_data()
     network = new_network(8, 9, "sum", generator()).eval()
     with torch.no_grad():
         gallery = EmbeddedGallery(network.image(torch.from_numpy(data.gallery.features)))
@@ -105,13 +105,13 @@ def test_looking_ahead_is_what_would_happen_one_dialog_at_a_time() -> None:
                 for _ in range(3):
                     query, memory = network(now.features, now.feedback, memory)
                     now, outcome = alone.step(QueryRanking(query, gallery))
-                    total += outcome.standing.rank().item()
+                    total += outcome.target_rank.rank().item()
                 assert costs[dialog, place].item() == total
         assert not ahead.costs(world.state, hidden, alternatives, 0).any()
 
 
 def test_all_look_aheads_of_a_turn_are_asked_for_together() -> None:
-    data = lesson()
+    data = training_data()
     learner = make("policy_improvement", data).learner(data)
     data.simulator.asked.clear()  # type: ignore[attr-defined]
     learner.update(torch.arange(20), generator())
@@ -122,7 +122,7 @@ def test_all_look_aheads_of_a_turn_are_asked_for_together() -> None:
 
 @pytest.mark.parametrize("configuration", ["released", "paper"])
 def test_policy_improvement_teaches_the_choice_it_looked_ahead_for(configuration: str) -> None:
-    data = lesson()
+    data = training_data()
     agent = agents.create(
         "policy_improvement",
         gallery=data.gallery,
@@ -143,7 +143,7 @@ def test_policy_improvement_teaches_the_choice_it_looked_ahead_for(configuration
 
 
 def test_the_looking_network_takes_over_what_was_learned_when_it_is_due() -> None:
-    data = lesson()
+    data = training_data()
     learner = make("policy_improvement", data, renewal=2).learner(data)
     learner.update(torch.arange(20), generator())
     assert isinstance(learner, PolicyImprovementLearner)
@@ -153,7 +153,7 @@ def test_the_looking_network_takes_over_what_was_learned_when_it_is_due() -> Non
 
 
 def test_without_a_contrast_nothing_is_looked_ahead_for_and_the_regulariser_learns() -> None:
-    data = lesson()
+    data = training_data()
     learner = make("policy_improvement", data, contrast="none", regulariser="triplet").learner(data)
     data.simulator.asked.clear()  # type: ignore[attr-defined]
     before = learner.modules["network"].state_dict()["head.weight"].clone()
@@ -172,20 +172,20 @@ class BanditUser(ToyUser):
 
 
 def test_self_critical_training_reinforces_what_beat_the_greedy_dialog() -> None:
-    data = lesson()
+    data = training_data()
     learner = make("scst", data, learning_rate=1e-6).learner(data)
     assert isinstance(learner, ScstLearner)
     targets, first = torch.arange(20), torch.arange(20, 40)
-    chances = torch.rand(5, 20, generator=generator())
+    uniforms = torch.rand(5, 20, generator=generator())
     learner.network.train()
     with torch.no_grad():
         gallery = EmbeddedGallery(learner.network.image(learner.world.features))
         greedy, _ = learner.converse(gallery, targets, first, None)
-        sampled, before = learner.converse(gallery, targets, first, chances)
+        sampled, before = learner.converse(gallery, targets, first, uniforms)
     reward = learner.returns(sampled) - learner.returns(greedy)
     assert reward.abs().sum() > 0
-    shown = follow(learner, gallery, targets, first, chances)
-    learner.learn(targets, first, chances)
+    shown = follow(learner, gallery, targets, first, uniforms)
+    learner.learn(targets, first, uniforms)
     learner.network.train()
     with torch.no_grad():
         after = log_probability_of(learner, shown, targets, first)
@@ -197,19 +197,19 @@ def follow(
     gallery: EmbeddedGallery,
     targets: torch.Tensor,
     first: torch.Tensor,
-    chances: torch.Tensor,
+    uniforms: torch.Tensor,
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """The nearest images (B, K) and the one sampled (B,) at each turn that counts."""
     kept: list[tuple[torch.Tensor, torch.Tensor]] = []
     step = learner.world.step
 
     def listening(ranking: Any, shown: Any = None) -> Any:
-        kept.append((ranking.top(learner.args.nearest), shown))
+        kept.append((ranking.top(learner.settings.nearest), shown))
         return step(ranking, shown)
 
     learner.world.step = listening  # type: ignore[method-assign]
     with torch.no_grad():
-        learner.converse(gallery, targets, first, chances)
+        learner.converse(gallery, targets, first, uniforms)
     learner.world.step = step  # type: ignore[method-assign]
     return kept
 
@@ -227,7 +227,7 @@ def log_probability_of(
     for nearest, shown in kept[:-1]:
         state, hidden = network(observation.features, observation.feedback, hidden)
         images = network.image(world.features[nearest])
-        logits = -(state[:, None] - images).square().sum(dim=2) / learner.args.tau
+        logits = -(state[:, None] - images).square().sum(dim=2) / learner.settings.tau
         place = (nearest == shown[:, None]).float().argmax(dim=1)
         total += logits.log_softmax(dim=1).gather(1, place[:, None])[:, 0]
         observation = world.show(shown)
@@ -250,7 +250,7 @@ def test_the_spread_grows_with_the_square_of_the_features() -> None:
 
 @pytest.mark.parametrize("name", ["policy_improvement", "scst"])
 def test_training_begins_from_supervised_weights_trained_once_for_all(name: str, tmp_path: Path) -> None:
-    data = replace(lesson(), pretrained=tmp_path / "pretrained")
+    data = replace(training_data(), pretrained=tmp_path / "pretrained")
     first = make(name, data)
     first.train(data, tmp_path / "first", progress=False)
     (pretrained,) = (tmp_path / "pretrained").iterdir()
@@ -271,7 +271,7 @@ def test_training_begins_from_supervised_weights_trained_once_for_all(name: str,
 @pytest.mark.parametrize("name", ["policy_improvement", "scst"])
 @pytest.mark.parametrize("configuration", ["released", "paper"])
 def test_an_interrupted_training_ends_in_the_same_numbers(name: str, configuration: str, tmp_path: Path) -> None:
-    data = lesson(size=40)
+    data = training_data(size=40)
     last = []
     for folder, ends in (("whole", (3,)), ("parts", (1, 3))):
         for epochs in ends:
@@ -283,7 +283,7 @@ def test_an_interrupted_training_ends_in_the_same_numbers(name: str, configurati
 
 
 def test_what_cannot_be_learned_from_is_refused(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     for name in ("policy_improvement", "scst"):
         with pytest.raises(ValueError, match=r"nearest is 61 and .* has 60 images"):
             make(name, data, nearest=61).learner(data)
@@ -301,7 +301,7 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_triplet_loss_is_averaged_over_the_negatives() -> None:
-    data = lesson()
+    data = training_data()
     targets, first = torch.arange(20), torch.arange(20, 40)
     places = torch.zeros(5, 20, dtype=torch.int64)
     negatives = torch.randint(60, (5, 3, 20), generator=generator())
@@ -321,7 +321,7 @@ def test_looking_ahead_finds_the_images_that_make_people_talk() -> None:
     contents = tiny_contents(size=60)
     gallery = Catalog(Contents("talk", contents.ids, np.asarray(contents.features)))
     user = BanditUser(gallery)
-    data = Lesson(gallery, user, gallery, user)
+    data = TrainingData(gallery, user, gallery, user)
     learner = make("policy_improvement", data, nearest=60, horizon=1, epochs=1).learner(data)
     assert isinstance(learner, PolicyImprovementLearner)
     for _ in range(40):
@@ -332,7 +332,7 @@ def test_looking_ahead_finds_the_images_that_make_people_talk() -> None:
     assert telling < costs[:, 2:].mean()
 
 
-def supervised_step(learner: PolicyImprovementLearner, data: Lesson) -> None:
+def supervised_step(learner: PolicyImprovementLearner, data: TrainingData) -> None:
     """Teaches the network to use what is said when image 0 or 1 is shown."""
     network, features = learner.network.train(), learner.world.features
     targets, first = torch.arange(60), torch.arange(60) % 2

@@ -27,15 +27,15 @@ import json, sys
 from pathlib import Path
 import torch
 from dialog_env import agents
-from dialog_env.benchmarks.experiment import Experiment, Setting
+from dialog_env.benchmarks.experiment import Experiment, BenchmarkSettings
 from dialog_env.catalog import Catalog
 from dialog_env.simulators.captioner.caption_data import DescribedPairs
-from dialog_env.simulators.captioner.training import CaptionTraining, Recipe
+from dialog_env.simulators.captioner.training import CaptionTraining, CaptionerSettings
 from tests.conftest import tiny_contents
-from tests.agents.test_training import lesson
+from tests.agents.test_training import training_data
 
 torch.set_num_threads(1)
-data = lesson(size=48)
+data = training_data(size=48)
 tiny = Catalog(tiny_contents(size=60))
 
 def agent(name, folder, seed, **settings):
@@ -44,12 +44,12 @@ def agent(name, folder, seed, **settings):
     return getattr(made, "inner", made).trained["seed"]
 
 def captioner(folder, seed):
-    recipe = Recipe("show_tell", epochs=3, hidden=16, embedding=16, threshold=0, seed=seed)
+    recipe = CaptionerSettings("show_tell", epochs=3, hidden=16, embedding=16, threshold=0, seed=seed)
     pairs = [DescribedPairs(tiny.split(split), 200, seed=0) for split in ("train", "validation")]
     return CaptionTraining(recipe, *pairs, folder).run(progress=False).provenance["recipe"]["seed"]
 
 def benchmark(folder, seed):
-    setting = Setting(str(folder.parent / "tiny.h5"), "describer", folder, evaluation_seed=seed)
+    setting = BenchmarkSettings(str(folder.parent / "tiny.h5"), "describer", folder, evaluation_seed=seed)
     return Experiment(setting).run("supervised:epochs=2,batch=8", 0).run.evaluation_seed
 
 KINDS = {

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from dialog_env.agents.guo2018.policy_improvement import PolicyImprovementArgs
-from dialog_env.agents.guo2018.supervised import SupervisedArgs
-from dialog_env.agents.settings import arguments
+from dialog_env.agents.guo2018.policy_improvement import PolicyImprovementSettings
+from dialog_env.agents.guo2018.supervised import SupervisedSettings
+from dialog_env.agents.settings import settings_from
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,17 @@ class Odd:
 
 
 def test_settings_are_those_given_and_the_defaults() -> None:
-    assert arguments(SupervisedArgs, {}) == SupervisedArgs()
-    made = arguments(SupervisedArgs, {"epochs": np.int64(3), "learning_rate": 1, "fusion": "concatenation"})
-    assert made == SupervisedArgs(epochs=3, learning_rate=1.0, fusion="concatenation")
+    assert settings_from(SupervisedSettings, {}) == SupervisedSettings()
+    made = settings_from(SupervisedSettings, {"epochs": np.int64(3), "learning_rate": 1, "fusion": "concatenation"})
+    assert made == SupervisedSettings(epochs=3, learning_rate=1.0, fusion="concatenation")
     nested = {"pretraining": {"epochs": 2}}
-    assert arguments(PolicyImprovementArgs, nested) == PolicyImprovementArgs(pretraining=SupervisedArgs(epochs=2))
-    given = {"pretraining": SupervisedArgs(epochs=2)}
-    assert arguments(PolicyImprovementArgs, given) == PolicyImprovementArgs(pretraining=SupervisedArgs(epochs=2))
+    assert settings_from(PolicyImprovementSettings, nested) == PolicyImprovementSettings(
+        pretraining=SupervisedSettings(epochs=2)
+    )
+    given = {"pretraining": SupervisedSettings(epochs=2)}
+    assert settings_from(PolicyImprovementSettings, given) == PolicyImprovementSettings(
+        pretraining=SupervisedSettings(epochs=2)
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,9 +54,9 @@ def test_settings_are_those_given_and_the_defaults() -> None:
 )
 def test_settings_of_other_names_types_and_ranges_are_refused(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        arguments(PolicyImprovementArgs, settings)
+        settings_from(PolicyImprovementSettings, settings)
 
 
 def test_a_dataclass_that_no_file_can_fill_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^Odd cannot be filled .*give its fields built-in types$"):
-        arguments(Odd, {})
+        settings_from(Odd, {})

@@ -14,9 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from dialog_env import agents
 from dialog_env.agents.__main__ import main
-from dialog_env.agents.base import AGENT_FILE, Lesson
+from dialog_env.agents.base import AGENT_FILE, TrainingData
 from dialog_env.agents.guo2018.network_agent import NetworkAgent
-from dialog_env.agents.training.trainer import CHECKPOINT_FILE, Learner, Report, Training
+from dialog_env.agents.training.trainer import CHECKPOINT_FILE, Learner, Training, UpdateMetrics
 from dialog_env.catalog import Catalog
 from dialog_env.evaluate import metrics, protocol
 from dialog_env.io import checkpoint
@@ -25,13 +25,13 @@ from tests.damage import refusal
 from tests.toys import ToyUser
 
 
-def lesson(size: int = 60, seed: int = 0) -> Lesson:
+def training_data(size: int = 60, seed: int = 0) -> TrainingData:
     gallery = Catalog(tiny_contents(size=size, seed=seed))
     validation = gallery.split("validation")
-    return Lesson(gallery, ToyUser(gallery), validation, ToyUser(validation))
+    return TrainingData(gallery, ToyUser(gallery), validation, ToyUser(validation))
 
 
-def make(name: str, learned_from: Lesson, **settings: Any) -> NetworkAgent:
+def make(name: str, learned_from: TrainingData, **settings: Any) -> NetworkAgent:
     agent = agents.create(name, gallery=learned_from.gallery, vocabulary=learned_from.simulator.vocabulary, **settings)
     assert isinstance(agent, NetworkAgent)
     return agent
@@ -42,7 +42,7 @@ def weights(folder: Path) -> str:
 
 
 def test_supervised_learns_what_the_user_says(tmp_path: Path) -> None:
-    data = lesson(size=120)
+    data = training_data(size=120)
     agent = make("supervised", data, epochs=8, batch=24)
     summary = agent.train(data, tmp_path, progress=False)
     assert summary["history"][-1]["percentile"] > 80
@@ -51,12 +51,12 @@ def test_supervised_learns_what_the_user_says(tmp_path: Path) -> None:
 
 
 def test_every_target_counts_in_every_epoch_also_in_a_last_batch_of_one(tmp_path: Path) -> None:
-    data = lesson(size=17)
+    data = training_data(size=17)
     agent = make("supervised", data, epochs=1, batch=8)
     learner, seen = agent.learner(data), []
     update = learner.update
 
-    def listening(targets: torch.Tensor, generator: torch.Generator) -> Report:
+    def listening(targets: torch.Tensor, generator: torch.Generator) -> UpdateMetrics:
         seen.append(targets)
         return update(targets, generator)
 
@@ -68,7 +68,7 @@ def test_every_target_counts_in_every_epoch_also_in_a_last_batch_of_one(tmp_path
 
 
 def test_a_training_taken_up_again_ends_in_the_same_numbers(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     make("supervised", data, epochs=4, batch=16).train(data, tmp_path / "whole", progress=False)
     for epochs in (1, 3, 4):
         make("supervised", data, epochs=epochs, batch=16).train(data, tmp_path / "parts", progress=False)
@@ -78,7 +78,7 @@ def test_a_training_taken_up_again_ends_in_the_same_numbers(tmp_path: Path) -> N
 
 
 def test_a_finished_training_only_gives_its_best_weights_back(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     first = make("supervised", data, epochs=2, batch=16)
     summary = first.train(data, tmp_path, progress=False)
     second = make("supervised", data, epochs=2, batch=16)
@@ -88,7 +88,7 @@ def test_a_finished_training_only_gives_its_best_weights_back(tmp_path: Path) ->
 
 
 def test_the_best_weights_on_validation_are_kept_apart_from_the_last(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     agent = make("supervised", data, epochs=6, batch=16, learning_rate=0.05)
     summary = agent.train(data, tmp_path, progress=False)
     validation = [row["validation"] for row in summary["history"]]
@@ -103,7 +103,7 @@ def test_the_best_weights_on_validation_are_kept_apart_from_the_last(tmp_path: P
 
 @pytest.mark.parametrize("name", ["supervised", "continued", "scst", "policy_improvement"])
 def test_no_training_ends_worse_on_validation_than_it_began(name: str, tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     trained = make("supervised", data, epochs=4, batch=16)
     trained.train(data, tmp_path / "first", progress=False)
     spoiled = {"initial": str(tmp_path / "first"), "learning_rate": 0.5, "epochs": 1, "batch": 16}
@@ -122,7 +122,7 @@ def test_no_training_ends_worse_on_validation_than_it_began(name: str, tmp_path:
 
 
 def test_judging_the_start_changes_nothing_of_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = lesson()
+    data = training_data()
     make("supervised", data, epochs=2, batch=16).train(data, tmp_path / "judged", progress=False)
     judge = Training.judge
     monkeypatch.setattr(
@@ -136,7 +136,7 @@ def test_judging_the_start_changes_nothing_of_the_training(tmp_path: Path, monke
 
 def test_checkpoints_of_before_go_on(tmp_path: Path) -> None:
     """They lack the settings that came since, and those of epoch 0 the judgement of the start."""
-    data = lesson()
+    data = training_data()
     make("supervised", data, epochs=3, batch=16).train(data, tmp_path / "whole", progress=False)
     for epochs in (0, 1):
         folder = tmp_path / str(epochs)
@@ -162,7 +162,7 @@ def test_checkpoints_of_before_go_on(tmp_path: Path) -> None:
 
 
 def test_an_agent_of_another_training_is_refused_when_it_is_read_back(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     for seed in (0, 1):
         make("supervised", data, epochs=1, seed=seed).train(data, tmp_path / str(seed), progress=False)
     (tmp_path / "1" / AGENT_FILE).replace(tmp_path / "0" / AGENT_FILE)
@@ -171,12 +171,12 @@ def test_an_agent_of_another_training_is_refused_when_it_is_read_back(tmp_path: 
 
 
 def test_targets_may_be_drawn_as_the_released_code_draws_them(tmp_path: Path) -> None:
-    data = lesson(size=17)
+    data = training_data(size=17)
     agent = make("supervised", data, epochs=3, batch=8, targets="drawn")
     learner, targets, first = agent.learner(data), [], []
     learn = learner.learn
 
-    def listening(drawn: torch.Tensor, shown: torch.Tensor, *rest: torch.Tensor) -> Report:
+    def listening(drawn: torch.Tensor, shown: torch.Tensor, *rest: torch.Tensor) -> UpdateMetrics:
         targets.append(drawn)
         first.append(shown)
         return learn(drawn, shown, *rest)
@@ -190,7 +190,7 @@ def test_targets_may_be_drawn_as_the_released_code_draws_them(tmp_path: Path) ->
 
 
 def test_the_last_weights_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     make("supervised", data, epochs=4, batch=16).train(data, tmp_path / "first", progress=False)
     kept = []
     for keep in ("best", "last"):
@@ -202,7 +202,7 @@ def test_the_last_weights_are_kept_where_that_is_asked_for(tmp_path: Path) -> No
 
 
 def test_the_literal_configuration_undoes_every_switchable_difference_to_the_released_code() -> None:
-    data = lesson()
+    data = training_data()
     as_released = {"statistics": 0, "targets": "drawn", "keep": "last"}
     for name in ("supervised", "continued", "policy_improvement"):
         settings = asdict(make(name, data, configuration="literal").args)
@@ -212,13 +212,13 @@ def test_the_literal_configuration_undoes_every_switchable_difference_to_the_rel
 
 
 def test_other_data_settings_or_agents_are_refused_in_the_same_folder(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     make("supervised", data, epochs=1).train(data, tmp_path, progress=False)
     with pytest.raises(ValueError, match="a training with seed 0 and this one has 1"):
         make("supervised", data, epochs=1, seed=1).train(data, tmp_path, progress=False)
     with pytest.raises(ValueError, match=r"margin 0.1 and this one has 0.2"):
         make("supervised", data, epochs=1, margin=0.2).train(data, tmp_path, progress=False)
-    other = lesson(seed=5)
+    other = training_data(seed=5)
     with pytest.raises(ValueError, match="a training with catalogue"):
         make("supervised", other, epochs=1).train(other, tmp_path, progress=False)
     with pytest.raises(ValueError, match="is from epoch 1 and 0 were asked for"):
@@ -226,7 +226,7 @@ def test_other_data_settings_or_agents_are_refused_in_the_same_folder(tmp_path: 
 
 
 def test_checkpoints_whose_parts_are_something_else_are_refused(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     make("supervised", data, epochs=1, batch=32).train(data, tmp_path, progress=False)
     path = tmp_path / CHECKPOINT_FILE
     saved = checkpoint.read(path)
@@ -261,7 +261,7 @@ def test_checkpoints_whose_parts_are_something_else_are_refused(tmp_path: Path) 
 
 
 def test_training_goes_on_from_the_weights_of_another(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     make("supervised", data, epochs=2).train(data, tmp_path / "first", progress=False)
     continued = make("supervised", data, epochs=0, initial=str(tmp_path / "first"))
     continued.train(data, tmp_path / "second", progress=False)
@@ -274,7 +274,7 @@ def test_training_goes_on_from_the_weights_of_another(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_checkpoint_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = lesson()
+    data = training_data()
     make("supervised", data, epochs=1, batch=16).train(data, tmp_path, progress=False)
     before = weights(tmp_path)
 
@@ -293,12 +293,12 @@ def test_a_full_disk_leaves_the_checkpoint_of_before(tmp_path: Path, monkeypatch
 
 
 def test_weights_that_become_infinite_are_not_saved(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     agent = make("supervised", data, epochs=1)
     learner = agent.learner(data)
     update = learner.update
 
-    def spoiling(targets: torch.Tensor, generator: torch.Generator) -> Report:
+    def spoiling(targets: torch.Tensor, generator: torch.Generator) -> UpdateMetrics:
         report = update(targets, generator)
         agent.network.head.weight.data[0, 0] = torch.inf
         return report
@@ -311,18 +311,18 @@ def test_weights_that_become_infinite_are_not_saved(tmp_path: Path) -> None:
 
 
 def test_a_training_that_diverges_within_an_epoch_says_so_and_keeps_the_checkpoint(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     with pytest.raises(ValueError, match=f"became NaN or infinite in epoch 1; the checkpoint in {tmp_path} is from"):
         make("supervised", data, epochs=2, batch=8, learning_rate=1e30).train(data, tmp_path, progress=False)
     assert checkpoint.read(tmp_path / CHECKPOINT_FILE).facts["progress"]["epoch"] == 0
 
 
 def test_validation_takes_the_statistics_of_batchnorm_from_many_dialogs(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     running = make("supervised", data, epochs=1, batch=16, statistics=0)
     taken = make("supervised", data, epochs=1, batch=16, statistics=4)
     for agent in (running, taken):
-        agent.train(data, tmp_path / str(agent.args.statistics), progress=False)
+        agent.train(data, tmp_path / str(agent.settings.statistics), progress=False)
     batches = [agent.network.text.normalisation.num_batches_tracked.item() for agent in (running, taken)]
     assert batches == [4 * 5, 4 * 5]
     means = [agent.network.text.normalisation.running_mean for agent in (running, taken)]
@@ -332,14 +332,14 @@ def test_validation_takes_the_statistics_of_batchnorm_from_many_dialogs(tmp_path
 
 
 def test_users_with_other_words_are_refused(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     agent = agents.create("supervised", dimensions=8, vocabulary=type(data.simulator.vocabulary)(("a", "b", "UNK")))
     with pytest.raises(ValueError, match="vocabulary of 3 words"):
         agent.train(data, tmp_path, progress=False)
 
 
 def test_every_documented_number_is_logged(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     make("supervised", data, epochs=2, batch=16).train(data, tmp_path, progress=False)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     charts = {"percentile", "percentile_last", "updates_per_second", "validation", "validation_last"}
@@ -348,7 +348,7 @@ def test_every_documented_number_is_logged(tmp_path: Path) -> None:
 
 
 def test_the_learning_rate_drops_when_it_should_and_stays_low_after_an_interruption(tmp_path: Path) -> None:
-    data = lesson()
+    data = training_data()
     rates = []
     for epochs in (1, 2, 3):
         make("supervised", data, epochs=epochs, drop_after=1).train(data, tmp_path, progress=False)
@@ -377,7 +377,11 @@ def test_the_command_line_trains_an_agent_on_a_catalogue_file(tiny_file: Path, t
     main(["train", "policy_improvement", *common, *paper, "--output", str(tmp_path / "second")])
     second = agents.load(tmp_path / "second")
     assert isinstance(second, NetworkAgent)
-    assert (second.name, second.network.fusion_name, second.args.nearest) == ("policy_improvement", "concatenation", 3)
+    assert (second.name, second.network.fusion_name, second.settings.nearest) == (
+        "policy_improvement",
+        "concatenation",
+        3,
+    )
 
 
 @pytest.mark.parametrize(
@@ -394,7 +398,7 @@ def test_the_command_line_says_what_is_wrong_in_a_sentence(words: list[str], com
 
 
 def test_learners_are_what_the_trainer_expects() -> None:
-    data = lesson()
+    data = training_data()
     for name in agents.AGENTS:
         if issubclass(agents.agent_class(name), NetworkAgent):
             assert isinstance(make(name, data).learner(data), Learner)

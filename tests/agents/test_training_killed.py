@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from dialog_env import agents
 from dialog_env.agents.guo2018.policy_improvement import PolicyImprovementLearner
-from tests.agents.test_agents_learning_from_users import QUICK, lesson
+from tests.agents.test_agents_learning_from_users import QUICK, training_data
 
 def telling(function):
     def tell(*arguments, **keywords):
@@ -33,7 +33,7 @@ def telling(function):
 os.replace, os.fsync = telling(os.replace), telling(os.fsync)
 PolicyImprovementLearner.update = telling(PolicyImprovementLearner.update)
 torch.set_num_threads(1)
-data = lesson(size=48)
+data = training_data(size=48)
 agent = agents.create(
     "policy_improvement", gallery=data.gallery, vocabulary=data.simulator.vocabulary,
     epochs=12, batch=24, statistics=1, pretraining=QUICK,

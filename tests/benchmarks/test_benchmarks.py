@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dialog_env.benchmarks import report, results
-from dialog_env.benchmarks.experiment import AgentSpec, Experiment, Setting
+from dialog_env.benchmarks.experiment import AgentSpec, BenchmarkSettings, Experiment
 from dialog_env.benchmarks.results import Result, Run
 from dialog_env.evaluate import protocol
 from dialog_env.evaluate.protocol import Record
@@ -263,7 +263,7 @@ def toy_user():
 
 
 def test_a_benchmark_trains_evaluates_and_keeps_what_it_did(tiny_file, tmp_path, toy_user):
-    setting = Setting(str(tiny_file), toy_user, tmp_path / "out")
+    setting = BenchmarkSettings(str(tiny_file), toy_user, tmp_path / "out")
     spec = "supervised:epochs=1,batch=8"
     first = [Experiment(setting).run(agent, 3) for agent in ("random", spec)]
     assert [result.run.agent for result in first] == ["random", spec]
@@ -279,19 +279,19 @@ def test_a_benchmark_trains_evaluates_and_keeps_what_it_did(tiny_file, tmp_path,
 
 
 def test_a_result_that_is_there_is_not_made_again_and_never_overwritten(tiny_file, tmp_path, toy_user):
-    setting = Setting(str(tiny_file), toy_user, tmp_path)
+    setting = BenchmarkSettings(str(tiny_file), toy_user, tmp_path)
     Experiment(setting).run("random", 0)
     path = next(tmp_path.glob("*/result.json"))
     written = path.stat().st_mtime_ns
     Experiment(setting).run("random", 0)
     assert path.stat().st_mtime_ns == written
     with pytest.raises(ValueError, match="holds a result of other settings"):
-        Experiment(Setting(str(tiny_file), toy_user, tmp_path, turns=3)).run("random", 0)
+        Experiment(BenchmarkSettings(str(tiny_file), toy_user, tmp_path, turns=3)).run("random", 0)
     assert path.stat().st_mtime_ns == written
 
 
 def test_a_sample_of_targets_is_part_of_a_run(tiny_file, tmp_path, toy_user):
-    setting = Setting(str(tiny_file), toy_user, tmp_path, targets=4)
+    setting = BenchmarkSettings(str(tiny_file), toy_user, tmp_path, targets=4)
     made = Experiment(setting).run("random", 0)
     assert (made.dialogs, made.images, made.run.targets) == (4, 6, 4)
     assert Experiment(setting).run("random", 0).run == made.run
@@ -331,16 +331,18 @@ def test_dialogs_are_paired_by_target_whatever_order_they_were_held_in():
 
 
 def test_ties_are_part_of_a_run_and_other_agents_are_known_by_their_source(tiny_file, tmp_path, toy_user):
-    half = Experiment(Setting(str(tiny_file), toy_user, tmp_path)).run("tests.agents.test_agents.Mean", 0)
+    half = Experiment(BenchmarkSettings(str(tiny_file), toy_user, tmp_path)).run("tests.agents.test_agents.Mean", 0)
     assert half.run.configuration["source"]
     with pytest.raises(ValueError, match="holds a result of other settings"):
-        Experiment(Setting(str(tiny_file), toy_user, tmp_path, ties="strict")).run("tests.agents.test_agents.Mean", 0)
+        Experiment(BenchmarkSettings(str(tiny_file), toy_user, tmp_path, ties="strict")).run(
+            "tests.agents.test_agents.Mean", 0
+        )
     with pytest.raises(ValueError, match="choose half or strict"):
-        Setting(str(tiny_file), toy_user, tmp_path, ties="nope")
+        BenchmarkSettings(str(tiny_file), toy_user, tmp_path, ties="nope")
 
 
 def test_a_row_says_what_its_agent_asked_to_know(tiny_file, tmp_path, toy_user):
-    experiment = Experiment(Setting(str(tiny_file), toy_user, tmp_path))
+    experiment = Experiment(BenchmarkSettings(str(tiny_file), toy_user, tmp_path))
     results = [experiment.run(agent, 0) for agent in ("random", "tests.evaluate.test_protocol.Reader")]
     assert results[1].run.configuration["declared"] == "reads attributes, knows the user"
     rows = report.table(results).splitlines()
@@ -354,7 +356,7 @@ def test_a_row_says_what_its_agent_asked_to_know(tiny_file, tmp_path, toy_user):
 
 
 def test_an_agent_that_does_not_know_the_words_of_the_user_is_refused(tiny_file, tmp_path, toy_user):
-    experiment = Experiment(Setting(str(tiny_file), toy_user, tmp_path))
+    experiment = Experiment(BenchmarkSettings(str(tiny_file), toy_user, tmp_path))
     agent = experiment.agent("supervised", 0)
     with pytest.raises(ValueError, match="use the user it was trained with"):
         protocol.run(agent, experiment.test, make_simulator("describer", experiment.test), seed=0)

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from dialog_env import agents
-from dialog_env.agents.base import AGENT_FILE, Lesson
+from dialog_env.agents.base import AGENT_FILE, TrainingData
 from dialog_env.agents.training.trainer import CHECKPOINT_FILE
-from dialog_env.benchmarks.experiment import AgentSpec, Setting
+from dialog_env.benchmarks.experiment import AgentSpec, BenchmarkSettings
 from dialog_env.benchmarks.paper import arms, report, run, scores
 from dialog_env.benchmarks.results import Result
 from dialog_env.catalog import Catalog, Contents
@@ -49,21 +49,25 @@ def test_those_who_train_on_make_the_same_number_of_updates_from_the_same_weight
 def test_a_supervised_agent_that_trains_on_begins_where_the_first_training_ended(tmp_path: Path) -> None:
     gallery = Catalog(tiny_contents(size=60))
     validation = gallery.split("validation")
-    lesson = Lesson(gallery, ToyUser(gallery), validation, ToyUser(validation), pretrained=tmp_path / "pretrained")
+    training_data = TrainingData(
+        gallery, ToyUser(gallery), validation, ToyUser(validation), pretrained=tmp_path / "pretrained"
+    )
     first = {"epochs": 2, "batch": 20, "statistics": 2}
     trained = {}
     for epochs in (0, 1):
         agent = agents.create(
             "continued",
             gallery=gallery,
-            vocabulary=lesson.simulator.vocabulary,
+            vocabulary=training_data.simulator.vocabulary,
             pretraining=first,
             **{**first, "epochs": epochs},
         )
-        agent.train(lesson, tmp_path / str(epochs), progress=False)
+        agent.train(training_data, tmp_path / str(epochs), progress=False)
         trained[epochs] = agent
     (folder,) = (tmp_path / "pretrained").iterdir()
-    before, after = (protocol.run(agents.load(f), gallery, lesson.simulator, seed=0) for f in (folder, tmp_path / "0"))
+    before, after = (
+        protocol.run(agents.load(f), gallery, training_data.simulator, seed=0) for f in (folder, tmp_path / "0")
+    )
     assert np.array_equal(before.closer, after.closer)
     begun = checkpoint.read(folder / AGENT_FILE).below("network")
     went_on = checkpoint.read(tmp_path / "1" / CHECKPOINT_FILE).below("network")
@@ -144,7 +148,7 @@ def test_arms_that_a_catalogue_has_nothing_for_are_left_out_with_the_reason(
     greedy, told = arms.Arm("greedy", "greedy"), arms.Arm("3 attributes", "greedy", "attributes:3")
     monkeypatch.setattr(run, "LEARNERS", (greedy,))
     monkeypatch.setattr(run, "FEEDBACK", (told,))
-    results, missing = run.run(Setting(str(path), "relevance", tmp_path / "out"), seeds=(1, 0))
+    results, missing = run.run(BenchmarkSettings(str(path), "relevance", tmp_path / "out"), seeds=(1, 0))
     assert [result.run.seed for result in results[greedy]] == [0, 1]
     assert "has no attributes to tell" in missing[told]
     assert told not in results
@@ -154,9 +158,9 @@ def test_the_user_of_the_benchmark_and_its_seeds_have_to_be_there(tmp_path: Path
     path = tmp_path / "tiny.h5"
     Catalog(tiny_contents()).write(path)
     with pytest.raises(ValueError, match="no user simulator 'nobody'"):
-        run.run(Setting(str(path), "nobody", tmp_path / "out"), seeds=(0,))
+        run.run(BenchmarkSettings(str(path), "nobody", tmp_path / "out"), seeds=(0,))
     with pytest.raises(ValueError, match="no training seeds"):
-        run.run(Setting(str(path), "describer", tmp_path / "out"), seeds=())
+        run.run(BenchmarkSettings(str(path), "describer", tmp_path / "out"), seeds=())
 
 
 def test_a_seed_that_is_given_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,5 +169,5 @@ def test_a_seed_that_is_given_twice_counts_once(tmp_path: Path, monkeypatch: pyt
     greedy = arms.Arm("greedy", "greedy")
     monkeypatch.setattr(run, "LEARNERS", (greedy,))
     monkeypatch.setattr(run, "FEEDBACK", ())
-    results, _ = run.run(Setting(str(path), "describer", tmp_path / "out"), seeds=(1, 1, 0))
+    results, _ = run.run(BenchmarkSettings(str(path), "describer", tmp_path / "out"), seeds=(1, 1, 0))
     assert [result.run.seed for result in results[greedy]] == [0, 1]

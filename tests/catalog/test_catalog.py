@@ -231,8 +231,8 @@ def test_the_smallest_and_largest_features_are_ranked_as_those_of_norm_one(make_
     targets = torch.arange(600)
     closer = []
     for features in (torch.from_numpy(unit), torch.from_numpy(scaled.features)):
-        standing = QueryRanking(features.roll(1, 0), EmbeddedGallery(features)).standing(targets)
-        closer.append(standing.closer)
+        target_rank = QueryRanking(features.roll(1, 0), EmbeddedGallery(features)).target_rank(targets)
+        closer.append(target_rank.closer)
     assert closer[0].float().mean() > 100
     torch.testing.assert_close(closer[1], closer[0])
 

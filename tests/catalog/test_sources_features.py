@@ -14,7 +14,7 @@ import torch
 
 from dialog_env.catalog import Catalog
 from dialog_env.catalog.sources.batches import Batches
-from dialog_env.catalog.sources.features import Backbone, Preprocessing, extract
+from dialog_env.catalog.sources.features import Preprocessing, VisionBackbone, extract
 from dialog_env.catalog.sources.products import Products
 from dialog_env.catalog.sources.reduction import Projection, unit_rows
 from dialog_env.catalog.sources.shoes import Shoes
@@ -69,7 +69,7 @@ def photographs(count: int, seed: int = 0) -> list[bytes]:
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_every_kind_of_backbone_gives_pooled_and_region_features(backbones: dict[str, Path], kind: str) -> None:
-    backbone = Backbone(backbones[kind])
+    backbone = VisionBackbone(backbones[kind])
     pixels = np.stack([backbone.preprocessing.pixels(content) for content in photographs(3)])
     pooled, regions = backbone(pixels, grid=2)
     assert regions is not None
@@ -81,7 +81,7 @@ def test_every_kind_of_backbone_gives_pooled_and_region_features(backbones: dict
 
 
 def test_class_tokens_are_left_out_of_a_transformer(backbones: dict[str, Path]) -> None:
-    backbone = Backbone(backbones["vit"])
+    backbone = VisionBackbone(backbones["vit"])
     pixels = np.stack([backbone.preprocessing.pixels(content) for content in photographs(2)])
     with torch.inference_mode():
         tokens = backbone.network(pixel_values=backbone.preprocessing.normalise(torch.from_numpy(pixels)))
@@ -106,11 +106,11 @@ def test_preprocessing_follows_its_file(tmp_path: Path) -> None:
 
 def test_a_backbone_folder_that_lacks_something_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is no backbone; it must hold"):
-        Backbone(tmp_path)
+        VisionBackbone(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match=r"no preprocessor configuration at .*preprocessor_config\.json"):
-        Backbone(tmp_path)
+        VisionBackbone(tmp_path)
     for wrong in (
         {"size": "large"},
         {"size": 10**9},
@@ -128,10 +128,10 @@ def test_a_backbone_folder_that_lacks_something_is_refused(tmp_path: Path) -> No
     ):
         (tmp_path / "preprocessor_config.json").write_text(json.dumps(wrong))
         with pytest.raises(ValueError, match=r"preprocessor_config\.json is no preprocessor configuration"):
-            Backbone(tmp_path)
+            VisionBackbone(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR))
     with pytest.raises(ValueError, match="cannot be loaded as a backbone"):
-        Backbone(tmp_path)
+        VisionBackbone(tmp_path)
 
 
 def test_code_beside_a_backbone_is_not_run(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_code_beside_a_backbone_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR))
     with pytest.raises(ValueError, match=r"cannot be loaded as a backbone .*code .* beside it, which is not run"):
-        Backbone(tmp_path)
+        VisionBackbone(tmp_path)
     assert not (tmp_path / "started").exists()
 
 
@@ -150,7 +150,7 @@ class Stop(Exception):
     """An interruption in the middle of extraction."""
 
 
-def stop_after(backbone: Backbone, batches: int) -> Any:
+def stop_after(backbone: VisionBackbone, batches: int) -> Any:
     """A stand-in for the backbone that is interrupted after some batches."""
 
     class Stopping:
@@ -167,7 +167,7 @@ def stop_after(backbone: Backbone, batches: int) -> Any:
 
 
 def test_a_stopped_extraction_goes_on_and_gives_the_same_numbers(backbones: dict[str, Path], tmp_path: Path) -> None:
-    backbone, pictures, notes = Backbone(backbones["convolution"]), photographs(22), []
+    backbone, pictures, notes = VisionBackbone(backbones["convolution"]), photographs(22), []
     with extract(pictures, backbone, tmp_path / "whole", grid=2, batch=4, notify=notes.append) as whole:
         expected = whole["pooled"][:], whole["regions"][:]
     assert not notes
@@ -183,13 +183,13 @@ def test_a_stopped_extraction_goes_on_and_gives_the_same_numbers(backbones: dict
 
 @pytest.mark.parametrize("change", ["pictures", "grid", "backbone", "damage"])
 def test_other_settings_start_anew_with_a_notice(backbones: dict[str, Path], tmp_path: Path, change: str) -> None:
-    backbone, partial, notes = Backbone(backbones["convolution"]), tmp_path / "partial", []
+    backbone, partial, notes = VisionBackbone(backbones["convolution"]), tmp_path / "partial", []
     with pytest.raises(Stop):
         extract(photographs(8), stop_after(backbone, 1), partial, grid=2, batch=4, notify=notes.append)
     if change == "damage":
         [batch] = partial.glob("*.safetensors")
         batch.write_bytes(batch.read_bytes()[:300])
-    other = stop_after(Backbone(backbones["vit"]) if change == "backbone" else backbone, 99)
+    other = stop_after(VisionBackbone(backbones["vit"]) if change == "backbone" else backbone, 99)
     pictures = photographs(8, seed=int(change == "pictures"))
     grid = 1 if change == "grid" else 2
     with extract(pictures, other, partial, grid=grid, batch=4, notify=notes.append) as file:
@@ -203,7 +203,7 @@ def test_other_settings_start_anew_with_a_notice(backbones: dict[str, Path], tmp
 def test_batches_before_a_damaged_one_are_kept_and_those_behind_extracted_anew(
     backbones: dict[str, Path], tmp_path: Path, damage: str
 ) -> None:
-    backbone, pictures, partial, notes = Backbone(backbones["vit"]), photographs(20), tmp_path / "partial", []
+    backbone, pictures, partial, notes = VisionBackbone(backbones["vit"]), photographs(20), tmp_path / "partial", []
     with extract(pictures, backbone, partial, grid=2, batch=4, notify=notes.append) as whole:
         expected = whole["pooled"][:], whole["regions"][:]
     third = sorted(partial.glob("*.safetensors"))[2]
@@ -252,7 +252,7 @@ def test_a_batch_that_does_not_reach_the_disk_is_not_counted(tmp_path: Path, mon
 
 
 def test_nan_from_a_backbone_is_refused(backbones: dict[str, Path], tmp_path: Path) -> None:
-    backbone = Backbone(backbones["convolution"])
+    backbone = VisionBackbone(backbones["convolution"])
     with torch.no_grad():
         next(backbone.network.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match="NaN or infinite pooled features from image 0"):
@@ -312,7 +312,7 @@ def test_the_same_input_gives_the_same_fingerprint_and_other_input_another(
 ) -> None:
     first = build(folder, backbones["convolution"])
     assert build(folder, backbones["convolution"], "again.h5").fingerprint == first.fingerprint
-    real, calls = Backbone.__call__, []
+    real, calls = VisionBackbone.__call__, []
 
     def interrupted(*arguments: Any) -> Any:
         calls.append(1)
@@ -320,7 +320,7 @@ def test_the_same_input_gives_the_same_fingerprint_and_other_input_another(
             raise Stop
         return real(*arguments)
 
-    monkeypatch.setattr(Backbone, "__call__", interrupted)
+    monkeypatch.setattr(VisionBackbone, "__call__", interrupted)
     with pytest.raises(Stop):
         build(folder, backbones["convolution"], "stopped.h5")
     assert not (folder / "stopped.h5").exists()
@@ -388,7 +388,7 @@ def test_the_command_line_builds_describes_and_refuses(folder: Path, backbones: 
 
 @pytest.mark.slow
 def test_the_real_backbone_tells_real_shoes_apart(tmp_path: Path) -> None:
-    photos, backbone = shared_path("data", "footwear"), Backbone(shared_path("models", "mobilenet_v1"))
+    photos, backbone = shared_path("data", "footwear"), VisionBackbone(shared_path("models", "mobilenet_v1"))
     files = sorted((photos / "images").glob("*.jpg"))[:48]
     with extract(
         [file.read_bytes() for file in files], backbone, tmp_path / "partial", grid=7, batch=16, notify=print

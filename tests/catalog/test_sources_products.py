@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dialog_env.catalog.sources.manifest import Listing
+from dialog_env.catalog.sources.manifest import Manifest
 from dialog_env.catalog.sources.photo_grades import measure, scale
 from dialog_env.catalog.sources.photographs import read_pictures
 from dialog_env.catalog.sources.products import COLUMNS, Products, read_brands, read_styles, split_of
@@ -32,16 +32,16 @@ def write_products(root: Path, rows: list[list[str]], columns: tuple[str, ...] =
 
 
 def products(root: Path, **settings: object) -> Products:
-    """The source with settings that do not matter for its listing."""
+    """The source with settings that do not matter for its manifest."""
     return Products(root, root / "backbone", root / "out.h5", **settings)  # type: ignore[arg-type]
 
 
 def test_rows_become_images_with_attributes(tmp_path: Path) -> None:
     write_products(tmp_path, [["1", *ROW], ["2", "", *ROW[1:]], ["3", *ROW[:4], "Blue", *ROW[5:]]])
-    listing = products(tmp_path).listing()
-    assert listing.ids == ["1", "2", "3"]
-    assert listing.files[2] == tmp_path / "images" / "3.jpg"
-    table = listing.attribute_table({"shiny": np.array([0, 0.5, np.nan], np.float32)})
+    manifest = products(tmp_path).manifest()
+    assert manifest.ids == ["1", "2", "3"]
+    assert manifest.files[2] == tmp_path / "images" / "3.jpg"
+    table = manifest.attribute_table({"shiny": np.array([0, 0.5, np.nan], np.float32)})
     assert table.categorical_names == ("gender", "articleType", "baseColour", "usage", "brand")
     assert table.codes("gender").tolist() == [0, -1, 0]
     assert table.codes("baseColour").tolist() == [1, 1, 0]
@@ -58,7 +58,7 @@ def test_commas_in_the_name_of_a_product_are_kept(tmp_path: Path) -> None:
         "productDisplayName",
     )
     write_products(tmp_path, [[str(number), *ROW, "extra"] for number in range(7)])
-    assert "in 7 lines (2, 3, 4, 5, 6, …)" in products(tmp_path).listing().notes[0]
+    assert "in 7 lines (2, 3, 4, 5, 6, …)" in products(tmp_path).manifest().notes[0]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_stray_quote_is_named_with_its_line_and_loses_no_product(tmp_path: Pat
     rows[20][1 + at] = mark.format(rows[20][1 + at])
     write_products(tmp_path, rows)
     with pytest.raises(ValueError, match=r"styles\.csv has (a stray quote .*|. of 10 fields) in line 22 .*mend"):
-        products(tmp_path).listing()
+        products(tmp_path).manifest()
 
 
 def test_a_file_that_is_cut_off_is_told_by_its_pictures_and_its_last_line(tmp_path: Path) -> None:
@@ -92,40 +92,40 @@ def test_a_file_that_is_cut_off_is_told_by_its_pictures_and_its_last_line(tmp_pa
     path = tmp_path / "styles.csv"
     content = path.read_text()
     path.write_text("".join(content.splitlines(keepends=True)[:31]))
-    listing = products(tmp_path).listing()
-    assert (len(listing.ids), listing.skipped["image without row"], listing.notes) == (30, 10, ())
+    manifest = products(tmp_path).manifest()
+    assert (len(manifest.ids), manifest.skipped["image without row"], manifest.notes) == (30, 10, ())
     path.write_text(content[: content.index("\n30,") - 5])
-    listing = products(tmp_path).listing()
-    assert listing.skipped["image without row"] == 10
-    assert "its last row may be cut off" in listing.notes[0]
+    manifest = products(tmp_path).manifest()
+    assert manifest.skipped["image without row"] == 10
+    assert "its last row may be cut off" in manifest.notes[0]
     path.write_text(content[: content.index("\n30,") + 9])
     with pytest.raises(ValueError, match="2 of 10 fields in line 32"):
-        products(tmp_path).listing()
+        products(tmp_path).manifest()
 
 
 def test_text_that_is_no_list_is_refused(tmp_path: Path) -> None:
     write_products(tmp_path, [["1", *ROW]])
     (tmp_path / "styles.csv").write_bytes((tmp_path / "styles.csv").read_bytes()[:-9] + b"\xff\xfe\n")
     with pytest.raises(ValueError, match=r"styles\.csv is no list of products: byte .* is not of UTF-8 text"):
-        products(tmp_path).listing()
+        products(tmp_path).manifest()
     write_products(tmp_path, [["1", *ROW, "x"]], (*COLUMNS, "id"))
     with pytest.raises(ValueError, match=r"styles\.csv has a column twice"):
-        products(tmp_path).listing()
+        products(tmp_path).manifest()
 
 
 def test_rows_without_image_are_skipped_and_counted(tmp_path: Path) -> None:
     write_products(tmp_path, [["1", *ROW], ["2", *ROW], ["3", *ROW]])
     (tmp_path / "images" / "2.jpg").unlink()
-    listing = products(tmp_path).listing()
-    assert listing.ids == ["1", "3"]
-    assert listing.skipped["row without image"] == 1
+    manifest = products(tmp_path).manifest()
+    assert manifest.ids == ["1", "3"]
+    assert manifest.skipped["row without image"] == 1
 
 
 def test_a_category_keeps_its_rows_only(tmp_path: Path) -> None:
     write_products(tmp_path, [["1", *ROW], ["2", "Men", "Apparel", *ROW[2:]]])
-    assert products(tmp_path, category="Apparel").listing().ids == ["2"]
+    assert products(tmp_path, category="Apparel").manifest().ids == ["2"]
     with pytest.raises(ValueError, match=r"no row of category 'Shoes'; choose one of Apparel, Footwear"):
-        products(tmp_path, category="Shoes").listing()
+        products(tmp_path, category="Shoes").manifest()
 
 
 @pytest.mark.parametrize("column", ["id", "articleType", "baseColour", "productDisplayName"])
@@ -134,37 +134,37 @@ def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     row = ["1", *ROW]
     write_products(tmp_path, [row[:at] + row[at + 1 :]], COLUMNS[:at] + COLUMNS[at + 1 :])
     with pytest.raises(ValueError, match=rf"styles\.csv has no column {column}; its columns must be"):
-        products(tmp_path).listing()
+        products(tmp_path).manifest()
 
 
 def test_bad_rows_are_named(tmp_path: Path) -> None:
     write_products(tmp_path, [["1", *ROW], ["1", *ROW]])
     with pytest.raises(ValueError, match=r"the id '1' twice, again in line 3"):
-        products(tmp_path).listing()
+        products(tmp_path).manifest()
     write_products(tmp_path, [["1", *ROW], ["2", "Men", "Footwear"]])
     with pytest.raises(ValueError, match=r"3 of 10 fields in line 3"):
-        products(tmp_path).listing()
+        products(tmp_path).manifest()
     write_products(tmp_path, [["", *ROW]])
     with pytest.raises(ValueError, match=r"no id in line 2"):
-        products(tmp_path).listing()
+        products(tmp_path).manifest()
     write_products(tmp_path, [])
     with pytest.raises(ValueError, match="no rows"):
-        products(tmp_path).listing()
+        products(tmp_path).manifest()
     (tmp_path / "styles.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"no list of products at .*styles\.csv"):
-        products(tmp_path).listing()
+        products(tmp_path).manifest()
 
 
 def test_no_image_at_all_is_refused(tmp_path: Path) -> None:
     write_products(tmp_path, [["1", *ROW]])
     (tmp_path / "images" / "1.jpg").unlink()
     with pytest.raises(ValueError, match="found no image"):
-        products(tmp_path).listing()
+        products(tmp_path).manifest()
 
 
 def test_duplicate_ids_from_any_source_are_refused() -> None:
     with pytest.raises(ValueError, match="the id 'a' 2 times"):
-        Listing("odd", ["a", "b", "a"], [Path("x")] * 3, ["train"] * 3, {})
+        Manifest("odd", ["a", "b", "a"], [Path("x")] * 3, ["train"] * 3, {})
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
@@ -173,10 +173,10 @@ def test_a_broken_picture_is_named_or_skipped_and_counted(tmp_path: Path, damage
     path = tmp_path / "images" / "2.jpg"
     content = path.read_bytes()
     path.write_bytes({"truncated": content[: len(content) - 60], "empty": b"", "text": b"no picture"}[damage])
-    listing = products(tmp_path).listing()
+    manifest = products(tmp_path).manifest()
     with pytest.raises(ValueError, match=r"2\.jpg is truncated or cannot be decoded .*--skip-broken"):
-        read_pictures(listing, skip_broken=False)
-    kept, pictures = read_pictures(listing, skip_broken=True)
+        read_pictures(manifest, skip_broken=False)
+    kept, pictures = read_pictures(manifest, skip_broken=True)
     assert kept.ids == ["1", "3"]
     assert kept.skipped["image cannot be decoded"] == 1
     assert len(pictures.encoded) == len(pictures.measures["bright in colour"]) == 2
@@ -185,10 +185,10 @@ def test_a_broken_picture_is_named_or_skipped_and_counted(tmp_path: Path, damage
 
 def test_a_picture_that_went_away_is_named(tmp_path: Path) -> None:
     write_products(tmp_path, [["1", *ROW]])
-    listing = products(tmp_path).listing()
+    manifest = products(tmp_path).manifest()
     (tmp_path / "images" / "1.jpg").unlink()
     with pytest.raises(FileNotFoundError, match=r"no picture at .*1\.jpg; put it back"):
-        read_pictures(listing, skip_broken=True)
+        read_pictures(manifest, skip_broken=True)
 
 
 def test_brands_are_the_words_before_the_gender_when_many_products_have_them() -> None:
@@ -251,16 +251,16 @@ def test_a_picture_without_object_is_unknown_and_stays_so_when_scaled() -> None:
 
 def test_the_real_photographs_are_listed_whole() -> None:
     root = shared_path("data", "footwear")
-    listing = products(root, category="Footwear").listing()
-    assert len(listing.ids) == 8080
-    assert not any(listing.skipped.values())
-    positions = listing.split_positions()
+    manifest = products(root, category="Footwear").manifest()
+    assert len(manifest.ids) == 8080
+    assert not any(manifest.skipped.values())
+    positions = manifest.split_positions()
     assert list(positions) == ["train", "validation", "test"]
     assert len(positions["test"]) >= 1500
     with (root / "styles.csv").open(encoding="utf-8") as file:
         colours = [row["baseColour"] for row in csv.DictReader(file)]
-    assert listing.columns["baseColour"] == colours
-    known = Counter(listing.columns["brand"])
+    assert manifest.columns["baseColour"] == colours
+    known = Counter(manifest.columns["brand"])
     assert known[""] < 400
     assert known["Puma"] > 700
 

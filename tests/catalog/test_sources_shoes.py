@@ -45,7 +45,7 @@ def write_photographs(root: Path, names: list[str]) -> None:
 
 
 def shoes(root: Path, **settings: object) -> Shoes:
-    """The source with settings that do not matter for its listing."""
+    """The source with settings that do not matter for its manifest."""
     return Shoes(root, root / "backbone", root / "out.h5", **settings)  # type: ignore[arg-type]
 
 
@@ -71,24 +71,24 @@ def test_a_pair_across_the_lists_belongs_to_no_split(tmp_path: Path) -> None:
 def test_a_catalogue_without_photographs_says_that_they_are_missing(tmp_path: Path) -> None:
     write_captions(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"photographs of Shoes are missing: none of the 50 .*your own copy"):
-        shoes(tmp_path).listing()
+        shoes(tmp_path).manifest()
 
 
 def test_photographs_anywhere_below_the_root_are_found_with_their_class(tmp_path: Path) -> None:
     write_captions(tmp_path / "captions")
     write_photographs(tmp_path, [*TRAIN, *EVALUATION, "img_womens_clogs_1.jpg"])
-    listing = shoes(tmp_path, captions=tmp_path / "captions").listing()
-    assert listing.ids == TRAIN + EVALUATION
-    assert listing.columns["class"] == ["boots"] * 40 + ["rain boots"] * 10
-    assert listing.skipped == {
+    manifest = shoes(tmp_path, captions=tmp_path / "captions").manifest()
+    assert manifest.ids == TRAIN + EVALUATION
+    assert manifest.columns["class"] == ["boots"] * 40 + ["rain boots"] * 10
+    assert manifest.skipped == {
         "listed image missing": 0,
         "image in no list": 1,
         "caption of a pair from different lists": 0,
     }
-    positions = listing.split_positions()
+    positions = manifest.split_positions()
     assert positions["test"].tolist() == list(range(40, 50))
     assert sorted([*positions["train"], *positions["validation"]]) == list(range(40))
-    table = listing.attribute_table({"shiny": np.zeros(50, np.float32)})
+    table = manifest.attribute_table({"shiny": np.zeros(50, np.float32)})
     assert table.values == (("boots", "rain boots"),)
 
 
@@ -96,10 +96,10 @@ def test_missing_photographs_are_listed_or_skipped_and_counted(tmp_path: Path) -
     write_captions(tmp_path)
     write_photographs(tmp_path, [*TRAIN[2:], *EVALUATION])
     with pytest.raises(FileNotFoundError, match=rf"2 of 50 .*missing .*{TRAIN[0]}, {TRAIN[1]}\).*--skip-missing"):
-        shoes(tmp_path).listing()
-    listing = shoes(tmp_path, skip_missing=True).listing()
-    assert len(listing.ids) == 48
-    assert listing.skipped["listed image missing"] == 2
+        shoes(tmp_path).manifest()
+    manifest = shoes(tmp_path, skip_missing=True).manifest()
+    assert len(manifest.ids) == 48
+    assert manifest.skipped["listed image missing"] == 2
 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     write_photographs(tmp_path, TRAIN)
     write_photographs(tmp_path / "copy", TRAIN[:1])
     with pytest.raises(ValueError, match=rf"{TRAIN[0]} lies at .* and at"):
-        shoes(tmp_path).listing()
+        shoes(tmp_path).manifest()
 
 
 def test_the_class_is_read_from_the_name() -> None:
@@ -132,7 +132,7 @@ def test_a_name_list_that_is_cut_off_is_told_by_the_captions(tmp_path: Path, fil
     write_captions(tmp_path, pairs, [(TRAIN[-1], "red"), (EVALUATION[-1], "blue")])
     path = tmp_path / file
     path.write_text(path.read_text()[:-30])
-    for load in (load_captions, lambda folder: shoes(folder).listing()):
+    for load in (load_captions, lambda folder: shoes(folder).manifest()):
         with pytest.raises(ValueError, match=r"captions of 1 images that stand in neither list .*list is cut off"):
             load(tmp_path)
 

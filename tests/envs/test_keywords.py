@@ -132,14 +132,14 @@ def make_single(**keywords: Any) -> int:
     env = DialogRetrievalEnv(**{"catalog": GALLERY, "split": "all", "simulator": USER, **keywords})
     env.reset(seed=0)
     assert env.step(env.action_space.sample())[0] in env.observation_space
-    return env.core.settings.turns
+    return env.dialogs.settings.turns
 
 
 def make_vector(**keywords: Any) -> int:
     env = DialogRetrievalVectorEnv(**{"num_envs": 2, "catalog": GALLERY, "split": "all", "simulator": USER, **keywords})
     env.reset(seed=0)
     assert env.step(env.action_space.sample())[0] in env.observation_space
-    return env.core.settings.turns
+    return env.dialogs.settings.turns
 
 
 @pytest.mark.parametrize(("make", "names"), [(make_world, WORLD), (make_single, SINGLE), (make_vector, VECTOR)])

@@ -94,7 +94,7 @@ def test_each_target_has_the_dialog_that_it_had_when_dialogs_were_held_in_order(
         answer = agent.act(observation, None)
         observation, outcome = world.step(answer.ranking, answer.candidates)
         assert record["shown"][:, turn].tolist() == observation.candidate.tolist()
-        assert record["closer"][:, turn].tolist() == outcome.standing.closer.tolist()
+        assert record["closer"][:, turn].tolist() == outcome.target_rank.closer.tolist()
 
 
 class Counting(Alike):
@@ -130,10 +130,10 @@ def test_a_sample_of_targets_has_the_dialogs_that_it_has_among_all(tiny_catalog)
 
 
 class OwnRanking(ScoreRanking):
-    def standing(self, targets):
+    def target_rank(self, targets):
         raise AssertionError("was told the targets")
 
-    exact = standing
+    exact = target_rank
 
 
 class OwnTensor(torch.Tensor):
@@ -215,7 +215,7 @@ def test_nothing_that_an_agent_puts_into_a_ranking_has_a_say_in_judging_it(tiny_
     class Tampering(Wanderer):
         def act(self, observation, memory):
             answer = super().act(observation, memory)
-            for name in ("standing", "exact", "chunks", "exact_chunk"):
+            for name in ("target_rank", "exact", "chunks", "exact_chunk"):
                 setattr(answer.ranking, name, told.append)
             gallery = answer.ranking.gallery = EmbeddedGallery(self.features.embeddings)
             gallery.norms = torch.full((24,), 1e9, dtype=torch.float64)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dialog_env.evaluate.intervals import Estimate
+from dialog_env.evaluate.intervals import Interval
 from dialog_env.evaluate.metrics import interquartile_mean
-from dialog_env.evaluate.statistics import Difference, estimate, holm, paired_difference
+from dialog_env.evaluate.statistics import Difference, confidence_interval, holm, paired_difference
 from dialog_env.evaluate.student_t import quantile, two_sided_p
 
 DIALOGS = 300
@@ -30,7 +30,7 @@ SOURCES = {
 """What varies to the standard deviations of seeds, of dialogs and of their interaction."""
 
 
-def share_covered(draw: Callable[[np.random.Generator], tuple[Estimate, float]], replicates: int = REPLICATES) -> float:
+def share_covered(draw: Callable[[np.random.Generator], tuple[Interval, float]], replicates: int = REPLICATES) -> float:
     """How many percent of the intervals hold the truth that is drawn with them."""
     random = np.random.default_rng(1)
     pairs = (draw(random) for _ in range(replicates))
@@ -48,22 +48,22 @@ def crossed(random: np.random.Generator, seeds: int, sources: str, dialogs: int 
 @pytest.mark.parametrize("sources", SOURCES)
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_an_interval_over_seeds_and_dialogs_covers_whatever_varies(seeds: int, sources: str) -> None:
-    def draw(random: np.random.Generator) -> tuple[Estimate, float]:
-        return estimate(crossed(random, seeds, sources), random), 0.0
+    def draw(random: np.random.Generator) -> tuple[Interval, float]:
+        return confidence_interval(crossed(random, seeds, sources), random), 0.0
 
     assert 93 - 100 * WIDER < share_covered(draw) < 97 + 100 * WIDER
 
 
 def test_an_interval_of_one_seed_covers_over_dialogs() -> None:
-    def draw(random: np.random.Generator) -> tuple[Estimate, float]:
-        return estimate(random.exponential(size=DIALOGS), random), 1.0
+    def draw(random: np.random.Generator) -> tuple[Interval, float]:
+        return confidence_interval(random.exponential(size=DIALOGS), random), 1.0
 
     assert 93 - 100 * WIDER < share_covered(draw) < 97 + 100 * WIDER
 
 
 def test_an_interval_of_scores_by_seed_covers_over_seeds() -> None:
-    def draw(random: np.random.Generator) -> tuple[Estimate, float]:
-        return estimate(random.standard_normal((3, 1)), random), 0.0
+    def draw(random: np.random.Generator) -> tuple[Interval, float]:
+        return confidence_interval(random.standard_normal((3, 1)), random), 0.0
 
     assert 95 - 100 * WIDER < share_covered(draw) < 95 + 100 * WIDER
 
@@ -85,9 +85,9 @@ def test_an_interval_of_a_share_of_dialogs_covers_and_stays_within_0_to_100(
     spread = math.hypot(of_seeds, of_dialogs)
     truth = 100 * float(chance(spread * np.random.default_rng(0).standard_normal(1_000_000)).mean())
 
-    def draw(random: np.random.Generator) -> tuple[Estimate, float]:
+    def draw(random: np.random.Generator) -> tuple[Interval, float]:
         more = of_seeds * random.standard_normal((seeds, 1)) + of_dialogs * random.standard_normal(DIALOGS)
-        interval = estimate(100.0 * (random.random((seeds, DIALOGS)) < chance(more)), random, percent=True)
+        interval = confidence_interval(100.0 * (random.random((seeds, DIALOGS)) < chance(more)), random, percent=True)
         assert 0 <= interval.low <= interval.value <= interval.high <= 100
         return interval, truth
 
@@ -96,10 +96,10 @@ def test_an_interval_of_a_share_of_dialogs_covers_and_stays_within_0_to_100(
 
 def test_what_no_dialog_has_shown_may_still_be_rare() -> None:
     random = np.random.default_rng(0)
-    never = estimate(np.zeros((3, 1000)), random, percent=True)
+    never = confidence_interval(np.zeros((3, 1000)), random, percent=True)
     assert never.low == 0
     assert never.high == pytest.approx(0.38, abs=0.01)  # about the "rule of three", 3 / 1000 on one side
-    always = estimate(np.full((3, 1000), 100.0), random, percent=True)
+    always = confidence_interval(np.full((3, 1000), 100.0), random, percent=True)
     assert (always.low, always.high) == pytest.approx((100 - never.high, 100))
 
 
@@ -112,8 +112,8 @@ def test_an_interval_of_what_is_no_mean_covers(
 ) -> None:
     monkeypatch.setattr("dialog_env.evaluate.statistics.RESAMPLES", 200)
 
-    def draw(random: np.random.Generator) -> tuple[Estimate, float]:
-        return estimate(crossed(random, seeds, sources, dialogs=60), random, summary), 0.0
+    def draw(random: np.random.Generator) -> tuple[Interval, float]:
+        return confidence_interval(crossed(random, seeds, sources, dialogs=60), random, summary), 0.0
 
     assert 91 < share_covered(draw, replicates=400) < 99
 
@@ -121,12 +121,12 @@ def test_an_interval_of_what_is_no_mean_covers(
 def test_the_median_of_whole_numbers_is_not_surer_than_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dialog_env.evaluate.statistics.RESAMPLES", 200)
 
-    def draw(random: np.random.Generator) -> tuple[Estimate, float]:
-        return estimate(1.0 * random.binomial(1, 0.53, size=100), random, np.median), 1.0
+    def draw(random: np.random.Generator) -> tuple[Interval, float]:
+        return confidence_interval(1.0 * random.binomial(1, 0.53, size=100), random, np.median), 1.0
 
     assert share_covered(draw, replicates=200) > 92
     values = np.array([[0.0] * 60 + [1000.0] * 40])
-    assert estimate(values, np.random.default_rng(0), np.median) == Estimate(0, 0, 0)
+    assert confidence_interval(values, np.random.default_rng(0), np.median) == Interval(0, 0, 0)
 
 
 def test_the_interquartile_mean_leaves_out_the_outer_quarters() -> None:
@@ -138,8 +138,8 @@ def test_the_interquartile_mean_leaves_out_the_outer_quarters() -> None:
 def test_an_interval_over_seeds_is_wider_where_seeds_disagree() -> None:
     random = np.random.default_rng(0)
     dialogs = random.normal(0, 1, size=(1, 500))
-    one, alike = estimate(dialogs, random), estimate(np.repeat(dialogs, 5, axis=0), random)
-    apart = estimate(dialogs + np.array([[-2.0], [-1], [0], [1], [2]]), random)
+    one, alike = confidence_interval(dialogs, random), confidence_interval(np.repeat(dialogs, 5, axis=0), random)
+    apart = confidence_interval(dialogs + np.array([[-2.0], [-1], [0], [1], [2]]), random)
     assert (alike.low, alike.high) == pytest.approx((one.low, one.high))
     assert apart.high - apart.low > 3 * (alike.high - alike.low)
     assert apart.value == pytest.approx(alike.value)
@@ -152,7 +152,7 @@ def test_paired_differences_see_what_separate_intervals_do_not() -> None:
     difference = paired_difference(better, base)
     assert difference.low > 0
     assert difference.p < 0.001
-    assert estimate(better, random).low < estimate(base, random).high
+    assert confidence_interval(better, random).low < confidence_interval(base, random).high
     with pytest.raises(ValueError, match="cannot be paired"):
         paired_difference(base, base[:, 1:])
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from dialog_env.agents.base import Lesson
+from dialog_env.agents.base import TrainingData
 from dialog_env.agents.guo2018.look_ahead import LookAhead
-from dialog_env.agents.guo2018.policy_improvement import PolicyImprovementArgs, PolicyImprovementLearner
-from dialog_env.agents.guo2018.supervised import SupervisedArgs, SupervisedLearner, triplet_losses
+from dialog_env.agents.guo2018.policy_improvement import PolicyImprovementLearner, PolicyImprovementSettings
+from dialog_env.agents.guo2018.supervised import SupervisedLearner, SupervisedSettings, triplet_losses
 from dialog_env.agents.training.trainer import Learner
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking
-from dialog_env.world.state import Observation, Outcome, State
+from dialog_env.world.state import DialogState, Observation, Outcome
 from tests.golden.traces import FLOOR, RELATIVE, Golden
 
 pytestmark = pytest.mark.usefixtures("threads")
@@ -48,7 +48,7 @@ def test_ranks_and_nearest_images_agree(golden: Golden) -> None:
         embeddings = golden.network().image(golden.tensor("catalog_features"))
     close(embeddings[::20], golden.tensor("ranking/embedded_catalog_every_20th"))
     ranking = QueryRanking(golden.tensor("ranking/query"), EmbeddedGallery(embeddings))
-    assert torch.equal(ranking.standing(golden.tensor("ranking/target")).closer, golden.tensor("ranking/rank"))
+    assert torch.equal(ranking.target_rank(golden.tensor("ranking/target")).closer, golden.tensor("ranking/rank"))
     assert torch.equal(ranking.top(4), golden.tensor("ranking/nearest_4"))
 
 
@@ -62,9 +62,9 @@ def test_triplet_loss_agrees(golden: Golden) -> None:
 def test_three_supervised_updates_agree(golden: Golden) -> None:
     name = "supervised_updates"
     settings = {key: golden.attribute(name, key) for key in ("batch", "turns", "weight_decay", "margin")}
-    args = SupervisedArgs(learning_rate=golden.attribute(name, "lr"), **settings)
-    lesson = Lesson(golden.gallery, golden.user, golden.gallery, golden.user)
-    learner = SupervisedLearner(golden.network(), lesson, args, "cpu")
+    args = SupervisedSettings(learning_rate=golden.attribute(name, "lr"), **settings)
+    training_data = TrainingData(golden.gallery, golden.user, golden.gallery, golden.user)
+    learner = SupervisedLearner(golden.network(), training_data, args, "cpu")
     shown = record_shown(learner)
     for number in range(3):
         targets, first, negatives = (
@@ -73,7 +73,7 @@ def test_three_supervised_updates_agree(golden: Golden) -> None:
         shown.clear()
         report = learner.learn(targets, first, negatives[:, None], torch.zeros_like(negatives))
         assert torch.equal(torch.stack(shown), golden.tensor(f"{name}/shown")[number])
-        ranks = torch.stack([standing.closer for standing in report.standings])
+        ranks = torch.stack([target_rank.closer for target_rank in report.target_ranks])
         assert torch.equal(ranks, golden.tensor(f"{name}/rank")[number])
         close(report.losses["triplet"], golden.tensor(f"{name}/turn_loss")[number])
         close(report.losses["triplet"].mean(), golden.tensor(f"{name}/loss")[number])
@@ -82,7 +82,7 @@ def test_three_supervised_updates_agree(golden: Golden) -> None:
 
 def test_two_policy_improvement_updates_agree(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "policy_improvement_updates"
-    args = PolicyImprovementArgs(
+    args = PolicyImprovementSettings(
         batch=golden.attribute(name, "batch"),
         turns=golden.attribute(name, "turns"),
         learning_rate=golden.attribute(name, "lr"),
@@ -90,8 +90,8 @@ def test_two_policy_improvement_updates_agree(golden: Golden, monkeypatch: pytes
         negatives=golden.attribute(name, "negatives"),
         tau=golden.attribute(name, "tau"),
     )
-    lesson = Lesson(golden.gallery, golden.user, golden.gallery, golden.user)
-    learner = PolicyImprovementLearner(golden.network(), lesson, args, "cpu")
+    training_data = TrainingData(golden.gallery, golden.user, golden.gallery, golden.user)
+    learner = PolicyImprovementLearner(golden.network(), training_data, args, "cpu")
     shown, looked_at = record_shown(learner), record_alternatives(monkeypatch)
     for number in range(2):
         shown.clear()
@@ -102,7 +102,7 @@ def test_two_policy_improvement_updates_agree(golden: Golden, monkeypatch: pytes
         report = learner.learn(targets, first, negatives, torch.zeros(5, 16))
         assert torch.equal(torch.stack(looked_at), golden.tensor(f"{name}/top_k")[number])
         assert torch.equal(torch.stack(shown), golden.tensor(f"{name}/chosen")[number])
-        ranks = torch.stack([standing.closer for standing in report.standings])
+        ranks = torch.stack([target_rank.closer for target_rank in report.target_ranks])
         assert torch.equal(ranks, golden.tensor(f"{name}/rank")[number])
         losses = report.losses["choice"] + report.losses["regulariser"]
         close(losses, golden.tensor(f"{name}/turn_loss")[number])
@@ -115,7 +115,7 @@ def record_alternatives(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     seen: list[torch.Tensor] = []
     costs = LookAhead.costs
 
-    def listening(self: LookAhead, state: State, hidden: Tensor, candidates: Tensor, turns: int) -> Tensor:
+    def listening(self: LookAhead, state: DialogState, hidden: Tensor, candidates: Tensor, turns: int) -> Tensor:
         seen.append(candidates)
         return costs(self, state, hidden, candidates, turns)
 

@@ -194,7 +194,7 @@ def test_a_graphics_card_gives_what_the_cpu_gives(gallery, action):
         for key in seen[0]:
             assert torch.equal(seen[0][key], seen[1][key].cpu())
         actions = torch.from_numpy(envs[0].action_space.sample())
-        steps = [env.step(actions.to(env.core.world.device)) for env in envs]
+        steps = [env.step(actions.to(env.dialogs.world.device)) for env in envs]
         seen = [step[0] for step in steps]
         assert torch.equal(steps[0][1], steps[1][1].cpu())
 

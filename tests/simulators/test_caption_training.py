@@ -20,12 +20,12 @@ from dialog_env.catalog.sources.captions import Captions, ImageCaption, Relative
 from dialog_env.io import checkpoint
 from dialog_env.simulators.captioner import save_captioner
 from dialog_env.simulators.captioner.caption_data import DescribedPairs, Examples, WrittenPairs, batches, open_captions
-from dialog_env.simulators.captioner.training import CHECKPOINT_FILE, CaptionTraining, Recipe
+from dialog_env.simulators.captioner.training import CHECKPOINT_FILE, CaptionerSettings, CaptionTraining
 from dialog_env.simulators.captioner.user import CAPTIONER_FILE, CaptioningUser
 from dialog_env.world.vocabulary import Vocabulary, split_words
 from tests.conftest import shared_path, tiny_contents
 
-SMALL = Recipe(epochs=4, batch=8, hidden=16, embedding=16, attention=16, threshold=0, learning_rate=0.01)
+SMALL = CaptionerSettings(epochs=4, batch=8, hidden=16, embedding=16, attention=16, threshold=0, learning_rate=0.01)
 
 
 def written(
@@ -41,7 +41,7 @@ def written(
 
 
 def training(
-    contents: Contents, folder: Path, recipe: Recipe = SMALL, pairs: int = 40, **settings: Any
+    contents: Contents, folder: Path, recipe: CaptionerSettings = SMALL, pairs: int = 40, **settings: Any
 ) -> CaptionTraining:
     catalog = Catalog(contents)
     sources = [DescribedPairs(catalog.split(name), pairs) for name in ("train", "validation")]

@@ -78,7 +78,7 @@ def test_log_probabilities_are_those_of_teacher_forcing() -> None:
 def test_a_sentence_does_not_depend_on_the_others_in_the_batch() -> None:
     start, whole = begin(), greedy(begin()).tokens
     for rows in (torch.tensor([5]), torch.arange(23, -1, -1), torch.tensor([3, 3, 17])):
-        part = Start(start.network, start.memory.take(rows), tuple(one[rows] for one in start.state))
+        part = Start(start.network, start.encoded.take(rows), tuple(one[rows] for one in start.state))
         assert torch.equal(greedy(part).tokens, whole[rows])
         assert torch.equal(beam_search(part).tokens, beam_search(start).tokens[rows])
 
@@ -106,7 +106,7 @@ def test_words_are_drawn_as_often_as_their_probability_says(settings: dict[str, 
     probability = _kept_by_hand(teacher_forced_first(one), **settings)
     start = Start(
         one.network,
-        one.memory.take(torch.zeros(rows, dtype=torch.int64)),
+        one.encoded.take(torch.zeros(rows, dtype=torch.int64)),
         tuple(part.expand(rows, -1) for part in one.state),
     )
     said = sample(start, torch.Generator().manual_seed(3), **settings)  # type: ignore[arg-type]
@@ -121,7 +121,7 @@ def test_words_are_drawn_as_often_as_their_probability_says(settings: dict[str, 
 
 def teacher_forced_first(start: Start) -> Tensor:
     with torch.no_grad():
-        logits, _ = start.step(torch.zeros(1, dtype=torch.int64), start.memory, start.state)
+        logits, _ = start.step(torch.zeros(1, dtype=torch.int64), start.encoded, start.state)
     return logits[0]
 
 

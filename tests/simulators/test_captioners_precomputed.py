@@ -65,10 +65,10 @@ def test_regions_are_mixed_as_they_are_or_as_products_whichever_is_narrower(arch
     case = Case(architecture, channels=channels)
     captioner = case.precomputed()
     products = 32 if architecture == "att2in" else 64
-    memory = captioner.start(case.targets[:5], case.candidates[:5]).memory
-    assert memory.values is not None
-    assert memory.values.shape[2] == min(2 * channels, products)
-    assert memory.projected == (channels == 40)
+    encoded = captioner.start(case.targets[:5], case.candidates[:5]).encoded
+    assert encoded.values is not None
+    assert encoded.values.shape[2] == min(2 * channels, products)
+    assert encoded.projected == (channels == 40)
     assert torch.equal(captioner.feedback(case.targets, case.candidates), case.literal())
 
 

@@ -22,7 +22,7 @@ from dialog_env.simulators.captioner.evaluation import mean_score, quality
 from dialog_env.simulators.captioner.listener import Listener, derangement, utility
 from dialog_env.simulators.captioner.report import evaluate, table
 from dialog_env.simulators.captioner.sheet import pair_sheet
-from dialog_env.simulators.captioner.training import CaptionTraining, Recipe
+from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
 from dialog_env.simulators.captioner.user import CaptioningUser
 from tests.conftest import tiny_contents
 from tests.simulators.test_captioning_user import WORDS, network
@@ -223,7 +223,7 @@ def test_a_tiny_captioner_trained_from_scratch_is_useful(tmp_path: Path) -> None
     contents = colourful_contents(400)
     catalog = Catalog(contents)
     sources = [DescribedPairs(catalog.split(name), 1500) for name in ("train", "validation")]
-    recipe = Recipe(
+    recipe = CaptionerSettings(
         epochs=4, batch=32, hidden=32, embedding=32, attention=32, dropout=0.1, learning_rate=0.01, threshold=1
     )
     CaptionTraining(recipe, *sources, tmp_path).run(progress=False)
@@ -231,9 +231,9 @@ def test_a_tiny_captioner_trained_from_scratch_is_useful(tmp_path: Path) -> None
     user = CaptioningUser(test, argument=tmp_path)
     held_out = DescribedPairs(test, 300)
     pairs: tuple[Tensor, Tensor] = held_out._pairs(torch.Generator().manual_seed(5))
-    lesson = DescribedPairs(catalog.split("train"), 3000)
-    school = lesson._pairs(torch.Generator().manual_seed(6))
-    listener = Listener(catalog.split("train"), *school, lesson.describers[0].sentences(*school))
+    training_data = DescribedPairs(catalog.split("train"), 3000)
+    school = training_data._pairs(torch.Generator().manual_seed(6))
+    listener = Listener(catalog.split("train"), *school, training_data.describers[0].sentences(*school))
     said = {"captioner": user.sentences(*pairs), "describer": held_out.describers[0].sentences(*pairs)}
     moved = utility(listener, test, *pairs, said, random())
     assert moved["captioner"].low > 5

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import dialog_env  # noqa: F401, registers the environment
 from dialog_env import agents
-from dialog_env.agents import Lesson
+from dialog_env.agents import TrainingData
 from dialog_env.catalog import Catalog
 from dialog_env.evaluate import protocol
 from dialog_env.evaluate.logs import log_of
@@ -71,12 +71,12 @@ def learn(
     gallery: Catalog, user: UserSimulator, folder: Path, names: tuple[str, ...] = ("supervised", "policy_improvement")
 ) -> None:
     """An epoch of agents that learn from a user."""
-    lesson = Lesson(gallery, user, gallery, user, pretrained=folder)
+    training_data = TrainingData(gallery, user, gallery, user, pretrained=folder)
     short = {"epochs": 1, "statistics": 1}
     for name in names:
         settings = short if name == "supervised" else {**short, "pretraining": short}
         agent = agents.create(name, gallery=gallery, vocabulary=user.vocabulary, **settings)
-        agent.train(lesson, folder / name, progress=False)
+        agent.train(training_data, folder / name, progress=False)
 
 
 def test_after_an_evaluation_the_same_user_takes_part_in_dialogs_and_trainings(spec: str, tmp_path: Path) -> None:

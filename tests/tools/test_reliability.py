@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dialog_env.envs import rewards
-from dialog_env.world.ranking import Standing
+from dialog_env.world.ranking import TargetRank
 from tools.reliability import environment, metrics, rankings, vector_environment
 from tools.reliability.campaign import run_part
 from tools.reliability.cases import Case, Outcome, Part, fail
@@ -86,7 +86,7 @@ def test_a_refusal_is_clear_when_it_is_raised_on_purpose_in_one_sentence_that_na
 
     assert "by chance" in complaint(attempt(int, "0x").error, ["0x"])  # type: ignore[arg-type]
     assert "by chance" in complaint(attempt(lose).error, ["turns"])  # type: ignore[arg-type]
-    refused = attempt(rewards.Percentile().turn, Standing, None, None).error
+    refused = attempt(rewards.Percentile().turn, TargetRank, None, None).error
     assert refused is not None
     assert "escaped" in complaint(refused, []) or "by chance" in complaint(refused, [])
     assert "2 lines" in complaint(ValueError("one\ntwo"), [])
@@ -98,10 +98,10 @@ def test_a_refusal_is_clear_when_it_is_raised_on_purpose_in_one_sentence_that_na
 
 
 def test_wrong_rewards_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def closer_only(self: Standing, ties: str = "half") -> object:
+    def closer_only(self: TargetRank, ties: str = "half") -> object:
         return self.closer.float()
 
-    monkeypatch.setattr(Standing, "rank", closer_only)
+    monkeypatch.setattr(TargetRank, "rank", closer_only)
     for each in (environment.PART, vector_environment.PART):
         found = [do(each, number, 0, tmp_path) for number in range(12)]
         assert any(outcome.verdict == "wrong" and "must be" in outcome.note for outcome in found)

@@ -93,7 +93,7 @@ def test_the_loop_over_queries_gives_what_the_batched_ranking_gives():
     queries, targets = torch.randn(9, 8, generator=generator), torch.arange(9)
     closer, nearest, few = literal("ranking").literal_ranking(queries, embeddings, targets, 4)
     ours = QueryRanking(queries, EmbeddedGallery(embeddings))
-    assert torch.equal(ours.standing(targets).closer, closer)
+    assert torch.equal(ours.target_rank(targets).closer, closer)
     assert torch.equal(ours.top(1)[:, 0], nearest)
     assert torch.equal(ours.top(4), few)
 
@@ -117,13 +117,13 @@ def test_bookkeeping_is_measured_in_turns_that_really_happen():
         "DialogRetrieval-v0", 4, catalog=material.gallery, split="all", simulator=material.user
     ).unwrapped
     player = dialogs._Player(env, 4)
-    user, decide = env.core.world.simulator, env.core.action.decide
+    user, decide = env.dialogs.world.simulator, env.dialogs.action.decide
     seen = []
     record = lambda action: seen.append(env.state.turn.tolist()) or step(action)  # noqa: E731
     step, env.step = env.step, record
     dialogs._play_for_nothing(player)
     assert seen == [[turn] * 4 for turn in range(5)]
-    assert (env.core.world.simulator, env.core.action.decide) == (user, decide)
+    assert (env.dialogs.world.simulator, env.dialogs.action.decide) == (user, decide)
 
 
 def test_whether_compiling_pays_is_measured_with_every_step_compiled(monkeypatch):

@@ -25,7 +25,7 @@ def test_a_turn_shows_the_nearest_image_and_asks_about_it(world):
     expected = world.simulator.feedback(torch.tensor([0, 1]), torch.tensor([5, 1]), torch.tensor([2, 3]))
     assert torch.equal(observation.feedback, expected)
     assert outcome.found.tolist() == [False, True]
-    assert outcome.standing.rank()[1] == 0
+    assert outcome.target_rank.rank()[1] == 0
     assert world.state.previous.tolist() == [2, 3]
 
 

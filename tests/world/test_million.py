@@ -52,7 +52,7 @@ gallery = EmbeddedGallery(torch.from_numpy(catalog.features))
 targets = torch.arange(QUERIES) * (IMAGES // QUERIES)
 queries = gallery.embeddings[targets] * 0.999
 ranking = QueryRanking(queries, gallery)
-closer = ranking.standing(targets).closer.tolist()
+closer = ranking.target_rank(targets).closer.tolist()
 nearest = ranking.top(4)[:, 0].tolist()
 done.set()
 watcher.join()
@@ -100,7 +100,7 @@ def test_the_nearest_are_sought_among_what_an_index_proposes_and_ranks_among_all
     indexed = QueryRanking(queries, EmbeddedGallery(embeddings, Proposing(proposed)))
     assert torch.equal(indexed.top(4), order[:, 1:5])
     assert torch.equal(indexed.top(2, excluded=order[:, 1:3]), order[:, 3:5])
-    assert torch.equal(indexed.standing(targets).closer, exact.standing(targets).closer)
+    assert torch.equal(indexed.target_rank(targets).closer, exact.target_rank(targets).closer)
 
 
 def test_where_an_index_proposes_too_few_all_images_are_looked_at(embeddings):
@@ -130,8 +130,8 @@ def test_faiss_finds_nearly_all_and_ranks_stay_exact():
     assert (indexed.top(1) == exact.top(1)).float().mean() > 0.9
     shared = (indexed.top(4)[:, :, None] == exact.top(4)[:, None]).any(dim=2)
     assert shared.float().mean() > 0.9
-    assert torch.equal(indexed.standing(targets).closer, exact.standing(targets).closer)
-    assert torch.equal(indexed.standing(targets).equal, exact.standing(targets).equal)
+    assert torch.equal(indexed.target_rank(targets).closer, exact.target_rank(targets).closer)
+    assert torch.equal(indexed.target_rank(targets).equal, exact.target_rank(targets).equal)
 
 
 def test_an_index_that_cannot_be_is_refused(embeddings):

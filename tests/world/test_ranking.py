@@ -32,17 +32,17 @@ def test_ranks_equal_a_loop_over_queries_with_many_ties(seed, batch, images, dim
     embeddings = torch.randint(-2, 3, (images, dimensions), generator=generator).float()
     queries = torch.randint(-2, 3, (batch, dimensions), generator=generator).float()
     targets = torch.randint(images, (batch,), generator=generator)
-    standing = QueryRanking(queries, EmbeddedGallery(embeddings)).standing(targets)
+    target_rank = QueryRanking(queries, EmbeddedGallery(embeddings)).target_rank(targets)
     closer, equal = literal_standing(queries, embeddings, targets)
-    assert standing.closer.tolist() == closer
-    assert standing.equal.tolist() == equal
+    assert target_rank.closer.tolist() == closer
+    assert target_rank.equal.tolist() == equal
 
 
 def test_ties_count_half_and_strict_ranks_ignore_them():
-    standing = ScoreRanking(torch.zeros(1, 11)).standing(torch.tensor([3]))
-    assert standing.rank().item() == 5
-    assert standing.rank("strict").item() == 0
-    assert standing.percentile().item() == pytest.approx(1 - 5 / 11)
+    target_rank = ScoreRanking(torch.zeros(1, 11)).target_rank(torch.tensor([3]))
+    assert target_rank.rank().item() == 5
+    assert target_rank.rank("strict").item() == 0
+    assert target_rank.percentile().item() == pytest.approx(1 - 5 / 11)
 
 
 @pytest.mark.parametrize("elements", [64, 999, 5_000, 10**7])
@@ -55,12 +55,12 @@ def test_no_rank_and_no_nearest_image_depends_on_the_chunk(monkeypatch, elements
         torch.randint(500, (32,), generator=generator),
     )
     whole = QueryRanking(queries, EmbeddedGallery(embeddings))
-    standing, nearest = whole.standing(targets), whole.top(7)
-    assert (standing.equal == 2).all()
+    target_rank, nearest = whole.target_rank(targets), whole.top(7)
+    assert (target_rank.equal == 2).all()
     monkeypatch.setattr(ranking, "CHUNK_ELEMENTS", elements)
     cut = QueryRanking(queries, EmbeddedGallery(embeddings))
-    assert torch.equal(cut.standing(targets).closer, standing.closer)
-    assert torch.equal(cut.standing(targets).equal, standing.equal)
+    assert torch.equal(cut.target_rank(targets).closer, target_rank.closer)
+    assert torch.equal(cut.target_rank(targets).equal, target_rank.equal)
     assert torch.equal(cut.top(7), nearest)
 
 
@@ -72,9 +72,9 @@ def test_no_rank_depends_on_the_batch():
         torch.randn(64, 256, generator=generator),
         torch.randint(600, (64,), generator=generator),
     )
-    together = QueryRanking(queries, gallery).standing(targets)
+    together = QueryRanking(queries, gallery).target_rank(targets)
     for row in range(64):
-        alone = QueryRanking(queries[row : row + 1], gallery).standing(targets[row : row + 1])
+        alone = QueryRanking(queries[row : row + 1], gallery).target_rank(targets[row : row + 1])
         assert alone.closer.item() == together.closer[row].item()
         assert alone.equal.item() == together.equal[row].item() == 2
 
@@ -85,9 +85,9 @@ def test_an_image_is_its_own_nearest_and_level_only_with_its_copies():
     embeddings[150] = embeddings[20]
     gallery = EmbeddedGallery(embeddings)
     own = QueryRanking(embeddings, gallery)
-    standing = own.standing(torch.arange(200))
-    assert standing.closer.tolist() == [0] * 200
-    assert standing.equal.tolist() == [2 if row in (20, 150) else 1 for row in range(200)]
+    target_rank = own.target_rank(torch.arange(200))
+    assert target_rank.closer.tolist() == [0] * 200
+    assert target_rank.equal.tolist() == [2 if row in (20, 150) else 1 for row in range(200)]
 
 
 def test_the_lower_position_wins_a_tie_among_the_nearest():
@@ -117,8 +117,8 @@ def test_a_memory_mapped_gallery_is_searched(tmp_path):
     np.save(tmp_path / "features.npy", values)
     mapped = torch.from_numpy(np.load(tmp_path / "features.npy", mmap_mode="c"))
     targets = torch.arange(0, 1000, 100)
-    standing = QueryRanking(torch.from_numpy(values[targets]), EmbeddedGallery(mapped)).standing(targets)
-    assert standing.closer.tolist() == [0] * 10
+    target_rank = QueryRanking(torch.from_numpy(values[targets]), EmbeddedGallery(mapped)).target_rank(targets)
+    assert target_rank.closer.tolist() == [0] * 10
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
@@ -145,7 +145,7 @@ def test_a_gallery_so_small_that_its_squares_vanish_is_refused_and_one_of_zeros_
     with pytest.raises(UnrankableError, match=r"at most 1e-22, and float32 cannot hold their squares; scale them up"):
         EmbeddedGallery(1e-22 * torch.eye(5))
     EmbeddedGallery(2 * FEATURE_FLOOR * torch.eye(5))
-    level = QueryRanking(torch.ones(1, 3), EmbeddedGallery(torch.zeros(5, 3))).standing(torch.tensor([4]))
+    level = QueryRanking(torch.ones(1, 3), EmbeddedGallery(torch.zeros(5, 3))).target_rank(torch.tensor([4]))
     assert (level.closer.item(), level.equal.item()) == (0, 5)
 
 

@@ -58,9 +58,9 @@ def test_ranks_and_nearest_images_are_those_of_all_exact_costs(monkeypatch, imag
     if top_first:
         assert torch.equal(found.top(2), costs.argsort(dim=1, stable=True)[:, :2])
     for _ in range(2):
-        standing = found.standing(targets)
-        assert torch.equal(standing.closer, (costs < reference).sum(dim=1))
-        assert torch.equal(standing.equal, (costs == reference).sum(dim=1))
+        target_rank = found.target_rank(targets)
+        assert torch.equal(target_rank.closer, (costs < reference).sum(dim=1))
+        assert torch.equal(target_rank.equal, (costs == reference).sum(dim=1))
     order = costs.argsort(dim=1, stable=True)
     for count in (1, 4, 9, len(gallery)):
         assert torch.equal(found.top(count), order[:, :count])
@@ -76,7 +76,7 @@ def test_the_cheap_product_is_used_where_it_settles_the_matter_and_not_where_it_
     for images, expected in ((spread, 0), (crowded, 2)):
         gallery = EmbeddedGallery(images(generator))
         found = QueryRanking(gallery.embeddings[:BATCH].flip(1), gallery)
-        found.standing(torch.arange(BATCH))
+        found.target_rank(torch.arange(BATCH))
         found.top(4)
         assert len(whole) == expected
 
@@ -84,15 +84,15 @@ def test_the_cheap_product_is_used_where_it_settles_the_matter_and_not_where_it_
 def test_products_of_lower_precision_are_not_trusted():
     gallery = EmbeddedGallery(mixed(torch.Generator().manual_seed(1)))
     targets = torch.arange(BATCH) * 16
-    reference = QueryRanking(gallery.embeddings[targets + 1], gallery).standing(targets)
+    reference = QueryRanking(gallery.embeddings[targets + 1], gallery).target_rank(targets)
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")
-        standing = QueryRanking(gallery.embeddings[targets + 1], gallery).standing(targets)
+        target_rank = QueryRanking(gallery.embeddings[targets + 1], gallery).target_rank(targets)
     finally:
         torch.set_float32_matmul_precision(before)
-    assert torch.equal(standing.closer, reference.closer)
-    assert torch.equal(standing.equal, reference.equal)
+    assert torch.equal(target_rank.closer, reference.closer)
+    assert torch.equal(target_rank.equal, reference.equal)
 
 
 @pytest.mark.parametrize("images", [64, 61])
@@ -112,4 +112,4 @@ def test_the_largest_and_smallest_features_are_ranked_exactly(size):
     gallery = EmbeddedGallery(images)
     expected = (images.double()[:20, None] - images.double()).square().sum(dim=2).argsort(dim=1)
     assert torch.equal(QueryRanking(images[:20], gallery).top(5), expected[:, :5])
-    assert QueryRanking(images[:20], gallery).standing(torch.arange(20)).rank().tolist() == [0] * 20
+    assert QueryRanking(images[:20], gallery).target_rank(torch.arange(20)).rank().tolist() == [0] * 20

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from dialog_env import agents
-from dialog_env.benchmarks.experiment import AgentSpec, Setting
+from dialog_env.benchmarks.experiment import AgentSpec, BenchmarkSettings
 from dialog_env.catalog import Catalog, Contents, load_catalog
 from dialog_env.envs import DialogRetrievalEnv, DialogRetrievalVectorEnv
 from dialog_env.envs.wrappers import DialogHistory, DialogHistoryVector, TensorEpisodeStatistics
 from dialog_env.evaluate import protocol
 from dialog_env.simulators import make_simulator
-from dialog_env.simulators.captioner.training import Recipe
+from dialog_env.simulators.captioner.training import CaptionerSettings
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
 from dialog_env.world.vocabulary import Vocabulary
@@ -200,7 +200,7 @@ DOORS: dict[str, Door] = {
     "create(unseen)": made("unseen", inner="random", settings={}),
     "AgentSpec.parse": Door(AgentSpec.parse, lambda: {"text": ""}, TEXTS),
     "Setting": Door(
-        Setting,
+        BenchmarkSettings,
         lambda: {"catalog": "synthetic", "simulator": "describer", "output": Path("x"), "ties": "half"},
         TEXTS,
         changed=("ties",),
@@ -268,7 +268,7 @@ DOORS: dict[str, Door] = {
     "TensorEpisodeStatistics": Door(
         TensorEpisodeStatistics, lambda: {"env": 0}, (gymnasium.make_vec("CartPole-v1"), vector("numpy"))
     ),
-    "Recipe": Door(Recipe, lambda: {**vars(Recipe())}),
+    "Recipe": Door(CaptionerSettings, lambda: {**vars(CaptionerSettings())}),
 }
 """Name to what is called."""
 

@@ -25,7 +25,7 @@ from dialog_env.world.user import UserSimulator
 from tools.reliability import materials
 from tools.reliability.cases import Case, Outcome, Part, expect, fail
 from tools.reliability.galleries import KINDS, gallery
-from tools.reliability.literal_world import best, query_costs, score_costs, standing
+from tools.reliability.literal_world import best, query_costs, score_costs, target_rank
 from tools.reliability.refusals import attempt, require_clear
 from tools.reliability.setups import draw_user
 
@@ -75,12 +75,12 @@ def check_record(record: Record, agent: KnownAgent, features: list[list[float]])
     for row, target in enumerate(record.target.tolist()):
         shown = record.shown[row].tolist()
         expect(shown[0] != target, "wrong", f"dialog {row} begins at its target")
-        places = [standing(query_costs(features[shown[0]], features), target)]
+        places = [target_rank(query_costs(features[shown[0]], features), target)]
         expected = shown[:1]
         for turn in range(len(shown) - 1):
             numbers = known_numbers(agent.seed, expected[-1], turn, images if agent.scores else len(features[0]))
             costs = score_costs(numbers) if agent.scores else query_costs(numbers, features)
-            places.append(standing(costs, target))
+            places.append(target_rank(costs, target))
             expected.append(best(costs))
         expect(shown == expected, "wrong", f"dialog {row} showed {shown}, must be {expected}")
         found = list(zip(record.closer[row].tolist(), record.equal[row].tolist(), strict=True))

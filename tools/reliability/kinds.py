@@ -20,7 +20,7 @@ from dialog_env.agents.sb3.agent import SB3Agent
 from dialog_env.benchmarks import results
 from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.catalog.sources.captions import load_captions
-from dialog_env.catalog.sources.features import Backbone
+from dialog_env.catalog.sources.features import VisionBackbone
 from dialog_env.catalog.sources.photographs import Photographs, read_pictures
 from dialog_env.catalog.sources.products import Products
 from dialog_env.catalog.sources.shoes import Shoes
@@ -168,7 +168,7 @@ def read_training(name: str, settings: dict[str, Any]) -> Callable[[Place], Any]
     """What the same training ends in, which goes on from what lies there."""
 
     def read(place: Place) -> Any:
-        data = materials.lesson(place.materials)
+        data = materials.training_data(place.materials)
         agent = materials.new_agent(name, data, **settings)
         agent.train(data, place.path, progress=False)
         return weights_of(agent)[0]
@@ -245,12 +245,12 @@ def read_photographs(kind: type[Photographs]) -> Callable[[Place], Any]:
         source = kind(place.path, place.path / "none", place.path / "none.h5")
         heard = io.StringIO()
         with redirect_stdout(heard), redirect_stderr(heard):
-            listing, pictures = read_pictures(source.listing(), skip_broken=False)
+            manifest, pictures = read_pictures(source.manifest(), skip_broken=False)
         return {
-            "ids": listing.ids,
-            "splits": listing.splits,
-            "columns": listing.columns,
-            "skipped": listing.skipped,
+            "ids": manifest.ids,
+            "splits": manifest.splits,
+            "columns": manifest.columns,
+            "skipped": manifest.skipped,
             "pictures": pictures.encoded,
             "measures": pictures.measures,
         }
@@ -275,7 +275,7 @@ def read_captions(place: Place) -> Any:
 
 def read_backbone(place: Place) -> Any:
     """Features of a picture."""
-    backbone = Backbone(place.path)
+    backbone = VisionBackbone(place.path)
     content = (place.materials / PHOTOGRAPHS / "images" / "1000.jpg").read_bytes()
     return [part for part in backbone(backbone.preprocessing.pixels(content)[None], 2) if part is not None]
 

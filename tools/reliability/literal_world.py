@@ -36,7 +36,7 @@ def best(costs: Sequence[float]) -> int:
     return costs.index(min(costs))
 
 
-def standing(costs: Sequence[float], target: int) -> tuple[int, int]:
+def target_rank(costs: Sequence[float], target: int) -> tuple[int, int]:
     """How many images are closer than the target, and how many are level with it, itself included."""
     return sum(cost < costs[target] for cost in costs), sum(cost == costs[target] for cost in costs)
 
@@ -105,7 +105,7 @@ class LiteralDialog:
     def begin(self, target: int, candidate: int) -> None:
         """Shows the first candidate."""
         self.target, self.shown, self.said = target, [candidate], [self.rules.answers(target, candidate, -1)]
-        self.rank = half_rank(*standing(query_costs(self.rules.features[candidate], self.rules.features), target))
+        self.rank = half_rank(*target_rank(query_costs(self.rules.features[candidate], self.rules.features), target))
         self.over = False
 
     def step(self, action: Sequence[float] | int) -> float:
@@ -113,7 +113,7 @@ class LiteralDialog:
         rules, before = self.rules, self.percentile
         costs = rules.costs(action)
         candidate = action if isinstance(action, int) else best(costs)
-        self.rank = half_rank(*standing(costs, self.target))
+        self.rank = half_rank(*target_rank(costs, self.target))
         found = candidate == self.target
         self.over = self.turn + 1 == rules.turns or (rules.stop_when_found and found)
         answer = [] if self.over else rules.answers(self.target, candidate, self.shown[-1])

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from dialog_env import agents
-from dialog_env.agents import Lesson
+from dialog_env.agents import TrainingData
 from dialog_env.agents.guo2018.network_agent import NetworkAgent
 from dialog_env.agents.guo2018.released import to_released
 from dialog_env.benchmarks import results
@@ -28,7 +28,7 @@ from dialog_env.evaluate.logs import log_of
 from dialog_env.evaluate.protocol import Record
 from dialog_env.simulators import make_simulator
 from dialog_env.simulators.captioner.caption_data import DescribedPairs
-from dialog_env.simulators.captioner.training import CaptionTraining, Recipe
+from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
 from dialog_env.world.user import UserSimulator
 from tools.reliability.galleries import contents
 
@@ -37,7 +37,7 @@ AGENT, CAPTIONER, STABLE, RESULT, LOG = "agent", "captioner", "stable", "result"
 RELEASED, OPTIONS, VOCABULARY, CAPTIONS, SHOES = "released.pth", "options.pkl", "vocabulary.json", "captions", "shoes"
 
 DRAWN_SIZE, CATALOG_SIZE, PHOTOGRAPHS_SIZE = 24, 24, 24
-RECIPE = Recipe(
+RECIPE = CaptionerSettings(
     architecture="show_attend_tell", epochs=2, batch=16, threshold=0, hidden=8, embedding=8, attention=4, patience=9
 )
 CAPTION_PAIRS = 48
@@ -59,23 +59,23 @@ def make(folder: Path, *names: str) -> None:
             beside.rename(folder / name)
 
 
-def lesson(folder: Path) -> Lesson:
+def training_data(folder: Path) -> TrainingData:
     """The small catalogue with the describer as user."""
     make(folder, CATALOG)
     catalog = load_catalog(folder / CATALOG)
     galleries = [catalog.split("train"), catalog.split("validation")]
     users = [make_simulator("describer", gallery) for gallery in galleries]
-    return Lesson(galleries[0], users[0], galleries[1], users[1])
+    return TrainingData(galleries[0], users[0], galleries[1], users[1])
 
 
-def new_agent(name: str, data: Lesson, seed: int = 0, **settings: Any) -> agents.Agent:
-    """An untrained agent for a lesson."""
+def new_agent(name: str, data: TrainingData, seed: int = 0, **settings: Any) -> agents.Agent:
+    """An untrained agent for training data."""
     return agents.create(name, gallery=data.gallery, vocabulary=data.simulator.vocabulary, seed=seed, **settings)
 
 
 def caption_training(folder: Path, output: Path, seed: int = 0) -> CaptionTraining:
     """The training of a small captioner on the small catalogue."""
-    data = lesson(folder)
+    data = training_data(folder)
     source, validation = (
         DescribedPairs(gallery, CAPTION_PAIRS, seed=seed) for gallery in (data.gallery, data.validation_gallery)
     )
@@ -164,7 +164,7 @@ def _shoes(path: Path, folder: Path) -> None:
 
 
 def _agent(path: Path, folder: Path) -> None:
-    data = lesson(folder)
+    data = training_data(folder)
     new_agent("supervised", data, **SUPERVISED).train(data, path, progress=False)
 
 
@@ -173,12 +173,12 @@ def _captioner(path: Path, folder: Path) -> None:
 
 
 def _stable(path: Path, folder: Path) -> None:
-    data = lesson(folder)
+    data = training_data(folder)
     new_agent(STABLE_NAME, data, **STABLE_SETTINGS).train(data, path, progress=False)
 
 
 def _evaluated(folder: Path) -> tuple[Record, Catalog, UserSimulator]:
-    data = lesson(folder)
+    data = training_data(folder)
     gallery = data.gallery
     return protocol.run(agents.create("random"), gallery, data.simulator, seed=0, turns=3), gallery, data.simulator
 
@@ -195,7 +195,7 @@ def _log(path: Path, folder: Path) -> None:
 
 
 def _released(path: Path, folder: Path) -> None:
-    agent = new_agent("supervised", lesson(folder))
+    agent = new_agent("supervised", training_data(folder))
     assert isinstance(agent, NetworkAgent)
     torch.save(to_released(agent.network), path)
 
@@ -207,7 +207,7 @@ def _options(path: Path, folder: Path) -> None:
 
 
 def _vocabulary(path: Path, folder: Path) -> None:
-    lesson(folder).simulator.vocabulary.save(path)
+    training_data(folder).simulator.vocabulary.save(path)
 
 
 MAKERS: dict[str, Callable[[Path, Path], None]] = {

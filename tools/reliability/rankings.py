@@ -9,7 +9,7 @@ import torch
 
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking
 from tools.reliability.cases import Case, Outcome, Part, expect, fail
-from tools.reliability.literal_world import query_costs, score_costs, standing
+from tools.reliability.literal_world import query_costs, score_costs, target_rank
 from tools.reliability.refusals import attempt, require_clear
 
 Random = np.random.Generator
@@ -46,9 +46,9 @@ def draw_ranking(random: Random) -> tuple[Ranking, list[list[float]]]:
 def check_standing(ranking: Ranking, costs: list[list[float]], random: Random) -> None:
     """Compares how many images are closer than and level with random targets."""
     targets = random.integers(0, ranking.images, ranking.batch)
-    found = ranking.standing(torch.from_numpy(targets))
+    found = ranking.target_rank(torch.from_numpy(targets))
     pairs = list(zip(found.closer.tolist(), found.equal.tolist(), strict=True))
-    expected = [standing(row, target) for row, target in zip(costs, targets.tolist(), strict=True)]
+    expected = [target_rank(row, target) for row, target in zip(costs, targets.tolist(), strict=True)]
     expect(pairs == expected, "wrong", f"standing of {targets} among {ranking.images}: {pairs}, must be {expected}")
 
 
@@ -78,11 +78,11 @@ def check_refusals(ranking: Ranking, random: Random) -> None:
     require_clear(answer.error, [count], f"top({count})")
     huge = torch.full((3, 2), float(random.choice([1e20, 1e30, 3e38])))
     huge[1:] *= -0.5
-    answer = attempt(lambda: QueryRanking(huge[:1], EmbeddedGallery(huge)).standing(torch.tensor([1])))
+    answer = attempt(lambda: QueryRanking(huge[:1], EmbeddedGallery(huge)).target_rank(torch.tensor([1])))
     if answer.error is None:
         got = (int(answer.value.closer[0]), int(answer.value.equal[0]))
         with np.errstate(over="ignore"):
-            expected = standing(query_costs(huge[0].tolist(), huge.tolist()), 1)
+            expected = target_rank(query_costs(huge[0].tolist(), huge.tolist()), 1)
         expect(got == expected == (1, 2), "wrong", f"features of {huge[0, 0]:g} are ranked {got}, must be (1, 2)")
     else:
         require_clear(answer.error, ["e+", "large", "infinite"], f"features of {huge[0, 0]:g}")

@@ -20,7 +20,7 @@ from tools.throughput.workload import Material, Workload, literal
 
 ENVIRONMENT = "DialogRetrieval-v0"
 USERS = ("describer", "captioner")
-RANKING = [(ranking.Ranking, "standing", "ranking"), (ranking.Ranking, "top", "ranking")]
+RANKING = [(ranking.Ranking, "target_rank", "ranking"), (ranking.Ranking, "top", "ranking")]
 
 
 def measure_feedback(material: Material) -> Findings:
@@ -117,18 +117,18 @@ def _bookkeeping(work: str, alone: float, within: float, keeping: float) -> Figu
 
 def _share_without_release(player: _Player, repeats: int, device: str) -> float:
     """Share of all else in turns whose rankings are kept until the measuring is over."""
-    core = player.env.unwrapped.core
-    decide, kept = core.action.decide, []
+    batch = player.env.unwrapped.dialogs
+    decide, kept = batch.action.decide, []
 
     def decide_and_keep(actions: Any) -> tuple[ranking.Ranking, Tensor | None]:
         kept.append(decide(actions))
         return kept[-1]
 
-    core.action.decide = decide_and_keep
+    batch.action.decide = decide_and_keep
     try:
         return turn_shares(player, repeats, device)[REST]
     finally:
-        core.action.decide = decide
+        batch.action.decide = decide
 
 
 def _why_missed(native: _Player, single: _Player, load: Workload, device: str) -> str:
@@ -163,7 +163,7 @@ class _Free(ranking.Ranking):
 
     def __init__(self, images: int, top: Tensor) -> None:
         self.images, self._top = images, top
-        self._standing = ranking.Standing(torch.zeros_like(top), torch.ones_like(top), images)
+        self._target_rank = ranking.TargetRank(torch.zeros_like(top), torch.ones_like(top), images)
 
     @property
     def batch(self) -> int:
@@ -179,8 +179,8 @@ class _Free(ranking.Ranking):
     def exact(self, rows: Tensor, positions: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def standing(self, targets: Tensor) -> ranking.Standing:
-        return self._standing
+    def target_rank(self, targets: Tensor) -> ranking.TargetRank:
+        return self._target_rank
 
     def top(self, count: int, excluded: Tensor | None = None) -> Tensor:
         return self._top[:, None]
@@ -199,19 +199,19 @@ class _Silent:
 
 def _play_for_nothing(player: _Player) -> None:
     """The same turns when user and ranking cost nothing; the actions are checked as ever."""
-    core = player.env.unwrapped.core
-    decide, user = core.action.decide, core.world.simulator
-    free = _Free(core.images, player.env.unwrapped.state.candidate)
+    batch = player.env.unwrapped.dialogs
+    decide, user = batch.action.decide, batch.world.simulator
+    free = _Free(batch.images, player.env.unwrapped.state.candidate)
 
     def decide_for_nothing(actions: Any) -> tuple[ranking.Ranking, Tensor | None]:
         return free, decide(actions)[1]
 
-    core.action.decide = decide_for_nothing
-    core.world.simulator = _Silent(user, core.gallery, player.env.unwrapped.state.feedback)
+    batch.action.decide = decide_for_nothing
+    batch.world.simulator = _Silent(user, batch.gallery, player.env.unwrapped.state.feedback)
     try:
         player.play()
     finally:
-        core.action.decide, core.world.simulator = decide, user
+        batch.action.decide, batch.world.simulator = decide, user
 
 
 class _Player:

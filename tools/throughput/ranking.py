@@ -30,7 +30,7 @@ def measure(load: Workload, device: str) -> Findings:
             gallery: EmbeddedGallery = gallery, queries: torch.Tensor = queries, targets: torch.Tensor = targets
         ) -> None:
             ranking = QueryRanking(queries, gallery)
-            ranking.standing(targets)
+            ranking.target_rank(targets)
             ranking.top(1)
             ranking.top(NEAREST)
 

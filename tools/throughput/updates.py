@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from dialog_env import agents
-from dialog_env.agents import Lesson
+from dialog_env.agents import TrainingData
 from dialog_env.agents.guo2018.network_agent import NetworkAgent
 from dialog_env.agents.guo2018.networks import DialogNetwork
 from dialog_env.agents.training.trainer import Learner
@@ -31,9 +31,9 @@ def measure(material: Material) -> Findings:
     """Supervised updates, then policy improvement from the weights that they lead to."""
     load, device = material.workload, material.device
     generator = torch.Generator().manual_seed(load.seed)
-    lesson = Lesson(material.gallery, material.user, material.gallery, material.user)
+    training_data = TrainingData(material.gallery, material.user, material.gallery, material.user)
     rows, shares, memory = [], {}, {}
-    taught, update = _learner("supervised", material, lesson, generator)
+    taught, update = _learner("supervised", material, training_data, generator)
     for _ in range(WARM_UP):
         update()
     supervised = fastest(update, load.repeats, device)
@@ -41,7 +41,7 @@ def measure(material: Material) -> Findings:
     shares[f"supervised update, batch {load.batch}"] = _shares(taught, material, update)
 
     speaking = literal_call(material)
-    improving, update = _learner("policy_improvement", material, lesson, generator, taught.network)
+    improving, update = _learner("policy_improvement", material, training_data, generator, taught.network)
     with PeakMemory(device) as used:
         seconds = fastest(update, load.repeats, device)
     parts = shares[f"policy-improvement update, batch {load.batch}"] = _shares(improving, material, update)
@@ -75,7 +75,7 @@ def _figure(load: Workload, ratio: float, why: str = "") -> Figure:
 def _learner(
     name: str,
     material: Material,
-    lesson: Lesson,
+    training_data: TrainingData,
     generator: torch.Generator,
     network: DialogNetwork | None = None,
 ) -> tuple[Any, Callable[[], object]]:
@@ -87,7 +87,7 @@ def _learner(
     assert isinstance(agent, NetworkAgent)
     if network is not None:
         agent.network.load_state_dict(network.state_dict())
-    learner: Learner = agent.learner(lesson)
+    learner: Learner = agent.learner(training_data)
 
     def update() -> object:
         return learner.update(torch.randint(load.images, (load.batch,), generator=generator), generator)

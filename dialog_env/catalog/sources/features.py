@@ -96,7 +96,7 @@ class Preprocessing:
         return scaled.permute(0, 3, 1, 2)
 
 
-class Backbone:
+class VisionBackbone:
     """A vision network from a local folder in Hugging Face layout; nothing is fetched.
 
     Its features are the last hidden state: a map (B, C, H, W) of a convolutional network or tokens (B, T, C) of a
@@ -161,7 +161,13 @@ class Backbone:
 
 
 def extract(
-    encoded: Sequence[bytes], backbone: Backbone, partial: Path, *, grid: int, batch: int, notify: Callable[[str], Any]
+    encoded: Sequence[bytes],
+    backbone: VisionBackbone,
+    partial: Path,
+    *,
+    grid: int,
+    batch: int,
+    notify: Callable[[str], Any],
 ) -> Batches:
     """Features of N encoded pictures, written as they come into the folder `partial`; gives its open batches.
 

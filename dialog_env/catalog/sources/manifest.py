@@ -15,7 +15,7 @@ from dialog_env.catalog.attributes import AttributeTable
 
 
 @dataclass(frozen=True)
-class Listing:
+class Manifest:
     """Images by id and file, with their split and what is known of them in words.
 
     Args:
@@ -54,7 +54,7 @@ class Listing:
         if {len(self.files), len(self.splits), *map(len, self.columns.values())} != {len(self.ids)}:
             raise ValueError(f"source {self.name!r} gives lists of different lengths; give one entry for each image")
 
-    def keep(self, positions: list[int], reason: str) -> Listing:
+    def keep(self, positions: list[int], reason: str) -> Manifest:
         """The images at `positions`; the others are counted as skipped for `reason`."""
         dropped = len(self.ids) - len(positions)
         return replace(

@@ -1,4 +1,4 @@
-"""From a listing of photographs to a catalogue: check the pictures, extract, reduce, write."""
+"""From a manifest of photographs to a catalogue: check the pictures, extract, reduce, write."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tqdm import tqdm
 from dialog_env.catalog.catalog import Catalog, Contents
 from dialog_env.catalog.images import EncodedImages, decode_picture
 from dialog_env.catalog.sources.batches import Batches
-from dialog_env.catalog.sources.features import Backbone, extract
-from dialog_env.catalog.sources.manifest import Listing
+from dialog_env.catalog.sources.features import VisionBackbone, extract
+from dialog_env.catalog.sources.manifest import Manifest
 from dialog_env.catalog.sources.photo_grades import measure, scale
 from dialog_env.catalog.sources.reduction import Projection, reduce_regions, unit_rows
 from dialog_env.io.reading import read_bytes
@@ -30,7 +30,7 @@ MOST_BYTES = 256 << 20
 
 @dataclass
 class Photographs(ABC):
-    """What every source of photographs has in common; a new one gives a `listing`.
+    """What every source of photographs has in common; a new one gives a `manifest`.
 
     A stopped build goes on where it ended when it is called again in the same way; until it is whole it keeps the
     raw features in the folder `<output>.partial`, (R + 2) * C * 2 bytes an image (0.8 GB for 8,080 images of 7x7
@@ -61,7 +61,7 @@ class Photographs(ABC):
     skip_broken: bool = field(default=False, kw_only=True)
 
     @abstractmethod
-    def listing(self) -> Listing:
+    def manifest(self) -> Manifest:
         """Finds the images and what is known of them in words."""
 
     def build(self) -> Catalog:
@@ -77,30 +77,30 @@ class Photographs(ABC):
                 raise ValueError(f"{setting} is {getattr(self, setting)}; give at least {least}")
         if not self.root.is_dir():
             raise FileNotFoundError(f"no folder {self.root}; give the folder of the data set as root")
-        listing, pictures = read_pictures(self.listing(), self.skip_broken)
-        if "train" not in listing.splits:
+        manifest, pictures = read_pictures(self.manifest(), self.skip_broken)
+        if "train" not in manifest.splits:
             raise ValueError(
-                f"the train split of {listing.name!r} is empty; features are reduced by it, give more images"
+                f"the train split of {manifest.name!r} is empty; features are reduced by it, give more images"
             )
-        skipped = [f"skipped {count}: {reason}" for reason, count in listing.skipped.items() if count]
-        for line in [*listing.notes, *skipped]:
+        skipped = [f"skipped {count}: {reason}" for reason, count in manifest.skipped.items() if count]
+        for line in [*manifest.notes, *skipped]:
             tqdm.write(line)
-        backbone = Backbone(self.backbone, self.device)
+        backbone = VisionBackbone(self.backbone, self.device)
         self.output.parent.mkdir(parents=True, exist_ok=True)
         partial = self.output.with_name(f"{self.output.name}.partial")
         raw = extract(pictures.encoded, backbone, partial, grid=self.grid, batch=self.batch, notify=tqdm.write)
         with raw, Batches(partial / "reduced", {}, tqdm.write) as reduced:
             reduced.clear()
-            Catalog(self._contents(listing, pictures, backbone, raw, reduced)).write(self.output)
+            Catalog(self._contents(manifest, pictures, backbone, raw, reduced)).write(self.output)
             reduced.remove()
             raw.remove()
         return Catalog.open(self.output)
 
     def _contents(
-        self, listing: Listing, pictures: Pictures, backbone: Backbone, raw: Batches, reduced: Batches
+        self, manifest: Manifest, pictures: Pictures, backbone: VisionBackbone, raw: Batches, reduced: Batches
     ) -> Contents:
         """What is written; reduced region features are put into `reduced` meanwhile."""
-        splits, pooled = listing.split_positions(), raw["pooled"][:]
+        splits, pooled = manifest.split_positions(), raw["pooled"][:]
         projection = Projection.fit(pooled, splits["train"], self.dimensions)
         features = unit_rows(projection(pooled))
         reduction: dict[str, Any] = {"fitted on": "train", "pooled": _describe(projection, "rows of norm 1")}
@@ -114,19 +114,19 @@ class Photographs(ABC):
             reduction["regions"] = {"grid": self.grid, **_describe(region_projection, "mean square 1")}
         grades = {name: scale(np.array(values)) for name, values in pictures.measures.items()}
         return Contents(
-            name=listing.name,
-            ids=np.array(listing.ids, dtype=object),
+            name=manifest.name,
+            ids=np.array(manifest.ids, dtype=object),
             features=features,
             regions=reduced["regions"] if reduced.done else None,
-            attributes=listing.attribute_table(grades),
+            attributes=manifest.attribute_table(grades),
             splits=splits,
             images=EncodedImages([np.frombuffer(c, dtype=np.uint8) for c in pictures.encoded], pictures.size),
             provenance={
                 "source": type(self).__name__.lower(),
-                **listing.provenance,
-                "images": len(listing.ids),
-                "skipped": listing.skipped,
-                "notes": list(listing.notes),
+                **manifest.provenance,
+                "images": len(manifest.ids),
+                "skipped": manifest.skipped,
+                "notes": list(manifest.notes),
                 "backbone": backbone.description,
                 "reduction": reduction,
                 "graded attributes": "measured in the pictures; 0 and 1 are the 1st and 99th percentile",
@@ -144,8 +144,8 @@ class Pictures:
     measures: dict[str, list[float]]
 
 
-def read_pictures(listing: Listing, skip_broken: bool) -> tuple[Listing, Pictures]:
-    """Decodes every picture once; gives the listing of those that can be decoded, and their contents.
+def read_pictures(manifest: Manifest, skip_broken: bool) -> tuple[Manifest, Pictures]:
+    """Decodes every picture once; gives the manifest of those that can be decoded, and their contents.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -155,7 +155,7 @@ def read_pictures(listing: Listing, skip_broken: bool) -> tuple[Listing, Picture
     kept: list[int] = []
     sizes: Counter[tuple[int, int]] = Counter()
     measures: dict[str, list[float]] = {}
-    for position, path in enumerate(tqdm(listing.files, desc="reading pictures", unit="image")):
+    for position, path in enumerate(tqdm(manifest.files, desc="reading pictures", unit="image")):
         try:
             content = read_bytes(path, "picture", "put it back, or remove its entry", limit=MOST_BYTES)
             pixels = np.array(decode_picture(content, f"image {path}", "replace it, or pass --skip-broken"))
@@ -168,10 +168,10 @@ def read_pictures(listing: Listing, skip_broken: bool) -> tuple[Listing, Picture
         sizes[pixels.shape[0], pixels.shape[1]] += 1
         for name, value in measure(pixels).items():
             measures.setdefault(name, []).append(value)
-    listing = listing.keep(kept, "image cannot be decoded")
+    manifest = manifest.keep(kept, "image cannot be decoded")
     most, _ = max(sizes.items(), key=lambda item: (item[1], item[0]))
     factor = min(1.0, LARGEST_SIDE / max(most))
-    return listing, Pictures(encoded, (round(most[0] * factor), round(most[1] * factor)), measures)
+    return manifest, Pictures(encoded, (round(most[0] * factor), round(most[1] * factor)), measures)
 
 
 def versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from dialog_env.catalog.sources.manifest import Listing, share
+from dialog_env.catalog.sources.manifest import Manifest, share
 from dialog_env.catalog.sources.photographs import Photographs
 from dialog_env.io.reading import read_text
 
@@ -48,7 +48,7 @@ class Products(Photographs):
 
     category: str = ""
 
-    def listing(self) -> Listing:
+    def manifest(self) -> Manifest:
         """Reads `styles.csv`; rows without a picture and pictures without a row are left out and counted.
 
         Raises:
@@ -64,7 +64,7 @@ class Products(Photographs):
         present = {picture.name for picture in (self.root / "images").glob("*.jpg")}
         kept = [row for row in wanted if f"{row['id']}.jpg" in present]
         brands = read_brands([row["productDisplayName"] for row in kept])
-        return Listing(
+        return Manifest(
             name=self.name or self.root.resolve().name,
             ids=[row["id"] for row in kept],
             files=[self.root / "images" / f"{row['id']}.jpg" for row in kept],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dialog_env.catalog.sources.captions import load_captions
-from dialog_env.catalog.sources.manifest import Listing, share
+from dialog_env.catalog.sources.manifest import Manifest, share
 from dialog_env.catalog.sources.photographs import Photographs
 
 PATTERN = "img_womens_*.jpg"
@@ -30,7 +30,7 @@ class Shoes(Photographs):
     captions: Path | None = None
     skip_missing: bool = False
 
-    def listing(self) -> Listing:
+    def manifest(self) -> Manifest:
         """Finds the file of every listed image.
 
         Raises:
@@ -52,7 +52,7 @@ class Shoes(Photographs):
                 f"({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}); add them, or pass --skip-missing"
             )
         kept = [(name, split) for name, split in listed if name in found]
-        return Listing(
+        return Manifest(
             name=self.name or "shoes",
             ids=[name for name, _ in kept],
             files=[found[name] for name, _ in kept],

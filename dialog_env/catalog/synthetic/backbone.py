@@ -37,7 +37,7 @@ LAYERS = (
 """(channels in, channels out, stride, padding) of each 3x3 convolution: 96 -> 48 -> 24 -> 24 -> 12 -> 12 -> 5."""
 
 
-class Backbone(nn.Module):
+class DrawnBackbone(nn.Module):
     """Six convolutions to a map of regions, and a linear summary of the map.
 
     Args:
@@ -70,7 +70,7 @@ class Backbone(nn.Module):
 
 
 @lru_cache(maxsize=4)
-def load_backbone(device: str = "cpu") -> Backbone:
+def load_backbone(device: str = "cpu") -> DrawnBackbone:
     """The shipped network in evaluation mode.
 
     Raises:
@@ -78,7 +78,7 @@ def load_backbone(device: str = "cpu") -> Backbone:
     """
     if backbone_fingerprint() != FINGERPRINT:
         raise ValueError(f"{WEIGHTS} is damaged: its fingerprint is not {FINGERPRINT[:12]}…; reinstall the package")
-    network = Backbone()
+    network = DrawnBackbone()
     network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
     return network.eval().requires_grad_(False).to(device)
 

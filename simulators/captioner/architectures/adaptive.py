@@ -6,7 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from dialog_env.simulators.captioner.architectures.cells import scores
-from dialog_env.simulators.captioner.architectures.network import Captioner, FirstLayers, Memory, Sizes, State, given
+from dialog_env.simulators.captioner.architectures.network import (
+    Captioner,
+    EncodedPair,
+    FirstLayers,
+    RecurrentState,
+    Sizes,
+    given,
+)
 
 
 class AdaptiveAttention(Captioner):
@@ -43,15 +50,15 @@ class AdaptiveAttention(Captioner):
         """See `Captioner`."""
         return FirstLayers((self.image.weight, self.image.bias), (self.regions.weight, self.regions.bias))
 
-    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[EncodedPair, RecurrentState]:
         """See `Captioner`."""
         values = self.dropout(torch.relu(given(regions)))
         gates = self.image_gates(self.dropout(torch.relu(given(pooled))))
-        return Memory(2 * self.keys(values), values, gates), self.zero_state(len(values))
+        return EncodedPair(2 * self.keys(values), values, gates), self.zero_state(len(values))
 
-    def step(self, words: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
+    def step(self, words: Tensor, encoded: EncodedPair, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """See `Captioner`."""
-        gates = words + given(memory.gates) + self.recurrent(state[0])
+        gates = words + given(encoded.gates) + self.recurrent(state[0])
         hidden = self.sizes.hidden
         entering, forgetting, leaving = torch.sigmoid(gates[:, : 3 * hidden]).chunk(3, dim=1)
         transform, watching = gates[:, 3 * hidden :].chunk(2, dim=1)
@@ -59,11 +66,11 @@ class AdaptiveAttention(Captioner):
         squashed = torch.tanh(cell)
         output = leaving * squashed
         sentinel = torch.sigmoid(watching) * squashed
-        return self.look(memory, self.dropout(output), self.dropout(sentinel)), (output, cell)
+        return self.look(encoded, self.dropout(output), self.dropout(sentinel)), (output, cell)
 
-    def look(self, memory: Memory, output: Tensor, sentinel: Tensor) -> Tensor:
+    def look(self, encoded: EncodedPair, output: Tensor, sentinel: Tensor) -> Tensor:
         """Output of the cell (B, H) and sentinel (B, H) -> output after attention (B, H)."""
-        regions, values = given(memory.keys), given(memory.values)
+        regions, values = given(encoded.keys), given(encoded.values)
         sentinel = self.dropout(torch.relu(self.sentinel(sentinel)))
         spoken = self.dropout(torch.tanh(self.spoken(output)))
         query = self.query(spoken)
@@ -74,7 +81,7 @@ class AdaptiveAttention(Captioner):
         else:
             # Two products spare a copy of all keys at every word.
             score = self.score.weight
-            weighed = torch.cat([scores(keys, query, score), scores(regions, query, score, memory.room)], dim=1)
+            weighed = torch.cat([scores(keys, query, score), scores(regions, query, score, encoded.room)], dim=1)
         weights = torch.softmax(weighed, dim=1)  # (B, 1 + R)
         mixture = torch.bmm(weights[:, 1:].unsqueeze(1), values).squeeze(1) + weights[:, :1] * sentinel
         return torch.tanh(self.output(mixture + spoken))

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from dialog_env.simulators.captioner.architectures.cells import attend, maxout_cell
 from dialog_env.simulators.captioner.architectures.network import (
     Captioner,
+    EncodedPair,
     FirstLayers,
-    Memory,
+    RecurrentState,
     Sizes,
-    State,
     given,
     keys_beside_values,
     split_keys,
@@ -40,22 +40,22 @@ class AttendIn(Captioner):
         """See `Captioner`."""
         return FirstLayers(None, keys_beside_values(self.keys, self.context))
 
-    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[EncodedPair, RecurrentState]:
         """See `Captioner`."""
         keys, values, projected = split_keys(given(regions), self.keys, self.context)
-        return Memory(keys, values, projected=projected), self.zero_state(len(keys))
+        return EncodedPair(keys, values, projected=projected), self.zero_state(len(keys))
 
-    def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+    def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[EncodedPair, RecurrentState]:
         """See `Captioner`."""
         # A few mixtures cost less to project than all regions of a pair seen once.
         regions = given(self.check(pooled, regions)[1])
-        return Memory(2 * self.keys(regions), regions), self.zero_state(len(regions))
+        return EncodedPair(2 * self.keys(regions), regions), self.zero_state(len(regions))
 
-    def step(self, words: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
+    def step(self, words: Tensor, encoded: EncodedPair, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """See `Captioner`."""
         gates, query = self.recurrent(state[0]).split([words.shape[1], self.sizes.attention], dim=1)
-        mixture = attend(given(memory.keys), given(memory.values), query, self.score.weight, memory.room)
-        context = mixture if memory.projected else self.context(mixture)
+        mixture = attend(given(encoded.keys), given(encoded.values), query, self.score.weight, encoded.room)
+        context = mixture if encoded.projected else self.context(mixture)
         gates = words + gates + F.pad(context, (3 * self.sizes.hidden, 0))
         hidden, cell = maxout_cell(gates, state[1])
         return hidden, (hidden, cell)
@@ -75,11 +75,11 @@ class AttendIn2(AttendIn):
         """See `Captioner`."""
         return FirstLayers(None, (self.regions.weight, self.regions.bias))
 
-    def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+    def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[EncodedPair, RecurrentState]:
         """See `Captioner`."""
         return Captioner.begin(self, pooled, regions)
 
-    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[EncodedPair, RecurrentState]:
         """See `Captioner`."""
         values = self.dropout(torch.relu(given(regions)))
-        return Memory(2 * self.keys(values), values), self.zero_state(len(values))
+        return EncodedPair(2 * self.keys(values), values), self.zero_state(len(values))

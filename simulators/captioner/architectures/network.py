@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-State = tuple[Tensor, ...]
+RecurrentState = tuple[Tensor, ...]
 """The recurrent state, every tensor (B, H)."""
 
 Affine = tuple[Tensor, Tensor | None]
@@ -49,7 +49,7 @@ class Sizes:
             raise ValueError(f"dropout is {self.dropout}; give a share in [0, 1)")
 
 
-class Memory(NamedTuple):
+class EncodedPair(NamedTuple):
     """What a captioner looks at while it speaks, the same at every word.
 
     Attributes:
@@ -66,9 +66,9 @@ class Memory(NamedTuple):
     projected: bool = False
     room: Tensor | None = None
 
-    def take(self, rows: Tensor) -> Memory:
+    def take(self, rows: Tensor) -> EncodedPair:
         """The memory of the dialogs at `rows` (int64 positions)."""
-        return Memory(
+        return EncodedPair(
             None if self.keys is None else self.keys[rows],
             None if self.values is None else self.values[rows],
             None if self.gates is None else self.gates[rows],
@@ -168,14 +168,14 @@ class Captioner(nn.Module, ABC):
         """The linear layers that read the images, as (weight, bias)."""
 
     @abstractmethod
-    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[EncodedPair, RecurrentState]:
         """Memory and state before the first word, from the outputs (B, ·), (B, R, ·) of the first layers."""
 
     @abstractmethod
-    def step(self, words: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
+    def step(self, words: Tensor, encoded: EncodedPair, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """One word: what it feeds into the gates (B, G) -> hidden (B, H) and the next state."""
 
-    def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+    def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[EncodedPair, RecurrentState]:
         """Memory and state before the first word.
 
         Args:
@@ -231,16 +231,16 @@ class Captioner(nn.Module, ABC):
         Raises:
             ValueError: features that the architecture needs are missing or of another width.
         """
-        memory, state = self.begin(pooled, regions)
+        encoded, state = self.begin(pooled, regions)
         words = self.word_gates(F.pad(tokens, (1, 0)))  # 0 also begins a sentence
         hidden = []
         for position in range(words.shape[1]):
-            output, state = self.step(words[:, position], memory, state)
+            output, state = self.step(words[:, position], encoded, state)
             hidden.append(output)
         logits = self.logit(self.dropout(torch.stack(hidden, dim=1)))  # L + 1 times (B, H) -> (B, L + 1, V + 1)
         return torch.log_softmax(logits, dim=-1)
 
-    def zero_state(self, rows: int, tensors: int = 2) -> State:
+    def zero_state(self, rows: int, tensors: int = 2) -> RecurrentState:
         """`tensors` zeros of (B, H)."""
         return tuple(self.logit.weight.new_zeros(rows, self.sizes.hidden) for _ in range(tensors))
 

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from dialog_env.simulators.captioner.architectures.cells import attend, lstm_cell
 from dialog_env.simulators.captioner.architectures.network import (
     Captioner,
+    EncodedPair,
     FirstLayers,
-    Memory,
+    RecurrentState,
     Sizes,
-    State,
     given,
     keys_beside_values,
     split_keys,
@@ -38,22 +38,22 @@ class ShowAttendTell(Captioner):
         """See `Captioner`."""
         return FirstLayers((self.start.weight, self.start.bias), keys_beside_values(self.keys, self.context))
 
-    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[EncodedPair, RecurrentState]:
         """See `Captioner`."""
         keys, values, projected = split_keys(given(regions), self.keys, self.context)
-        return Memory(keys, values, projected=projected), (given(pooled), given(pooled))
+        return EncodedPair(keys, values, projected=projected), (given(pooled), given(pooled))
 
-    def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+    def begin(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[EncodedPair, RecurrentState]:
         """See `Captioner`."""
         # A few mixtures cost less to project than all regions of a pair seen once.
         pooled, regions = map(given, self.check(pooled, regions))
         hidden = self.start(pooled)
-        return Memory(2 * self.keys(regions), regions), (hidden, hidden)
+        return EncodedPair(2 * self.keys(regions), regions), (hidden, hidden)
 
-    def step(self, words: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
+    def step(self, words: Tensor, encoded: EncodedPair, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """See `Captioner`."""
         gates, query = self.recurrent(state[0]).split([words.shape[1], self.sizes.attention], dim=1)
-        mixture = attend(given(memory.keys), given(memory.values), query, self.score.weight, memory.room)
-        context = mixture if memory.projected else self.context(mixture)
+        mixture = attend(given(encoded.keys), given(encoded.values), query, self.score.weight, encoded.room)
+        context = mixture if encoded.projected else self.context(mixture)
         hidden, cell = lstm_cell((words + gates).add_(context), state[1])
         return hidden, (hidden, cell)

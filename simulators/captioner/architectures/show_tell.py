@@ -5,7 +5,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dialog_env.simulators.captioner.architectures.cells import lstm_cell, maxout_cell
-from dialog_env.simulators.captioner.architectures.network import Captioner, FirstLayers, Memory, Sizes, State, given
+from dialog_env.simulators.captioner.architectures.network import (
+    Captioner,
+    EncodedPair,
+    FirstLayers,
+    RecurrentState,
+    Sizes,
+    given,
+)
 
 
 class ShowTell(Captioner):
@@ -23,12 +30,12 @@ class ShowTell(Captioner):
         """See `Captioner`."""
         return FirstLayers((self.image.weight, self.image.bias), None)
 
-    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[EncodedPair, RecurrentState]:
         """See `Captioner`."""
-        _, state = self.step(self.words(given(pooled)), Memory(), self.zero_state(len(given(pooled))))
-        return Memory(), state
+        _, state = self.step(self.words(given(pooled)), EncodedPair(), self.zero_state(len(given(pooled))))
+        return EncodedPair(), state
 
-    def step(self, words: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
+    def step(self, words: Tensor, encoded: EncodedPair, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """See `Captioner`."""
         hidden, cell = lstm_cell(words + self.recurrent(state[0]), state[1])
         return hidden, (hidden, cell)
@@ -43,7 +50,7 @@ class MaxoutShowTell(ShowTell):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes, word_bias=True)
 
-    def step(self, words: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
+    def step(self, words: Tensor, encoded: EncodedPair, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """See `Captioner`."""
         hidden, cell = maxout_cell(words + self.recurrent(state[0]), state[1])
         return hidden, (hidden, cell)

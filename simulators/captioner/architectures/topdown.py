@@ -6,13 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from dialog_env.simulators.captioner.architectures.cells import attend, lstm_cell
-from dialog_env.simulators.captioner.architectures.network import Captioner, FirstLayers, Memory, Sizes, State, given
+from dialog_env.simulators.captioner.architectures.network import (
+    Captioner,
+    EncodedPair,
+    FirstLayers,
+    RecurrentState,
+    Sizes,
+    given,
+)
 
 
 class TopDown(Captioner):
     """`topdown` (Anderson et al., 2018): one LSTM looks, a second one speaks.
 
-    State: hidden of the looking LSTM, of the speaking LSTM, then their cells.
+    RecurrentState: hidden of the looking LSTM, of the speaking LSTM, then their cells.
     """
 
     architecture = "topdown"
@@ -36,18 +43,20 @@ class TopDown(Captioner):
         """See `Captioner`."""
         return FirstLayers((self.image.weight, self.image.bias), (self.regions.weight, self.regions.bias))
 
-    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[Memory, State]:
+    def begin_projected(self, pooled: Tensor | None, regions: Tensor | None) -> tuple[EncodedPair, RecurrentState]:
         """See `Captioner`."""
         values = self.dropout(torch.relu(given(regions)))
         gates = self.image_gates(self.dropout(torch.relu(given(pooled))))
-        return Memory(2 * self.keys(values), values, gates), self.zero_state(len(values), 4)
+        return EncodedPair(2 * self.keys(values), values, gates), self.zero_state(len(values), 4)
 
-    def step(self, words: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
+    def step(self, words: Tensor, encoded: EncodedPair, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """See `Captioner`."""
         looked, spoken, looking_cell, speaking_cell = state
-        gates = words + given(memory.gates) + self.looking(torch.cat([spoken, looked], dim=1))
+        gates = words + given(encoded.gates) + self.looking(torch.cat([spoken, looked], dim=1))
         looked, looking_cell = lstm_cell(gates, looking_cell)
-        mixture = attend(given(memory.keys), given(memory.values), self.query(looked), self.score.weight, memory.room)
+        mixture = attend(
+            given(encoded.keys), given(encoded.values), self.query(looked), self.score.weight, encoded.room
+        )
         gates = self.speaking(torch.cat([mixture, looked, spoken], dim=1))
         spoken, speaking_cell = lstm_cell(gates, speaking_cell)
         return spoken, (looked, spoken, looking_cell, speaking_cell)
