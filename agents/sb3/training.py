@@ -208,7 +208,7 @@ def _done(path: Path, facts: dict[str, Any], kind: type[Any]) -> dict[str, Any] 
     content = read_bytes(path, "training", remedy, limit=JSON_BYTES)
     found = parse_signed(content, Finished, str(path), "training", remedy)
     known = {**found.identity, "settings": of_today(kind, found.identity["settings"])}
-    _refuse_other(path, found.identity, facts)
+    _refuse_other(path, known, facts)
     return found.summary
 
 

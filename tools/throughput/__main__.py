@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dialog_env.io.commands import run_command
+from dialog_env.io.commands import one_line, run_command
+
+with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
+    import tyro
+
+    from dialog_env.io.atomic import locked
+    from tools.throughput import FULL, SMALL
+    from tools.throughput.run import run as run_throughput
 
 
 @dataclass
