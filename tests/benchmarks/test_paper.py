@@ -40,9 +40,9 @@ def test_those_who_train_on_make_the_same_number_of_updates_from_the_same_weight
     gallery = Catalog(tiny_contents(size=60))
     user = make_simulator("describer", gallery)
     trained_on = (arms.CONTINUED, arms.CONTINUED_AGAINST_5, arms.SCST, arms.POLICY_IMPROVEMENT, arms.WITHOUT_LOOK_AHEAD)
-    made = [AgentSpec.parse(arm.agent).create(gallery, user.vocabulary).args for arm in trained_on]
-    assert len({(args.epochs, args.batch, args.learning_rate) for args in made}) == 1
-    assert all(args.pretraining == made[0].pretraining for args in made)
+    made = [AgentSpec.parse(arm.agent).create(gallery, user.vocabulary).settings for arm in trained_on]
+    assert len({(settings.epochs, settings.batch, settings.learning_rate) for settings in made}) == 1
+    assert all(settings.pretraining == made[0].pretraining for settings in made)
     assert made[1].negatives == made[3].negatives == 5
 
 
