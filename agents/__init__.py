@@ -8,7 +8,6 @@ if __name__ == "agents":  # found as a folder of the checkout
 
     one_name(__name__)
 
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,50 +18,50 @@ from dialog_env.catalog import Catalog
 from dialog_env.io import checkpoint
 from dialog_env.io.device import find_device
 from dialog_env.io.reading import one_sentence
+from dialog_env.registry import Parts
 from dialog_env.world.vocabulary import Vocabulary
 
 __all__ = ["AGENTS", "Agent", "Decision", "Memory", "TrainingData", "agent_class", "create", "load"]
 
-AGENTS: dict[str, str] = {
-    "ceiling": "dialog_env.agents.ceiling:Ceiling",
-    "continued": "dialog_env.agents.guo2018.continued:Continued",
-    "greedy": "dialog_env.agents.baselines.greedy:Greedy",
-    "policy_improvement": "dialog_env.agents.guo2018.policy_improvement:PolicyImprovement",
-    "random": "dialog_env.agents.baselines.random:Random",
-    "rocchio": "dialog_env.agents.baselines.rocchio:Rocchio",
-    "sb3-a2c": "dialog_env.agents.sb3.a2c:StableA2C",
-    "sb3-dqn": "dialog_env.agents.sb3.dqn:StableDQN",
-    "sb3-ppo": "dialog_env.agents.sb3.ppo:StablePPO",
-    "sb3-ppo-candidate": "dialog_env.agents.sb3.ppo:StablePPOCandidate",
-    "sb3-sac": "dialog_env.agents.sb3.sac:StableSAC",
-    "sb3-td3": "dialog_env.agents.sb3.td3:StableTD3",
-    "scst": "dialog_env.agents.guo2018.scst:Scst",
-    "supervised": "dialog_env.agents.guo2018.supervised:Supervised",
-    "unseen": "dialog_env.agents.baselines.unseen:Unseen",
-}
-"""Name to `module:class`; a new agent is one file and one line here."""
+AGENTS = Parts(
+    "agent",
+    "agents",
+    {
+        "ceiling": "dialog_env.agents.ceiling:Ceiling",
+        "continued": "dialog_env.agents.guo2018.continued:Continued",
+        "greedy": "dialog_env.agents.baselines.greedy:Greedy",
+        "policy_improvement": "dialog_env.agents.guo2018.policy_improvement:PolicyImprovement",
+        "random": "dialog_env.agents.baselines.random:Random",
+        "rocchio": "dialog_env.agents.baselines.rocchio:Rocchio",
+        "sb3-a2c": "dialog_env.agents.sb3.a2c:StableA2C",
+        "sb3-dqn": "dialog_env.agents.sb3.dqn:StableDQN",
+        "sb3-ppo": "dialog_env.agents.sb3.ppo:StablePPO",
+        "sb3-ppo-candidate": "dialog_env.agents.sb3.ppo:StablePPOCandidate",
+        "sb3-sac": "dialog_env.agents.sb3.sac:StableSAC",
+        "sb3-td3": "dialog_env.agents.sb3.td3:StableTD3",
+        "scst": "dialog_env.agents.guo2018.scst:Scst",
+        "supervised": "dialog_env.agents.guo2018.supervised:Supervised",
+        "unseen": "dialog_env.agents.baselines.unseen:Unseen",
+        **(
+            {"sb3-recurrent-ppo": "dialog_env.agents.sb3.recurrent_ppo:StableRecurrentPPO"}
+            if find_spec("sb3_contrib")
+            else {}
+        ),
+    },
+)
+"""An agent is a class derived from `Agent`."""
 
-if find_spec("sb3_contrib") is not None:
-    AGENTS["sb3-recurrent-ppo"] = "dialog_env.agents.sb3.recurrent_ppo:StableRecurrentPPO"
 
-
-def agent_class(name: str) -> type[Agent]:
-    """The class of a registered name, or of `module.Class`; ValueError, listing the known names, for another."""
-    known = f"known are {', '.join(sorted(AGENTS))}, and module.Class for your own"
-    module, _, attribute = AGENTS[name].partition(":") if name in AGENTS else name.rpartition(".")
-    if not module:
-        raise ValueError(f"no agent {name!r}; {known}")
-    try:
-        found: type[Agent] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"no agent {name!r} ({error}); {known}") from error
+def agent_class(agent: str | type[Agent]) -> type[Agent]:
+    """The class that is meant by a registered name, by `module:Class`, or by itself; ValueError for another."""
+    found = AGENTS.find(agent)
     if not (isinstance(found, type) and issubclass(found, Agent)):
-        raise ValueError(f"{name!r} is not an agent; give a class derived from dialog_env.agents.Agent")
+        raise ValueError(f"{agent!r} is not an agent; give a class derived from dialog_env.agents.Agent")
     return found
 
 
 def create(
-    name: str,
+    name: str | type[Agent],
     *,
     gallery: Catalog | None = None,
     dimensions: int | None = None,
@@ -75,7 +74,7 @@ def create(
     """A new agent, untrained.
 
     Args:
-        name: one of `AGENTS`.
+        name: one of `AGENTS`, `module:Class`, or a class derived from `Agent`.
         gallery: a gallery with features such as it will see; or give `dimensions`.
         dimensions: D of its galleries.
         vocabulary: of the user simulator it will hear.
@@ -91,7 +90,7 @@ def create(
     device = str(find_device(device))
     if configuration not in kind.configurations:
         raise ValueError(
-            f"agent {name} has no configuration {configuration!r}; it has {', '.join(kind.configurations)}"
+            f"agent {kind.name} has no configuration {configuration!r}; it has {', '.join(kind.configurations)}"
         )
     settings = settings_from(kind.Settings, {**kind.configurations[configuration], **settings})
     dimensions = gallery.dimensions if gallery is not None else dimensions

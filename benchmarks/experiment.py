@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import re
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,13 +19,10 @@ from dialog_env.benchmarks.results import RESULT, Result, Run
 from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.evaluate import protocol
 from dialog_env.io.atomic import locked
-from dialog_env.io.reading import understand
 from dialog_env.simulators import make_simulator
 from dialog_env.world.dialog import TURNS
 from dialog_env.world.user import UserSimulator, facts_of
 from dialog_env.world.vocabulary import Vocabulary
-
-SPEC = re.compile(r"(?P<name>[^@:]+)(@(?P<configuration>[^:]+))?(:(?P<settings>.+))?")
 
 
 @dataclass(frozen=True)
@@ -41,14 +37,10 @@ class AgentSpec:
     @classmethod
     def parse(cls, text: str) -> AgentSpec:
         """ValueError where the text is something else."""
-        match = SPEC.fullmatch(text)
-        pairs = [part.partition("=") for part in ((match and match["settings"]) or "").split(",") if part]
-        if match is None or any(not equals for _, equals, _ in pairs):
-            raise ValueError(
-                f"agent {text!r} is not understood; write name, name@configuration or name:setting=value,…"
-            )
-        settings = {key.strip(): _value(value) for key, _, value in pairs}
-        return cls(text, match["name"], match["configuration"] or "released", settings)
+        spec = agents.AGENTS.parse(text)
+        if spec.argument:
+            raise ValueError(f"agent {text!r} is not understood; write its settings as name:setting=value,…")
+        return cls(text, spec.name, spec.configuration or "released", spec.settings)
 
     def create(self, gallery: Catalog, vocabulary: Vocabulary, *, seed: int = 0, device: str = "cpu") -> agents.Agent:
         """The agent, untrained; see `dialog_env.agents.create`."""
@@ -71,13 +63,6 @@ def _settings(agent: agents.Agent) -> dict[str, Any]:
     if protocol.declared(agent):
         settings["declared"] = protocol.declared(agent)
     return settings
-
-
-def _value(text: str) -> Any:
-    try:
-        return understand(text, Any)
-    except ValueError:
-        return text
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ if __name__ == "simulators":  # found as a folder of the checkout
 
     one_name(__name__)
 
-from importlib import import_module
 from inspect import Parameter, signature
 from typing import Any
 
@@ -16,50 +15,56 @@ import torch
 from dialog_env.catalog import Catalog
 from dialog_env.io.device import find_device
 from dialog_env.io.keywords import checked
-from dialog_env.world.user import UserSimulator
+from dialog_env.registry import Parts
+from dialog_env.world.user import UserSimulator, checked_user
 
-SIMULATORS: dict[str, str] = {
-    "describer": "dialog_env.simulators.describer.user:Describer",
-    "captioner": "dialog_env.simulators.captioner.user:CaptioningUser",
-    "relevance": "dialog_env.simulators.forms.relevance:RelevanceUser",
-    "attributes": "dialog_env.simulators.forms.attributes:AttributeUser",
-    "relative": "dialog_env.simulators.forms.attributes:RelativeAttributeUser",
-}
-"""Name to `module:class`; the class is called with the gallery and keywords."""
-
-
-def register_simulator(name: str, entry_point: str) -> None:
-    """Makes `make_simulator(name, …)` find the class at `module:class`; ValueError if the name is taken by another."""
-    if SIMULATORS.get(name, entry_point) != entry_point:
-        raise ValueError(f"simulator {name!r} is already {SIMULATORS[name]}; choose another name")
-    SIMULATORS[name] = entry_point
+SIMULATORS = Parts(
+    "user simulator",
+    "simulators",
+    {
+        "describer": "dialog_env.simulators.describer.user:Describer",
+        "captioner": "dialog_env.simulators.captioner.user:CaptioningUser",
+        "relevance": "dialog_env.simulators.forms.relevance:RelevanceUser",
+        "attributes": "dialog_env.simulators.forms.attributes:AttributeUser",
+        "relative": "dialog_env.simulators.forms.attributes:RelativeAttributeUser",
+    },
+)
+"""A simulator is a class, or a function, that is called with the gallery and keywords and gives a `UserSimulator`."""
 
 
-def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulator:
-    """Builds the user simulator that `spec` names for a gallery.
+def make_simulator(spec: Any, gallery: Catalog, **settings: Any) -> UserSimulator:
+    """Builds the user simulator that is asked for, for a gallery.
 
     Args:
-        spec: a registered name, or `name:argument` (say a checkpoint folder), the argument passed on as `argument`.
+        spec: a registered name or `module:Class`, with settings or an argument (say a checkpoint folder), which is
+            passed on as `argument`: see `dialog_env.registry`. Or the class itself.
         gallery: the images it will be asked about.
         **settings: keywords of the simulator (`device`, `seed`, …).
 
     Raises:
         ValueError: an unknown name or keyword; the message lists the known ones. Or a value of another type than the
-            simulator declares, a device that is not there, or an argument for one that takes none.
+            simulator declares, a device that is not there, an argument for one that takes none, or something that is
+            no user simulator.
     """
-    checked(make_simulator, spec=spec, gallery=gallery)
-    name, _, argument = spec.partition(":")
+    checked(make_simulator, gallery=gallery)
+    if isinstance(spec, str):
+        parsed = SIMULATORS.parse(spec)
+        name, factory = parsed.name, SIMULATORS.find(parsed.name)
+        settings = {**parsed.settings, **settings}
+    else:
+        parsed, factory = None, SIMULATORS.find(spec)
+        name = getattr(spec, "__name__", str(spec))
+    if parsed is not None and parsed.configuration:
+        raise ValueError(f"user simulator {name!r} has no configurations; write {name!r} instead of {spec!r}")
+    if not callable(factory):
+        raise ValueError(f"{name!r} is no user simulator: it cannot be called with a gallery; give its class")
     if "device" in settings:
         settings["device"] = find_device(settings["device"])
-    if name not in SIMULATORS:
-        raise ValueError(f"no user simulator {name!r}; known are {', '.join(sorted(SIMULATORS))}")
-    module, _, attribute = SIMULATORS[name].partition(":")
-    factory = getattr(import_module(module), attribute)
     parameters = signature(factory).parameters
-    if argument:
+    if parsed is not None and parsed.argument:
         if "argument" not in parameters:
             raise ValueError(f"simulator {name!r} takes no argument; write {name!r} instead of {spec!r}")
-        settings["argument"] = argument
+        settings["argument"] = parsed.argument
     if all(parameter.kind is not Parameter.VAR_KEYWORD for parameter in parameters.values()):
         known = [key for key in list(parameters)[1:] if key != "argument"]
         if "device" not in known and torch.device(settings.get("device", "cpu")).type == "cpu":
@@ -70,5 +75,4 @@ def make_simulator(spec: str, gallery: Catalog, **settings: Any) -> UserSimulato
             raise ValueError(f"simulator {name!r} has no setting {', '.join(unknown)}; {told}")
     settings |= checked(factory, **{key: value for key, value in settings.items() if key != "device"})
     with torch.inference_mode(False):  # it may be kept for long, and asked in a training
-        simulator: UserSimulator = factory(gallery, **settings)
-    return simulator
+        return checked_user(factory(gallery, **settings))

@@ -13,6 +13,9 @@ from tests.conftest import REPOSITORY
 LAYERS = ("io", "catalog", "world", "simulators", "envs", "evaluate", "agents", "benchmarks")
 """Each imports from itself and from those before it."""
 
+BESIDE = ("checkout", "registry")
+"""Import nothing of the project, so that everybody may use them."""
+
 NUMBERS_ALONE = "dialog_env.evaluate.intervals"
 """Imports nothing of the project, so that everybody may use it."""
 
@@ -47,7 +50,7 @@ def test_imports_run_one_way(layer: str) -> None:
             parts = name.split(".")
             assert parts[0] not in ("agents", "benchmarks", "simulators", "tests", "tools"), f"{file} imports {name}"
             if parts[0] == "dialog_env" and len(parts) > 1 and not name.startswith(NUMBERS_ALONE):
-                assert parts[1] in (*below, "checkout"), f"{file} imports {name}"
+                assert parts[1] in (*below, *BESIDE), f"{file} imports {name}"
 
 
 @pytest.mark.parametrize("layer", WITHOUT_GYMNASIUM)

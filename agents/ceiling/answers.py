@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.io.device import require_memory
-from dialog_env.world.user import UserSimulator
+from dialog_env.world.user import UserSimulator, ask
 from dialog_env.world.vocabulary import MAX_WORDS
 
 QUESTIONS_AT_ONCE = 65_536
@@ -99,5 +99,5 @@ class AnswerTable:
             previous = torch.full_like(candidates, -1)
             if self._uses_previous:
                 candidates, previous = candidates // (self.images + 1), candidates % (self.images + 1) - 1
-            self._answers[some] = self.pack(self.simulator.feedback(targets, candidates, previous))
+            self._answers[some] = self.pack(ask(self.simulator, targets, candidates, previous))
             self._known[some] = True

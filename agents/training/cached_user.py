@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.world.user import UserSimulator
+from dialog_env.world.user import UserSimulator, ask
 
 
 class CachedUser:
@@ -43,7 +43,7 @@ class CachedUser:
         example = torch.empty_like(distinct).scatter_(0, place, torch.arange(len(place), device=place.device))
         new = example if self._questions is None else example[~torch.isin(distinct, self._questions)]
         if len(new):
-            answers = self.simulator.feedback(targets[new], candidates[new], previous[new])
+            answers = ask(self.simulator, targets[new], candidates[new], previous[new])
             self._remember(question[new], answers)
         assert self._questions is not None
         assert self._answers is not None

@@ -22,7 +22,7 @@ from dialog_env.simulators import make_simulator
 from dialog_env.world.dialog import TURNS, Dialog
 from dialog_env.world.ranking import QueryRanking, TargetRank
 from dialog_env.world.state import DialogState
-from dialog_env.world.user import UserSimulator
+from dialog_env.world.user import UserSimulator, checked_user
 
 DEFAULT_CATALOG = "synthetic"
 DEFAULT_SIMULATOR = "captioner"
@@ -34,7 +34,7 @@ class EnvironmentSettings:
 
     catalog: str | Path | Catalog = DEFAULT_CATALOG
     split: str = "train"
-    simulator: str | UserSimulator = DEFAULT_SIMULATOR
+    simulator: Any = DEFAULT_SIMULATOR
     simulator_settings: dict[str, Any] | None = None
     action: str = "candidate"
     observation: str = "features"
@@ -196,7 +196,7 @@ def open_simulator(settings: EnvironmentSettings, gallery: Catalog) -> UserSimul
                 f"simulator_settings {', '.join(keywords)} are for a simulator given by name; "
                 f"give them to {type(settings.simulator).__name__} itself"
             )
-        return settings.simulator
+        return checked_user(settings.simulator)
     for key, value in keywords.items():
         try:
             hash(value)

@@ -24,7 +24,7 @@ from dialog_env.catalog import Catalog
 from dialog_env.evaluate.protocol import Record
 from dialog_env.io.atomic import replacing, signed
 from dialog_env.io.reading import parse_signed, regular_file
-from dialog_env.world.user import UserSimulator
+from dialog_env.world.user import UserSimulator, ask
 
 SHARED = ("agent", "simulator", "seed", "gallery", "images")
 """What is the same in all lines of a log."""
@@ -165,7 +165,7 @@ def log_of(
     with torch.no_grad():
         for start in range(0, len(targets), batch):
             asked = (torch.from_numpy(part[start : start + batch]) for part in (targets, candidates, previous))
-            answer = simulator.feedback(*(part.to(device) for part in asked))
+            answer = ask(simulator, *(part.to(device) for part in asked))
             sentences += simulator.vocabulary.decode(answer.cpu().numpy())
     return DialogLog(
         target=gallery.ids[record.target],

@@ -14,7 +14,7 @@ from dialog_env.io.device import find_device, require_memory, require_same
 from dialog_env.io.keywords import checked, checked_count
 from dialog_env.world.ranking import EmbeddedGallery, Ranking
 from dialog_env.world.state import DialogState, Observation, Outcome
-from dialog_env.world.user import UserSimulator
+from dialog_env.world.user import UserSimulator, ask, checked_user
 from dialog_env.world.vocabulary import MAX_WORDS
 
 TURNS = 5
@@ -52,11 +52,11 @@ class Dialog:
         given = checked(
             Dialog,
             gallery=gallery,
-            simulator=simulator,
             turns=turns,
             stop_when_found=stop_when_found,
             device=device,
         )
+        checked_user(simulator)
         if simulator.gallery_fingerprint != gallery.fingerprint:
             raise ValueError(
                 f"simulator {simulator.id} was built for gallery {simulator.gallery_fingerprint}, not for "
@@ -244,7 +244,7 @@ class Dialog:
         asked = [
             part.clone() if rows is None else part[rows] for part in (state.target, state.candidate, state.previous)
         ]
-        answers = self.simulator.feedback(*asked)
+        answers = ask(self.simulator, *asked)
         wanted = (len(asked[0]), MAX_WORDS)
         fits = isinstance(answers, Tensor) and answers.shape == wanted and answers.dtype == torch.int64
         if not fits or answers.device != self.device:

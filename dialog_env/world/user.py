@@ -1,13 +1,15 @@
-"""What a user simulator is, and where the known ones live."""
+"""What a user simulator is, and how one is asked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from dialog_env.world.vocabulary import Vocabulary
+from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary
 
 
 @runtime_checkable
@@ -34,7 +36,7 @@ class UserSimulator(Protocol):
     gallery_fingerprint: str
 
     def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
-        """Tokens (B, L) int64 of the feedback on each candidate.
+        """Tokens (B, L) int64 of the feedback on each candidate, L at most 16.
 
         Args:
             targets: (B,) int64, gallery positions of the images in mind.
@@ -60,3 +62,51 @@ class UserFacts:
 def facts_of(simulator: UserSimulator) -> UserFacts:
     """The facts of a user, which lead back to nothing of it."""
     return UserFacts(str(simulator.id), Vocabulary(tuple(simulator.vocabulary.words)))
+
+
+REQUIRED = {"id": str, "vocabulary": Vocabulary, "gallery_fingerprint": str}
+"""Attributes of a user simulator and their types."""
+
+
+def checked_user(simulator: Any) -> UserSimulator:
+    """A user simulator; ValueError, naming what it lacks, for anything else."""
+    name = type(simulator).__name__
+    for attribute, kind in REQUIRED.items():
+        if not isinstance(getattr(simulator, attribute, None), kind):
+            raise ValueError(
+                f"{name!r} is no user simulator: its {attribute!r} must be a {kind.__name__} and is "
+                f"{type(getattr(simulator, attribute, None)).__name__}; give it one"
+            )
+    if not callable(getattr(simulator, "feedback", None)):
+        raise ValueError(f"{name!r} is no user simulator: it has no method 'feedback'; give it one")
+    user: UserSimulator = simulator
+    return user
+
+
+def ask(simulator: UserSimulator, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
+    """The tokens (B, 16) int64 that a user answers with; shorter sentences are padded with 0.
+
+    Args:
+        simulator: the user.
+        targets: (B,) int64.
+        candidates: (B,) int64.
+        previous: (B,) int64, -1 where there was none.
+
+    Raises:
+        ValueError: an answer that is no (B, L) tensor of whole numbers, or of more than 16 words.
+    """
+    answers = simulator.feedback(targets, candidates, previous)
+    if type(answers) is not Tensor or answers.ndim != 2 or len(answers) != len(targets):
+        shape = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__
+        raise ValueError(
+            f"user {simulator.id} answered {len(targets)} questions with {shape}; give tokens of shape "
+            f"({len(targets)}, L) as a torch.Tensor"
+        )
+    if answers.is_floating_point() or answers.is_complex() or answers.dtype == torch.bool:
+        raise ValueError(f"user {simulator.id} answered with tokens of type {answers.dtype}; give torch.int64")
+    if answers.shape[1] > MAX_WORDS:
+        raise ValueError(
+            f"user {simulator.id} answered with {answers.shape[1]} words; a sentence has at most {MAX_WORDS}, cut it"
+        )
+    missing = MAX_WORDS - answers.shape[1]
+    return (pad(answers, (0, missing)) if missing else answers).to(torch.int64)

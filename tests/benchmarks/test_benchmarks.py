@@ -14,7 +14,7 @@ from dialog_env.evaluate import protocol
 from dialog_env.evaluate.protocol import Record
 from dialog_env.evaluate.statistics import Difference
 from dialog_env.io.atomic import file_digest, signed
-from dialog_env.simulators import SIMULATORS, make_simulator, register_simulator
+from dialog_env.simulators import make_simulator
 from tests.damage import damaged, flipped, refusal
 
 
@@ -257,9 +257,7 @@ def test_agents_are_written_with_configuration_and_settings():
 
 @pytest.fixture
 def toy_user():
-    register_simulator("toy", "tests.toys:ToyUser")
-    yield "toy"
-    del SIMULATORS["toy"]
+    return "tests.toys:ToyUser"
 
 
 def test_a_benchmark_trains_evaluates_and_keeps_what_it_did(tiny_file, tmp_path, toy_user):

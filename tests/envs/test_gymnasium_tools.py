@@ -27,7 +27,6 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
 from dialog_env.catalog import Catalog
 from dialog_env.envs import DialogRetrievalEnv
-from dialog_env.simulators import SIMULATORS, register_simulator
 from tests.conftest import tiny_contents
 from tests.envs.test_vector_environment import assert_same
 
@@ -49,16 +48,16 @@ VARIANTS = [
 
 pytestmark = pytest.mark.parametrize("name", IDS)
 
+TOY = "tests.toys:ToyUser"
+
 
 @pytest.fixture(scope="module")
 def keywords(tmp_path_factory):
-    """A catalogue file and a registered toy user: what a spawned process can open by itself."""
+    """A catalogue file and a toy user: what a spawned process can open by itself."""
     contents = tiny_contents(size=40)
     path = tmp_path_factory.mktemp("catalogue") / "tiny.h5"
     Catalog(contents).write(path)
-    register_simulator("toy", "tests.toys:ToyUser")
-    yield {"catalog": str(path), "simulator": "toy"}
-    SIMULATORS.pop("toy")
+    return {"catalog": str(path), "simulator": TOY}
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(map(str, variant.values())))
@@ -70,7 +69,7 @@ def test_both_checkers_pass_without_a_warning(name, keywords, variant, monkeypat
     if variant.get("observation") == "pixels":
         contents = tiny_contents(size=40)
         contents.images.size = (48, 40)
-        keywords = {"catalog": Catalog(contents), "simulator": "toy"}
+        keywords = {"catalog": Catalog(contents), "simulator": TOY}
     env = gym.make(name, **keywords, **variant).unwrapped
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -150,7 +149,6 @@ def test_arrays_become_tensors(name, keywords):
 @pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_processes_play_the_same_dialogs(name, keywords, context):
     def make():
-        register_simulator("toy", "tests.toys:ToyUser")
         return gym.make(name, **keywords)
 
     modes = {"autoreset_mode": AutoresetMode.SAME_STEP}
@@ -199,5 +197,5 @@ def test_copies_and_pickles_go_on_with_the_same_dialog(name, keywords):
 
 
 def test_catalogue_files_are_found_by_path_objects_too(name, keywords):
-    env = gym.make(name, catalog=Path(keywords["catalog"]), simulator="toy")
+    env = gym.make(name, catalog=Path(keywords["catalog"]), simulator=TOY)
     assert env.action_space.n == 20

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from dataclasses import is_dataclass
 from typing import Any
 
-SOURCES = {
-    "products": "dialog_env.catalog.sources.products:Products",
-    "shoes": "dialog_env.catalog.sources.shoes:Shoes",
-    "synthetic": "dialog_env.catalog.sources.drawn:Drawn",
-}
-"""Name to `module:dataclass`: its fields are the options of `build <name>`, `build()` writes and gives a catalogue."""
+from dialog_env.registry import Parts
+
+SOURCES = Parts(
+    "source of catalogues",
+    "sources",
+    {
+        "products": "dialog_env.catalog.sources.products:Products",
+        "shoes": "dialog_env.catalog.sources.shoes:Shoes",
+        "synthetic": "dialog_env.catalog.sources.drawn:Drawn",
+    },
+    required=("build",),
+)
+"""A source is a dataclass: its fields are the options of `catalog build <name>`, and `build()` writes the catalogue to
+its field `output` and gives it."""
 
 
-def source(name: str) -> Any:
-    """The dataclass of a source; ValueError for an unknown name."""
-    if name not in SOURCES:
-        raise ValueError(f"no source {name!r}; choose one of {', '.join(SOURCES)}")
-    module, _, attribute = SOURCES[name].partition(":")
-    return getattr(import_module(module), attribute)
+def source(name: Any) -> Any:
+    """The dataclass of a source; ValueError for another name or class."""
+    found = SOURCES.find(name)
+    if not (isinstance(found, type) and is_dataclass(found) and "output" in found.__dataclass_fields__):
+        raise ValueError(
+            f"{name!r} is no source of catalogues; give a dataclass with a field 'output' and a method 'build'"
+        )
+    return found
