@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -225,4 +226,5 @@ def check(run: Run, record: Record) -> None:
 
 def read_all(output: Path) -> list[Result]:
     """All results below a folder, in order of their names."""
-    return [read(path.parent) for path in sorted(output.glob(f"*/{RESULT}"))]
+    folders = sorted(output.iterdir()) if output.is_dir() else []
+    return [read(folder) for folder in folders if os.path.lexists(folder / RESULT)]

@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 TEXT_BYTES = 64 << 20
 """Largest text that is read, unless the reader says otherwise."""
+MOST_LETTERS = 400
+"""Of an error that is quoted: it may hold part of a file."""
 JSON_BYTES = 16 << 20
 """Largest JSON that is read, unless the reader says otherwise: parsed, it can take twenty times as much memory."""
 MOST_COMPRESSED = 1040
@@ -162,14 +164,13 @@ def first_line(error: BaseException) -> str:
 
     The kind of the error where it has no message; a missing key is called that.
     """
-    if isinstance(error, KeyError):
-        return f"it lacks {error}"
-    found = ""
-    for line in str(error).splitlines():
+    found = f"it lacks {error}" if isinstance(error, KeyError) else ""
+    for line in [] if found else str(error).splitlines():
         found = f"{found} {line.strip()}".strip()
         if not found.endswith(":"):
             break
-    return found or type(error).__name__
+    found = found or type(error).__name__
+    return found if len(found) <= MOST_LETTERS else f"{found[:MOST_LETTERS]}…"
 
 
 @lru_cache(maxsize=128)

@@ -85,19 +85,24 @@ def test_damaged_results_are_refused_or_read_as_they_were(tmp_path, name, spoil)
 
 
 def test_other_kinds_of_file_in_a_result_are_refused(tmp_path):
-    results.write(made_up_result(), tmp_path)
+    output, folder = tmp_path, tmp_path / "run"
+    results.write(made_up_result(), folder)
     for name in ("result.json", "dialogs.h5"):
-        path, whole = tmp_path / name, (tmp_path / name).read_bytes()
-        for content in (b"", b"[]", b"{}", b"[" * 10**5, b"\xff", (tmp_path / "dialogs.h5").read_bytes()[:90]):
+        path, whole = folder / name, (folder / name).read_bytes()
+        for content in (b"", b"[]", b"{}", b"[" * 10**5, b"\xff", (folder / "dialogs.h5").read_bytes()[:90]):
             path.write_bytes(content)
-            assert refusal(results.read, tmp_path).startswith(str(path))
+            assert refusal(results.read, folder).startswith(str(path))
         path.unlink()
-        assert str(path) in refusal(results.read, tmp_path)
+        assert str(path) in refusal(results.read, folder)
         path.mkdir()
-        assert "is a folder" in refusal(results.read, tmp_path)
+        assert "is a folder" in refusal(results.read, folder)
         path.rmdir()
         os.mkfifo(path)
-        assert "is a pipe" in refusal(results.read, tmp_path)
+        assert "is a pipe" in refusal(results.read, folder)
+        path.unlink()
+        path.symlink_to(path)
+        with pytest.raises(OSError, match=str(path)):
+            results.read_all(output)
         path.unlink()
         path.write_bytes(whole)
 
