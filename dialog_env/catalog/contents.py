@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dialog_env.catalog.attributes import AttributeTable
 from dialog_env.catalog.images import EncodedImages, ImageSource
+from dialog_env.io.reading import some
 
 BLOCK_ROWS = 1024
 LONGEST_ID = 1024
@@ -26,7 +27,7 @@ class Contents:
     """What a catalogue consists of; arrays may be numpy or HDF5 data sets.
 
     Args:
-        name: the catalogue's name.
+        name: the catalogue's name, of at most 1,024 characters.
         ids: (N,) strings, all different, of at most 1,024 characters.
         features: (N, D) pooled features, of norms up to 1e15 and the largest at least 1e-15 (or all zero).
         regions: (N, R, C) region features, or None.
@@ -56,6 +57,10 @@ class Contents:
     def __post_init__(self) -> None:
         self.ids = np.asarray(self.ids, dtype=object)
         size = len(self.ids)
+        if len(self.name) > LONGEST_ID:
+            raise ValueError(
+                f"a catalogue has a name of {len(self.name):,} characters; give one of at most {LONGEST_ID:,}"
+            )
         if not size:
             raise ValueError(f"catalogue {self.name!r} has no images; give at least one")
         self._check_ids()
@@ -122,7 +127,7 @@ class Contents:
         if len(set(names)) != len(names):
             [(twice, count)] = Counter(names).most_common(1)
             raise ValueError(
-                f"catalogue {self.name!r} has the id {twice!r} {count} times; give every image an id of its own"
+                f"catalogue {self.name!r} has the id {some([twice])!r} {count} times; give every image an id of its own"
             )
         longest = max(names, key=len)
         if len(longest) > LONGEST_ID:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import reprlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -157,6 +158,12 @@ def one_sentence(where: str | Path, what: str, remedy: str, *, folder: Path | No
         if isinstance(error, ValueError) and str(folder or where) in str(error):
             raise
         raise ValueError(f"{where} is no {what} ({first_line(error)}); {remedy}") from error
+
+
+def some(texts: Collection[Any], most: int = 5) -> str:
+    """A few of many texts, each cut short, for a sentence."""
+    shown = [text if len(text) <= 80 else f"{text[:77]}…" for text in map(str, islice(texts, most))]
+    return ", ".join([*shown, *(["…"] if len(texts) > most else [])])
 
 
 def first_line(error: BaseException) -> str:

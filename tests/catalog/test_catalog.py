@@ -272,6 +272,8 @@ def test_overlong_ids_and_pictures_of_other_images_are_refused(make_tiny: MakeTi
     contents = make_tiny()
     with pytest.raises(ValueError, match=r"an id of 1,025 characters \('xxx"):
         changed(contents, ids=np.array(["x" * 1025, *contents.ids[1:]], dtype=object))
+    with pytest.raises(ValueError, match=r"a name of 1,025 characters"):
+        changed(contents, name="x" * 1025)
     assert isinstance(contents.images, EncodedImages)
     with pytest.raises(ValueError, match="23 pictures of 24 images"):
         changed(contents, images=EncodedImages(contents.images.encoded[1:], (16, 12)))

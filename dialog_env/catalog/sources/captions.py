@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dialog_env.io.reading import read_json, read_text
+from dialog_env.io.reading import read_json, read_text, some
 
 RELATIVE_FILE = "relative_captions_shoes.json"
 SINGLE_FILE = "captions_shoes.json"
@@ -73,7 +73,8 @@ def load_captions(folder: str | Path) -> Captions:
     if len(split_of) < sum(map(len, names.values())):
         both = sorted(set(names["train"]) & set(names["evaluation"]))
         raise ValueError(
-            f"{folder} lists {both[0]!r} ({len(both)} images in all) for train and evaluation; they must be disjoint"
+            f"{folder} lists {some(both[:1])!r} ({len(both)} images in all) for train and evaluation; "
+            "they must be disjoint"
         )
     relative: dict[str, list[RelativeCaption]] = {split: [] for split in names}
     single: dict[str, list[ImageCaption]] = {split: [] for split in names}
@@ -97,7 +98,7 @@ def _read_names(path: Path) -> tuple[str, ...]:
         raise ValueError(f"{path} lists no image; give one image name per line")
     twice, count = Counter(names).most_common(1)[0]
     if count > 1:
-        raise ValueError(f"{path} lists {twice!r} more than once; give every image name once")
+        raise ValueError(f"{path} lists {some([twice])!r} more than once; give every image name once")
     return names
 
 
@@ -117,7 +118,7 @@ def _read_entries(path: Path, fields: tuple[str, ...], images: int, listed: Coll
     if unknown:
         raise ValueError(
             f"{path} has captions of {len(unknown)} images that stand in neither list of names "
-            f"({', '.join(list(unknown)[:3])}{', …' if len(unknown) > 3 else ''}), as when a list is cut off; "
+            f"({some(unknown, 3)}), as when a list is cut off; "
             f"fetch {' and '.join(NAME_FILES.values())} again, or remove those captions"
         )
     return rows

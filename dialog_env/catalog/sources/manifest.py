@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.io.reading import some
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Manifest:
         twice, count = Counter(self.ids).most_common(1)[0]
         if count > 1:
             raise ValueError(
-                f"source {self.name!r} has the id {twice!r} {count} times; give every image an id of its own"
+                f"source {self.name!r} has the id {some([twice])!r} {count} times; give every image an id of its own"
             )
         if {len(self.files), len(self.splits), *map(len, self.columns.values())} != {len(self.ids)}:
             raise ValueError(f"source {self.name!r} gives lists of different lengths; give one entry for each image")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dialog_env.catalog.sources.manifest import Manifest, share
 from dialog_env.catalog.sources.photographs import Photographs
-from dialog_env.io.reading import read_text
+from dialog_env.io.reading import read_text, some
 
 COLUMNS = (
     "id",
@@ -28,8 +28,6 @@ CATEGORICAL = ("gender", "articleType", "baseColour", "usage")
 NEEDED = ("id", *CATEGORICAL, "masterCategory", "productDisplayName")
 TRAIN_SHARE, VALIDATION_SHARE = 0.65, 0.08
 BRAND_COUNT = 20
-NAMED = 5
-"""Lines that a sentence names at most."""
 GENDER_WORD = re.compile(
     r"\b(?:men|women|man|woman|unisex|kids?|boys?|girls?|infants?|teens?)(?:['’]?s)?(?![\w'’])", re.IGNORECASE
 )
@@ -59,8 +57,8 @@ class Products(Photographs):
         rows, notes = read_styles(path)
         wanted = [row for row in rows if not self.category or row["masterCategory"] == self.category]
         if not wanted:
-            known = ", ".join(sorted({row["masterCategory"] for row in rows}))
-            raise ValueError(f"{path} has no row of category {self.category!r}; choose one of {known}")
+            known = sorted({row["masterCategory"] for row in rows})
+            raise ValueError(f"{path} has no row of category {self.category!r}; choose one of {some(known, 50)}")
         present = {picture.name for picture in (self.root / "images").glob("*.jpg")}
         kept = [row for row in wanted if f"{row['id']}.jpg" in present]
         brands = read_brands([row["productDisplayName"] for row in kept])
@@ -108,7 +106,7 @@ def read_styles(path: Path) -> tuple[list[dict[str, str]], tuple[str, ...]]:
     if missing:
         raise ValueError(f"{path} has no column {', '.join(missing)}; its columns must be {', '.join(COLUMNS)}")
     if len(set(header)) < len(header):
-        raise ValueError(f"{path} has a column twice ({', '.join(header)}); give every column a name of its own")
+        raise ValueError(f"{path} has a column twice ({some(header, 20)}); give every column a name of its own")
     rows: dict[str, dict[str, str]] = {}
     longer = []
     for number, line in enumerate(lines[1:], start=2):
@@ -128,16 +126,15 @@ def read_styles(path: Path) -> tuple[list[dict[str, str]], tuple[str, ...]]:
         if not row["id"]:
             raise ValueError(f"{path} has no id in line {number}; give every row an id")
         if row["id"] in rows:
-            raise ValueError(f"{path} has the id {row['id']!r} twice, again in line {number}; remove one row")
+            raise ValueError(f"{path} has the id {some([row['id']])!r} twice, again in line {number}; remove one row")
         rows[row["id"]] = row
     if not rows:
         raise ValueError(f"{path} has no rows; give one row for each image")
     notes = []
     if longer:
-        listed = ", ".join(map(str, longer[:NAMED])) + (", …" if len(longer) > NAMED else "")
         notes.append(
-            f"{path} has more fields than columns in {len(longer)} lines ({listed}); the rest was read as part of "
-            f"{header[-1]}"
+            f"{path} has more fields than columns in {len(longer)} lines ({some(longer)}); the rest was read as part "
+            f"of {some(header[-1:])}"
         )
     if lines[-1]:
         notes.append(f"{path} does not end with the end of a line; its last row may be cut off")

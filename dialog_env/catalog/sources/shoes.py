@@ -9,6 +9,7 @@ from pathlib import Path
 from dialog_env.catalog.sources.captions import load_captions
 from dialog_env.catalog.sources.manifest import Manifest, share
 from dialog_env.catalog.sources.photographs import Photographs
+from dialog_env.io.reading import some
 
 PATTERN = "img_womens_*.jpg"
 CLASS = re.compile(r"img_womens_(.+)_\d+\.jpg")
@@ -49,7 +50,7 @@ class Shoes(Photographs):
         if missing and not self.skip_missing:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(listed)} listed photographs of Shoes are missing below {self.root} "
-                f"({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}); add them, or pass --skip-missing"
+                f"({some(missing, 3)}); add them, or pass --skip-missing"
             )
         kept = [(name, split) for name, split in listed if name in found]
         return Manifest(
@@ -78,7 +79,7 @@ def class_of(name: str) -> str:
     """The class in a file name: "rain boots" in `img_womens_rain_boots_12.jpg`."""
     found = CLASS.fullmatch(name)
     if found is None:
-        raise ValueError(f"{name!r} has no class; names of Shoes read img_womens_<class>_<number>.jpg")
+        raise ValueError(f"{some([name])!r} has no class; names of Shoes read img_womens_<class>_<number>.jpg")
     return found[1].replace("_", " ")
 
 
