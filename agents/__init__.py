@@ -80,7 +80,8 @@ def create(
         vocabulary: of the user simulator it will hear.
         seed: of all that it draws.
         device: where it lives.
-        configuration: "released" or "paper" where the agent has it: what the settings are by default.
+        configuration: "released" (docs/released.md says what differs from the released code), or "literal" or "paper"
+            where the agent has it: what the settings are by default.
         **settings: fields of the agent's `Settings`.
 
     Raises:

@@ -42,7 +42,8 @@ class TrainingJob:
     device: str = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
     configuration: str = "released"
-    """released or paper, where the agent has both: sets the defaults of the options of the agent."""
+    """released (docs/released.md says what that is), literal or paper, where the agent has it: sets the defaults of the
+    options of the agent."""
 
 
 def training_data_of(job: TrainingJob, device: str) -> TrainingData:

@@ -101,7 +101,8 @@ class Agent(ABC):
         reads_attributes: whether it needs the attributes of galleries, which are withheld otherwise; tables say so.
         knows_user: whether it needs the user that it is evaluated with in person (`bind_user`); tables say so.
         Settings: the dataclass of its settings.
-        configurations: name to the settings that differ from the defaults; the defaults are "released".
+        configurations: name to the settings that differ from the defaults; the defaults are "released"
+            (docs/released.md says what that is).
     """
 
     name: ClassVar[str]

@@ -1,4 +1,8 @@
-"""The supervised agent: the state is drawn to the target's embedding and away from a random one (SL in the paper)."""
+"""The supervised agent: the state is drawn to the target's embedding and away from a random one (SL in the paper).
+
+`released` makes the updates of the released code; docs/released.md says what differs around them, and `literal` has as
+much of that as can be switched. `paper` is the paper's figure.
+"""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ SCST = Arm("SCST", "scst@paper")
 POLICY_IMPROVEMENT = Arm("policy improvement", "policy_improvement@paper")
 WITHOUT_LOOK_AHEAD = Arm("policy improvement without look-ahead", "policy_improvement@paper:contrast=none")
 RELEASED_SUPERVISED = Arm("released: supervised", "continued:epochs=0")
-RELEASED_SCST = Arm("released: SCST", "scst:epochs=2")
-RELEASED_POLICY_IMPROVEMENT = Arm("released: policy improvement", "policy_improvement:epochs=2")
+RELEASED_SCST = Arm("released: SCST (ours), 2 of 20 epochs", "scst:epochs=2")
+RELEASED_POLICY_IMPROVEMENT = Arm("released: policy improvement, 2 of 20 epochs", "policy_improvement:epochs=2")
 
 LEARNERS = (
     Arm("random", "random"),

@@ -205,7 +205,7 @@ def test_the_literal_configuration_undoes_every_switchable_difference_to_the_rel
     data = training_data()
     as_released = {"statistics": 0, "targets": "drawn", "keep": "last"}
     for name in ("supervised", "continued", "policy_improvement"):
-        settings = asdict(make(name, data, configuration="literal").args)
+        settings = asdict(make(name, data, configuration="literal").settings)
         assert {**settings, **as_released} == settings
         assert name == "supervised" or {**settings["pretraining"], **as_released} == settings["pretraining"]
         assert settings.get("ties", "strict") == "strict"
