@@ -60,6 +60,19 @@ def agent_class(agent: str | type[Agent]) -> type[Agent]:
     return found
 
 
+def settings_of(kind: type[Agent], configuration: str, settings: dict[str, Any]) -> Any:
+    """The settings of an agent: those of a configuration, but for the ones that are given.
+
+    Raises:
+        ValueError: a configuration or a setting that the agent does not have.
+    """
+    if configuration not in kind.configurations:
+        raise ValueError(
+            f"agent {kind.name} has no configuration {configuration!r}; it has {', '.join(kind.configurations)}"
+        )
+    return settings_from(kind.Settings, {**kind.configurations[configuration], **settings})
+
+
 def create(
     name: str | type[Agent],
     *,
@@ -89,11 +102,7 @@ def create(
     """
     kind = agent_class(name)
     device = str(find_device(device))
-    if configuration not in kind.configurations:
-        raise ValueError(
-            f"agent {kind.name} has no configuration {configuration!r}; it has {', '.join(kind.configurations)}"
-        )
-    settings = settings_from(kind.Settings, {**kind.configurations[configuration], **settings})
+    settings = settings_of(kind, configuration, settings)
     dimensions = gallery.dimensions if gallery is not None else dimensions
     return kind.create(settings, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
 

@@ -1,4 +1,4 @@
-"""`python -m dialog_env.agents train <agent> …` trains an agent and keeps it in a folder."""
+"""`dialog-retrieval agent train <agent> …` trains an agent and keeps it in a folder."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from typing import Annotated, Any
 from dialog_env.io.commands import one_line, run_command
 
 with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
-    import torch
     import tyro
 
-    from dialog_env.agents import AGENTS, TrainingData, agent_class
-    from dialog_env.agents.settings import settings_from
+    from dialog_env.agents import AGENTS, Agent, TrainingData, agent_class, settings_of
     from dialog_env.catalog import load_catalog
     from dialog_env.envs.dialog_batch import DEFAULT_SIMULATOR
+    from dialog_env.io.device import find_device
     from dialog_env.simulators import make_simulator
-
-CONFIGURATION = "--configuration"
 
 
 @dataclass(frozen=True)
@@ -41,9 +38,6 @@ class TrainingJob:
     """Of all that is drawn."""
     device: str = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
-    configuration: str = "released"
-    """released (docs/released.md says what that is), literal or paper, where the agent has it: sets the defaults of the
-    options of the agent."""
 
 
 def training_data_of(job: TrainingJob, device: str) -> TrainingData:
@@ -54,11 +48,10 @@ def training_data_of(job: TrainingJob, device: str) -> TrainingData:
     return TrainingData(galleries[0], users[0], galleries[1], users[1])
 
 
-def train(name: str, job: TrainingJob, settings: Any) -> None:
-    """Trains agent `name` and prints how well it did."""
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if job.device == "auto" else job.device
+def train(kind: type[Agent], job: TrainingJob, settings: Any) -> None:
+    """Trains an agent and prints how well it did."""
+    device = str(find_device(job.device))
     training_data = training_data_of(job, device)
-    kind = agent_class(name)
     agent = kind.create(
         settings,
         dimensions=training_data.gallery.dimensions,
@@ -67,23 +60,24 @@ def train(name: str, job: TrainingJob, settings: Any) -> None:
         device=device,
     )
     summary = agent.train(training_data, job.output)
-    print(
-        f"{job.output}: {summary['updates']} updates in {summary['epochs']} epochs, "
-        f"best validation percentile {summary['best_validation_percentile']}"
-    )
+    facts = ", ".join(f"{name} {value}" for name, value in summary.items() if isinstance(value, int | float | str))
+    print(f"{job.output}: {facts}")
 
 
-def command(name: str, configuration: str) -> Callable[..., None]:
-    """The command that trains agent `name`, its options having the defaults of a configuration."""
-    kind = agent_class(name)
-    if configuration not in kind.configurations:
-        raise ValueError(
-            f"agent {name} has no configuration {configuration!r}; it has {', '.join(kind.configurations)}"
-        )
-    defaults = settings_from(kind.Settings, kind.configurations[configuration])
+def command(text: str) -> Callable[..., None]:
+    """The command that trains the agent that is written, its options having the defaults that are written with it.
+
+    Raises:
+        ValueError: an unknown agent, configuration or setting, or an agent that does not learn.
+    """
+    spec = AGENTS.parse(text)
+    kind = agent_class(spec.name)
+    if not kind.trainable:
+        raise ValueError(f"agent {spec.name} does not learn; {trainable_agents()}")
+    defaults = settings_of(kind, spec.configuration or "released", spec.settings)
 
     def run_command(job: Any, settings: Any = defaults) -> None:
-        train(name, job, settings)
+        train(kind, job, settings)
 
     flat = tyro.conf.arg(name="")
     run_command.__annotations__ = {
@@ -95,36 +89,31 @@ def command(name: str, configuration: str) -> Callable[..., None]:
     return run_command
 
 
-def main(arguments_given: list[str]) -> None:
+def trainable_agents() -> str:
+    """Which agents there are to train, as the end of a sentence."""
+    names = [name for name in sorted(AGENTS) if agent_class(name).trainable]
+    return f"choose one of {', '.join(names)}, or module:Class of your own"
+
+
+def main(arguments: list[str] | None = None, program: str = "python -m dialog_env.agents") -> None:
     """Reads the command line and runs it; bad input ends in one sentence."""
-    if arguments_given[:1] != ["train"]:
-        sys.exit("usage: python -m dialog_env.agents train <agent> [options]; --help after the agent lists them")
     run_command(
-        lambda: read_and_train(arguments_given[1:]),
+        lambda: read_and_train(sys.argv[1:] if arguments is None else arguments, program),
         "stopped; a training goes on from its last whole epoch with the same command",
     )
 
 
-def read_and_train(rest: list[str]) -> None:
+def read_and_train(given: list[str], program: str) -> None:
     """Trains the agent that the command line names first, with the options that follow."""
-    chosen = configuration_in(rest)
-    trainable = [name for name in AGENTS if agent_class(name).trainable]
-    named = [name for name in trainable if name in rest[:1]] or trainable
-    commands = {
-        name: command(name, chosen if name in rest[:1] else "released") for name in (named if rest else trainable)
-    }
-    tyro.extras.subcommand_cli_from_dict(commands, prog="python -m dialog_env.agents train", args=rest)
-
-
-def configuration_in(given: list[str]) -> str:
-    """The configuration named on the command line, which the defaults of all other options hang on."""
-    for position, word in enumerate(given):
-        if word == CONFIGURATION and position + 1 < len(given):
-            return given[position + 1]
-        if word.startswith(CONFIGURATION + "="):
-            return word.partition("=")[2]
-    return "released"
+    usage = f"usage: {program} train AGENT [options]; AGENT is name, name@configuration or name:setting=value,…; "
+    if given[:1] == ["train"] and given[1:] and not given[1].startswith("-"):
+        tyro.cli(command(given[1]), prog=f"{program} train {given[1]}", args=given[2:])
+    elif given in ([], ["-h"], ["--help"], ["train"], ["train", "-h"], ["train", "--help"]):
+        print(usage + trainable_agents() + "; --help after an agent lists its options")
+    else:
+        print(usage + trainable_agents(), file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

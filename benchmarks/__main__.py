@@ -20,6 +20,7 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     from dialog_env.catalog import load_catalog
     from dialog_env.envs.dialog_batch import DEFAULT_SIMULATOR
     from dialog_env.io.atomic import locked
+    from dialog_env.io.device import find_device
     from dialog_env.simulators import make_simulator
 
 
@@ -47,8 +48,8 @@ class RunCommand:
     """Draws the first candidates of the evaluation."""
     turns: int = 5
     """Turns of a dialog."""
-    device: str = "cpu"
-    """cpu or cuda."""
+    device: str = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
     ties: str = "half"
     """half, or strict ranks as in the released code."""
     targets: int | None = None
@@ -94,8 +95,8 @@ class PaperCommand:
     """Training seeds with the kinds of feedback; the same where left out."""
     output: Path = Path("runs/paper")
     """Folder of the results; what is there already is not run again."""
-    device: str = "cpu"
-    """cpu or cuda."""
+    device: str = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
 
     def __call__(self) -> None:
         """Runs every arm with every seed, then writes tables and figures."""
@@ -123,7 +124,7 @@ class TableCommand:
                 print(paper_report.rewrite(self.output))
             return
         if not found:
-            raise ValueError(f"{self.output} holds no results; run `python -m dialog_env.benchmarks run` first")
+            raise ValueError(f"{self.output} holds no results; run `dialog-retrieval benchmark run` first")
         with locked(self.output):
             print(report.write(found, self.output, self.baseline))
 
@@ -135,7 +136,7 @@ class FilmCommand:
     agent: str
     """Folder of a trained agent, or the name of one that needs no training."""
     kind: str | None = None
-    """Class of the agent in the folder, as module.Class, where it is not one of this project's: files start no code."""
+    """Class of the agent in the folder, as module:Class, where it is not one of this project's: files start no code."""
     catalog: str = "synthetic"
     """Name or file of the catalogue."""
     split: str = "test"
@@ -150,24 +151,25 @@ class FilmCommand:
     """Turns of a dialog."""
     output: Path = Path("runs/film")
     """Folder of the pictures."""
-    device: str = "cpu"
-    """cpu or cuda."""
+    device: str = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
 
     def __call__(self) -> None:
         """Writes one PNG a dialog and a GIF of all."""
         gallery = load_catalog(self.catalog).split(self.split)
-        user = make_simulator(self.simulator, gallery, device=self.device)
+        device = str(find_device(self.device))
+        user = make_simulator(self.simulator, gallery, device=device)
         if Path(self.agent).is_dir():
-            agent = agents.load(self.agent, self.device, kind=agents.agent_class(self.kind) if self.kind else None)
+            agent = agents.load(self.agent, device, kind=agents.agent_class(self.kind) if self.kind else None)
         else:
             try:
-                agent = AgentSpec.parse(self.agent).create(gallery, user.vocabulary, device=self.device)
+                agent = AgentSpec.parse(self.agent).create(gallery, user.vocabulary, device=device)
             except ValueError as error:
                 raise ValueError(f"{self.agent} is no folder of a trained agent, and as a name: {error}") from error
             if agent.trainable:
                 raise ValueError(f"agent {self.agent} has to be trained first; give the folder of a trained one")
         targets, rows = film.hold_dialogs(
-            agent, gallery, user, dialogs=self.dialogs, seed=self.seed, turns=self.turns, device=self.device
+            agent, gallery, user, dialogs=self.dialogs, seed=self.seed, turns=self.turns, device=device
         )
         with locked(self.output):
             for path in film.write_film(gallery, targets, rows, self.output):
@@ -182,10 +184,10 @@ Command = (
 )
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None, program: str = "python -m dialog_env.benchmarks") -> None:
     """Runs the command line; bad input ends in one sentence."""
     run_command(
-        lambda: tyro.cli(Command, prog="python -m dialog_env.benchmarks")(),
+        lambda: tyro.cli(Command, prog=program, args=arguments)(),
         "stopped; what has been run is kept, and the same command goes on from there",
     )
 

@@ -19,6 +19,7 @@ from dialog_env.benchmarks.results import RESULT, Result, Run
 from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.evaluate import protocol
 from dialog_env.io.atomic import locked
+from dialog_env.io.device import find_device
 from dialog_env.simulators import make_simulator
 from dialog_env.world.dialog import TURNS
 from dialog_env.world.user import UserSimulator, facts_of
@@ -39,7 +40,9 @@ class AgentSpec:
         """ValueError where the text is something else."""
         spec = agents.AGENTS.parse(text)
         if spec.argument:
-            raise ValueError(f"agent {text!r} is not understood; write its settings as name:setting=value,…")
+            raise ValueError(
+                f"agent {text!r} is not understood; write name, name@configuration or name:setting=value,…"
+            )
         return cls(text, spec.name, spec.configuration or "released", spec.settings)
 
     def create(self, gallery: Catalog, vocabulary: Vocabulary, *, seed: int = 0, device: str = "cpu") -> agents.Agent:
@@ -96,6 +99,7 @@ class BenchmarkSettings:
     def __post_init__(self) -> None:
         if self.ties not in ("half", "strict"):
             raise ValueError(f"ties={self.ties!r} is not known; choose half or strict")
+        object.__setattr__(self, "device", str(find_device(self.device)))
 
 
 class Experiment:

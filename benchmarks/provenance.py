@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import subprocess
-import sys
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -15,14 +14,15 @@ import torch
 from dialog_env.agents.base import AGENT_FILE
 from dialog_env.agents.sb3.agent import MODEL_FILE
 from dialog_env.io.atomic import file_digest
+from dialog_env.io.commands import typed
 
 PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3", "h5py", "transformers")
 
 
-def provenance(device: str, program: str = "python -m dialog_env.benchmarks") -> dict[str, Any]:
+def provenance(device: str) -> dict[str, Any]:
     """Command, versions, git revision, machine, device and time, all JSON-able."""
     return {
-        "command": " ".join([program, *sys.argv[1:]]).encode(errors="backslashreplace").decode(),
+        "command": typed(),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "git": git_revision(),
         "python": platform.python_version(),

@@ -7,6 +7,8 @@ evaluation in `dialog_env.evaluate.protocol` and `dialog_env.evaluate.metrics`.
 
 import gymnasium
 
+__version__ = "0.2.0"
+
 if "DialogRetrieval-v0" not in gymnasium.registry:
     gymnasium.register(
         id="DialogRetrieval-v0",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from dialog_env.io.commands import one_line, run_command
+from dialog_env.io.commands import one_line, run_command, typed
 
 with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     import numpy as np
@@ -18,17 +16,13 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
 
     from dialog_env.catalog import load_catalog
     from dialog_env.io.atomic import replacing, write_atomically
+    from dialog_env.io.device import find_device
     from dialog_env.simulators.captioner.caption_data import WrittenPairs, open_captions
     from dialog_env.simulators.captioner.report import evaluate, table
     from dialog_env.simulators.captioner.sheet import pair_sheet
     from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
     from dialog_env.simulators.captioner.user import CAPTIONER_FILE, CaptioningUser
     from dialog_env.simulators.describer.user import Describer
-
-
-def device_of(name: str) -> str:
-    """The device that a name means."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 @dataclass
@@ -70,8 +64,8 @@ class Train:
         )
         if isinstance(source, WrittenPairs) and source.left_out:
             print(f"{len(source.left_out)} captions are left out:", *source.left_out, sep="\n  ")
-        learner = CaptionTraining(self.settings, source, validation, self.output, device=device_of(self.device))
-        saved = learner.run(facts={"command": shlex.join(["python", "-m", "simulators", *sys.argv[1:]])})
+        learner = CaptionTraining(self.settings, source, validation, self.output, device=find_device(self.device))
+        saved = learner.run(facts={"command": typed()})
         print(
             f"{self.output / CAPTIONER_FILE}: {len(saved.vocabulary)} words, best of {learner.progress.epoch} epochs "
             f"was {saved.provenance['epoch']}, validation loss {saved.provenance['validation loss']:.3f} nats per word"
@@ -111,7 +105,7 @@ class Evaluate:
         """Prints a table, and writes the numbers where asked to."""
         catalog = load_catalog(self.catalog)
         gallery, school = catalog.split(self.split), catalog.split(self.listener_split)
-        user = CaptioningUser(gallery, argument=self.captioner, device=device_of(self.device))
+        user = CaptioningUser(gallery, argument=self.captioner, device=find_device(self.device))
         held_out = open_captions(
             self.captions,
             gallery,
@@ -127,7 +121,7 @@ class Evaluate:
         report = evaluate(user, held_out, lessons, np.random.default_rng(self.seed))
         print(table(report))
         if self.output is not None:
-            report["command"] = shlex.join(["python", "-m", "simulators", *sys.argv[1:]])
+            report["command"] = typed()
             write_atomically(self.output, (json.dumps(report, indent=1) + "\n").encode())
             print(f"written to {self.output}")
 
@@ -171,15 +165,10 @@ Command = (
 )
 
 
-def read_command() -> Any:
-    """What the command line asks for."""
-    return tyro.cli(Command, prog="python -m dialog_env.simulators", config=(tyro.conf.OmitArgPrefixes,))
-
-
-def main() -> None:
+def main(arguments: list[str] | None = None, program: str = "python -m dialog_env.simulators") -> None:
     """Runs the command line; bad input ends in one sentence."""
     run_command(
-        lambda: read_command()(),
+        lambda: tyro.cli(Command, prog=program, args=arguments, config=(tyro.conf.OmitArgPrefixes,))(),
         "stopped; a training goes on from its last whole epoch with the same command",
     )
 

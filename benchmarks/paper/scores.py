@@ -81,7 +81,7 @@ def read(output: Path) -> dict[Arm, list[Scores]]:
         FileNotFoundError: there are none.
         ValueError: something else lies there, or scores of an arm that is not known.
     """
-    remedy = "run `python -m dialog_env.benchmarks paper` first"
+    remedy = "run `dialog-retrieval benchmark paper` first"
     arms = {arm.label: arm for arm in ARMS}
     scores: dict[Arm, list[Scores]] = {}
     for each in read_json(output / FILE, list[Scores], "scores of the comparison with the paper", remedy):

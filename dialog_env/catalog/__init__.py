@@ -31,7 +31,7 @@ def load_catalog(name_or_path: str | Path) -> Catalog:
         if not os.path.isfile(name):  # no error for what can be no path
             raise FileNotFoundError(
                 f"no catalogue {name!r}: it is no file, and no name such as synthetic, synthetic:SIZE or "
-                "synthetic:SIZE:SEED; build one with `python -m dialog_env.catalog build`"
+                "synthetic:SIZE:SEED; build one with `dialog-retrieval catalog build`"
             )
         return Catalog.open(name_or_path)
     numbers = name.split(":")[1:]

@@ -1,8 +1,9 @@
-"""Command line: `python -m dialog_env.catalog build <source> …` and `info <path>`."""
+"""Command line: `dialog-retrieval catalog build <source> …` and `info <path>`."""
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
@@ -61,21 +62,27 @@ def describe(catalog: Catalog) -> str:
     return "\n".join([*lines, json.dumps(catalog.provenance, indent=1)])
 
 
-def read_command() -> Any:
-    """What the command line asks for."""
-    sources = tuple(Annotated[source(name), tyro.conf.subcommand(name)] for name in SOURCES)
+def read_command(given: list[str], program: str) -> Any:
+    """What the command line asks for; a source of one's own is named by `build module:Class`.
+
+    Raises:
+        ValueError: a source that is not there, or is none.
+    """
+    if given[:1] == ["build"] and ":" in "".join(given[1:2]):
+        return Build(tyro.cli(source(given[1]), prog=f"{program} build {given[1]}", args=given[2:]))
+    sources = tuple(Annotated[source(name), tyro.conf.subcommand(name)] for name in sorted(SOURCES))
     Build.__annotations__["source"] = Union[sources]  # noqa: UP007
     commands = Union[  # noqa: UP007
         Annotated[Build, tyro.conf.subcommand("build")], Annotated[Info, tyro.conf.subcommand("info")]
     ]
     settings = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-    return tyro.cli(commands, prog="python -m dialog_env.catalog", config=settings)
+    return tyro.cli(commands, prog=program, args=given, config=settings)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None, program: str = "python -m dialog_env.catalog") -> None:
     """Parses the command line and runs it; an error in the input is one line and exit status 1."""
     run_command(
-        lambda: read_command()(),
+        lambda: read_command(sys.argv[1:] if arguments is None else arguments, program)(),
         "stopped and nothing written; extraction from photographs goes on with the same command",
     )
 

@@ -43,7 +43,7 @@ TITLE = f"{FORMAT} {VERSION}"
 PACKED: dict[str, Any] = {"compression": "gzip", "compression_opts": 9}
 EXPANSION, ALLOWANCE = 100, 64 << 20
 """A data set may be declared as many times larger than it is stored, and so many bytes beyond."""
-WHAT, REMEDY = "catalogue", "build it again with `python -m dialog_env.catalog build`"
+WHAT, REMEDY = "catalogue", "build it again with `dialog-retrieval catalog build`"
 
 
 @dataclass

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 STOPPED = 128 + signal.SIGINT
 """Exit status of a command that Ctrl-C ended, as shells give it."""
@@ -44,6 +46,18 @@ def one_line(stopped: str = "stopped") -> Iterator[None]:
         sys.exit(0)
     except (ValueError, OSError, ImportError, MemoryError) as error:
         sys.exit(f"error: {sentence(error)}")
+
+
+def typed() -> str:
+    """The command line as it was typed, for the records; bytes that are no text are written as escapes."""
+    program = Path(sys.argv[0])
+    name = program.name
+    if name == "__main__.py":
+        above, package = program.parts[-3:-1] if len(program.parts) > 2 else ("", program.parent.name)
+        name = f"python -m {'tools.' if above == 'tools' else 'dialog_env.'}{package}".replace(
+            "dialog_env.dialog_env", "dialog_env"
+        )
+    return " ".join([name, *map(shlex.quote, sys.argv[1:])]).encode(errors="backslashreplace").decode()
 
 
 def sentence(error: BaseException) -> str:

@@ -10,18 +10,20 @@ GIB = 1 << 30
 
 
 def find_device(name: str | torch.device) -> torch.device:
-    """The device of a name, with its number where it is a graphics card.
+    """The device of a name, with its number where it is a graphics card; "auto" is cuda where there is one, else cpu.
 
     Raises:
         ValueError: no such device here.
     """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         known = isinstance(name, str | torch.device) and device.type in ("cpu", "cuda")
     except (RuntimeError, TypeError):
         known = False
     if not known:
-        raise ValueError(f"device={str(name)!r} is not known; give 'cpu', 'cuda' or 'cuda:<number>'")
+        raise ValueError(f"device={str(name)!r} is not known; give 'auto', 'cpu', 'cuda' or 'cuda:<number>'")
     if device.type == "cpu":
         return torch.device("cpu")
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -130,7 +130,7 @@ def load_captioner(
 
 
 def _read(path: str | Path) -> tuple[Mapping[str, torch.Tensor], CaptionerFacts]:
-    absent = f"train one with `python -m dialog_env.simulators train --output {path}`, or name another folder or file"
+    absent = f"train one with `dialog-retrieval simulator train --output {path}`, or name another folder or file"
     tensors, header = checkpoint.read_tensors(path, "captioner", absent)
     if HEADER in header:
         return tensors, parse_json(header[HEADER], CaptionerFacts, str(path), "captioner", REMEDY)

@@ -127,7 +127,7 @@ def open_captioner(argument: str | Path | None) -> SavedCaptioner:
         if not path.exists():
             raise FileNotFoundError(
                 f"{path.parent} has no {CAPTIONER_FILE}: no epoch of training has ended there yet; "
-                f"give `python -m dialog_env.simulators train --output {path.parent}` (again)"
+                f"give `dialog-retrieval simulator train --output {path.parent}` (again)"
             )
     return load_captioner(path)
 
@@ -142,7 +142,7 @@ def check_features(saved: SavedCaptioner, gallery: Catalog, name: str) -> None:
         raise ValueError(
             f"the captioner {name!r} was trained on features of {different} {trained_on.get(different)}, and catalogue "
             f"{gallery.name!r} has {found.get(different)}; train one with "
-            "`python -m dialog_env.simulators train --catalog … --output FOLDER` and use the simulator "
+            "`dialog-retrieval simulator train --catalog … --output FOLDER` and use the simulator "
             "'captioner:FOLDER', or "
             "use 'describer'"
         )

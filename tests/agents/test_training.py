@@ -373,28 +373,34 @@ def test_the_command_line_trains_an_agent_on_a_catalogue_file(tiny_file: Path, t
     ]
     main(["train", "supervised", *common, "--output", str(tmp_path / "first"), "--epochs", "1"])
     assert agents.load(tmp_path / "first").seed == 4
-    paper = ["--configuration", "paper", "--nearest", "3", "--epochs", "1", "--pretraining.epochs", "1"]
-    main(["train", "policy_improvement", *common, *paper, "--output", str(tmp_path / "second")])
+    paper = ["--nearest", "3", "--epochs", "1", "--pretraining.epochs", "1"]
+    main(["train", "policy_improvement@paper:turns=3", *common, *paper, "--output", str(tmp_path / "second")])
     second = agents.load(tmp_path / "second")
     assert isinstance(second, NetworkAgent)
-    assert (second.name, second.network.fusion_name, second.settings.nearest) == (
-        "policy_improvement",
-        "concatenation",
-        3,
-    )
+    settings = second.settings
+    assert (second.name, second.network.fusion_name) == ("policy_improvement", "concatenation")
+    assert (settings.nearest, settings.turns) == (3, 3)
 
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
         (["train", "supervised", "--output", "x", "--catalog", "absent.h5"], "no catalogue 'absent.h5'"),
-        (["train", "supervised", "--output", "x", "--configuration", "best"], "no configuration 'best'"),
-        (["evaluate"], "usage: python -m dialog_env.agents train"),
+        (["train", "supervised@best", "--output", "x"], "no configuration 'best'"),
+        (["train", "random", "--output", "x"], "agent random does not learn; choose one of continued, "),
+        (["train", "nobody", "--output", "x"], "no agent 'nobody'; known are"),
     ],
 )
 def test_the_command_line_says_what_is_wrong_in_a_sentence(words: list[str], complaint: str) -> None:
     with pytest.raises(SystemExit, match=complaint):
         main(words)
+
+
+def test_a_word_that_is_no_command_gets_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: python -m dialog_env.agents train AGENT")
 
 
 def test_learners_are_what_the_trainer_expects() -> None:

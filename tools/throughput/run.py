@@ -42,4 +42,4 @@ def run(load: Workload, device: str, output: Path) -> str:
         {work: share for each in found for work, share in each.shares.items()},
         {work: size for each in found for work, size in each.memory.items()},
     )
-    return report.write(together, load, provenance(device, "python -m tools.throughput"), output)
+    return report.write(together, load, provenance(device), output)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from dialog_env.catalog.images import decode_picture
 from dialog_env.catalog.sources.batches import Batches
+from dialog_env.io.device import find_device
 from dialog_env.io.reading import first_line, one_sentence, read_json, regular_file
 
 RAW_VERSION = 2
@@ -121,7 +122,7 @@ class VisionBackbone:
         self.fingerprint = _digest(weights)
         network = _load_network(self.folder)
         try:
-            self.device = torch.device(device)
+            self.device = find_device(device)
             self.network = network.to(self.device, memory_format=torch.channels_last)
         except (AssertionError, RuntimeError) as error:
             raise ValueError(

@@ -41,7 +41,7 @@ class Photographs(ABC):
         backbone: folder of a vision model in Hugging Face layout.
         output: the catalogue file to write.
         name: name of the catalogue; by default after the source.
-        device: where the backbone runs, such as "cpu" or "cuda".
+        device: where the backbone runs: "cpu", "cuda", or "auto", which is cuda where there is one.
         batch: images at a time.
         dimensions: principal components of the pooled features; 0 keeps all.
         region_channels: principal components of the region features; 0 keeps all.
@@ -53,7 +53,7 @@ class Photographs(ABC):
     backbone: Path
     output: Path
     name: str = field(default="", kw_only=True)
-    device: str = field(default="cpu", kw_only=True)
+    device: str = field(default="auto", kw_only=True)
     batch: int = field(default=16, kw_only=True)
     dimensions: int = field(default=256, kw_only=True)
     region_channels: int = field(default=256, kw_only=True)

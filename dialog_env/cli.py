@@ -1,0 +1,53 @@
+"""`dialog-retrieval` and `python -m dialog_env`: everything that is done from a command line.
+
+    dialog-retrieval catalog build|info
+    dialog-retrieval simulator train|evaluate|sheet
+    dialog-retrieval agent train
+    dialog-retrieval benchmark run|paper|table|film
+
+Nothing but the part that is asked for is imported, so that help is quick. The folder in which the command is given is
+where `module:Class` is looked for after the installed packages.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from dialog_env import __version__
+
+GROUPS = {
+    "catalog": ("dialog_env.catalog.__main__", "build catalogues of images, and say what one holds"),
+    "simulator": ("dialog_env.simulators.__main__", "train captioning users, evaluate them, look at what they say"),
+    "agent": ("dialog_env.agents.__main__", "train an agent"),
+    "benchmark": (
+        "dialog_env.benchmarks.__main__",
+        "run agents against each other; tables, claims of the paper, films",
+    ),
+}
+"""Name to the module whose `main(arguments, program)` reads the rest, and what it is for."""
+
+PROGRAM = "dialog-retrieval"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; bad input ends in one sentence and exit status 1, or 2 where it is not understood."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["--version"]:
+        print(f"{PROGRAM} {__version__}")
+    elif not given or given[0] in ("-h", "--help"):
+        print(usage())
+    elif given[0] in GROUPS:
+        if "" not in sys.path:
+            sys.path.append("")
+        import_module(GROUPS[given[0]][0]).main(given[1:], f"{PROGRAM} {given[0]}")
+    else:
+        print(f"error: no command {given[0]!r}; known are {', '.join(GROUPS)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def usage() -> str:
+    """What the command offers."""
+    lines = [f"  {name:<10} {purpose}" for name, (_, purpose) in GROUPS.items()]
+    head = f"usage: {PROGRAM} [--version] {{{','.join(GROUPS)}}} ...\n\nDialog-based image retrieval.\n"
+    return "\n".join([head, *lines, "", f"`{PROGRAM} COMMAND --help` lists what each can do."])
