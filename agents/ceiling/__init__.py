@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dialog_env.agents.ceiling.agent import Ceiling, CeilingArgs
+from dialog_env.agents.ceiling.agent import Ceiling, CeilingSettings
 
-__all__ = ["Ceiling", "CeilingArgs"]
+__all__ = ["Ceiling", "CeilingSettings"]

@@ -23,7 +23,7 @@ COMPARISONS_AT_ONCE = 1 << 23
 
 
 @dataclass(frozen=True)
-class CeilingArgs:
+class CeilingSettings:
     """Settings of the ceiling."""
 
     asks: bool = False
@@ -81,7 +81,7 @@ class Ceiling(Agent):
 
     name = "ceiling"
     knows_user: ClassVar[bool] = True
-    Settings = CeilingArgs
+    Settings = CeilingSettings
     configurations: ClassVar[dict[str, dict[str, Any]]] = {"released": {}, "asks": {"asks": True}}
 
     def __init__(self, settings: Any = None, **made_with: Any) -> None:
@@ -89,6 +89,12 @@ class Ceiling(Agent):
         self._gallery: Catalog | None = None
         self._simulator: UserSimulator | None = None
         self._belief: Belief | None = None
+
+    @property
+    def remark(self) -> str:
+        """For tables: how far asking looks."""
+        asked = self.settings
+        return f"weighs {asked.targets} targets and {asked.candidates} candidates" if asked.asks else ""
 
     def bind(self, gallery: Catalog) -> None:
         """Draws the order in which images of this gallery are chosen among equals."""

@@ -52,6 +52,7 @@ class Policy(Protocol):
         name: may be left out; what messages call it.
         reads_attributes: may be left out; True asks for the attributes of the gallery, and tables say so.
         knows_user: may be left out; True asks for the user in person, by `bind_user(simulator)`, and tables say so.
+        remark: may be left out; what else tables shall say of it.
 
     A method `check_user(facts)`, if there is one, is given the user's id and vocabulary, and may refuse them.
     """
@@ -205,9 +206,13 @@ def introduce(policy: Policy, gallery: Catalog, simulator: UserSimulator) -> Non
 
 
 def declared(policy: Policy) -> str:
-    """What a policy knows beside pictures, features and what it is told, as a note for tables; mostly nothing."""
+    """What a policy knows beside pictures, features and what it is told, as a note for tables; mostly nothing.
+
+    Its own `remark` stands at the end.
+    """
     notes = {"reads_attributes": "reads attributes", "knows_user": "knows the user"}
-    return ", ".join(note for name, note in notes.items() if _declares(policy, name))
+    told = [note for name, note in notes.items() if _declares(policy, name)]
+    return ", ".join([*told, *filter(None, [getattr(policy, "remark", "")])])
 
 
 def _declares(policy: Policy, name: str) -> bool:

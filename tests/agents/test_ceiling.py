@@ -155,6 +155,12 @@ def test_asking_weighs_no_more_targets_and_candidates_than_it_was_given(gallery:
         assert int(chosen[target]) == (fresh[int(np.argmax(told))] if fresh else int(chosen[target]))
 
 
+def test_tables_say_that_it_knows_the_user_and_how_far_it_looks() -> None:
+    assert protocol.declared(agents.create("ceiling")) == "knows the user"
+    asking = agents.create("ceiling", configuration="asks", candidates=3)
+    assert protocol.declared(asking) == "knows the user, weighs 64 targets and 3 candidates"
+
+
 @pytest.mark.parametrize("asks", [False, True])
 def test_what_is_believed_in_leads_the_ranking_level_and_what_was_shown_comes_last_of_it(
     asks: bool, gallery: Catalog
