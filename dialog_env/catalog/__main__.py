@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Union
 
 import tyro
@@ -12,6 +13,7 @@ import tyro
 from dialog_env.catalog import load_catalog
 from dialog_env.catalog.catalog import Catalog
 from dialog_env.catalog.sources import SOURCES, source
+from dialog_env.io.atomic import locked
 from dialog_env.io.commands import run_command
 
 
@@ -23,7 +25,9 @@ class Build:
 
     def __call__(self) -> None:
         """Builds and describes the catalogue."""
-        print(describe(self.source.build()))
+        output: Path = self.source.output
+        with locked(output.parent, output.name):
+            print(describe(self.source.build()))
         print(f"written to {self.source.output}")
 
 

@@ -16,6 +16,7 @@ from dialog_env import agents
 from dialog_env.agents.base import AGENT_FILE
 from dialog_env.agents.training.trainer import CHECKPOINT_FILE
 from dialog_env.benchmarks import results
+from dialog_env.catalog import Catalog
 from dialog_env.io import checkpoint
 from dialog_env.io.atomic import locked
 from dialog_env.simulators.captioner import load_captioner
@@ -29,6 +30,8 @@ import torch
 from dialog_env import agents
 from dialog_env.benchmarks.experiment import Experiment, BenchmarkSettings
 from dialog_env.catalog import Catalog
+from dialog_env.catalog.__main__ import Build
+from dialog_env.catalog.sources.drawn import Drawn
 from dialog_env.simulators.captioner.caption_data import DescribedPairs
 from dialog_env.simulators.captioner.training import CaptionTraining, CaptionerSettings
 from tests.conftest import tiny_contents
@@ -52,7 +55,13 @@ def benchmark(folder, seed):
     setting = BenchmarkSettings(str(folder.parent / "tiny.h5"), "describer", folder, evaluation_seed=seed)
     return Experiment(setting).run("supervised:epochs=2,batch=8", 0).run.evaluation_seed
 
+def catalog(folder, seed):
+    built = Build(Drawn(folder / "catalog.h5", size=60, seed=seed))
+    built()
+    return Catalog.open(built.source.output).provenance["seed"]
+
 KINDS = {
+    "catalog": catalog,
     "agent": lambda folder, seed: agent("supervised", folder, seed, epochs=4, batch=8, statistics=1),
     "unseen": lambda folder, seed: agent("unseen", folder, seed, settings={"epochs": 2, "batch": 8}),
     "sb3": lambda folder, seed: agent("sb3-ppo", folder, seed, steps=640, dialogs=16, evaluations=2),
@@ -95,6 +104,8 @@ def answer(process: subprocess.Popen[str]) -> str:
 
 def seeds_in(kind: str, folder: Path) -> set[Any]:
     """Of which trainings (or evaluations) the files in a folder are."""
+    if kind == "catalog":
+        return {Catalog.open(folder / "catalog.h5").provenance["seed"]}
     if kind == "benchmark":
         return {result.run.evaluation_seed for result in results.read_all(folder)}
     if kind == "captioner":
@@ -113,7 +124,7 @@ def seeds_in(kind: str, folder: Path) -> set[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["agent", "unseen", "sb3", "captioner", "benchmark"])
+@pytest.mark.parametrize("kind", ["agent", "unseen", "sb3", "captioner", "benchmark", "catalog"])
 def test_of_two_processes_that_begin_together_one_has_the_folder(
     kind: str, two: list[subprocess.Popen[str]], tmp_path: Path, tiny_file: Path
 ) -> None:
