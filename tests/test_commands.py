@@ -102,8 +102,8 @@ def test_ctrl_c_at_any_moment_ends_in_one_line(program: str, tmp_path: Path) -> 
     draw = random.Random(program)
     for number in range(3):
         output = tmp_path / f"{number}.h5"
-        # The package `agents` loads PyTorch before its command line has begun.
-        sign = output if program.startswith("agents") else None
+        # The packages `agents` and `simulators` load PyTorch before their command lines have begun.
+        sign = output if program.startswith(("agents", "simulators")) else None
         status, said = interrupt([*program.split(), f"--output={output}"], sign, draw.uniform(0, 4))
         lines = said.replace("\r", "\n").splitlines()
         # Where Ctrl-C comes while Python runs a text (`exec`), it ends by the signal itself: 130 for shells as well.
