@@ -18,6 +18,8 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from dialog_env.wrappers.following import Follower
+
 
 @dataclass(frozen=True)
 class Directions:
@@ -86,17 +88,23 @@ class StepQueries(gymnasium.vector.VectorWrapper):
         self.single_action_space = spaces.Box(-1.0, 1.0, (len(directions.spread),), np.float32)
         self.action_space = batch_space(self.single_action_space, env.num_envs)
         self._candidate: Tensor | None = None
+        self._follower = Follower(env)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins dialogs, as the wrapped environment does."""
         observation, info = self.env.reset(seed=seed, options=options)
-        self._candidate = observation["image"].clone()
+        self._go_on(observation)
         return observation, info
 
     def step(self, actions: Tensor) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One turn of every dialog."""
+        self._follower.check()
         assert self._candidate is not None
         query = self.directions.query(self._candidate, actions.to(self._candidate).clamp(-1, 1), self.reach)
         observation, *rest = self.env.step(query.div(self.bound).clamp(-1, 1))
-        self._candidate = observation["image"].clone()
+        self._go_on(observation)
         return observation, *rest
+
+    def _go_on(self, observation: dict[str, Tensor]) -> None:
+        """Remembers from where the next steps go."""
+        vars(self).update(_candidate=observation["image"].clone(), _follower=self._follower.seen())

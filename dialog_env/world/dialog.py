@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dialog_env.catalog import Catalog
 from dialog_env.io.device import find_device, require_memory, require_same
-from dialog_env.io.keywords import checked, checked_count
+from dialog_env.io.keywords import checked, checked_count, told
 from dialog_env.world.ranking import EmbeddedGallery, Ranking
 from dialog_env.world.state import DialogState, Observation, Outcome
 from dialog_env.world.user import UserSimulator, ask, checked_user
@@ -67,7 +67,7 @@ class Dialog:
         self.turns = checked_count("turns", given["turns"], most=MOST_TURNS)
         self.stop_when_found: bool = given["stop_when_found"]
         self.device = find_device(device)
-        theirs = torch.device(getattr(simulator, "device", self.device))
+        theirs = _device_of(simulator, self.device)
         if theirs.type != self.device.type or theirs.index not in (None, self.device.index):
             raise ValueError(
                 f"simulator {simulator.id} is on {theirs} and the dialogs are to be held on {self.device}; "
@@ -271,6 +271,16 @@ class Dialog:
                 f"{what} reach from {int(positions.min())} to {int(positions.max())}; "
                 f"the gallery has positions 0 to {len(self.gallery) - 1}"
             )
+
+
+def _device_of(simulator: UserSimulator, default: torch.device) -> torch.device:
+    named = getattr(simulator, "device", default)
+    try:
+        return torch.device(named)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"simulator {simulator.id} says that its device is {told(named)}; it must be one of PyTorch's"
+        ) from error
 
 
 def first_candidates(targets: Tensor, images: int, generator: torch.Generator) -> Tensor:

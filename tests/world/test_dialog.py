@@ -114,3 +114,11 @@ def test_bad_input_is_refused_and_changes_nothing(world, tiny_catalog, make_tiny
     single = tiny_catalog.take([3])
     with pytest.raises(ValueError, match="at least two"):
         Dialog(single, ToyUser(single)).draw(torch.Generator(), 1)
+
+
+def test_a_user_on_no_device_is_refused(tiny_catalog):
+    user = ToyUser(tiny_catalog)
+    for named in (None, "abacus", []):
+        user.device = named
+        with pytest.raises(ValueError, match="simulator toy-1 says that its device is"):
+            Dialog(tiny_catalog, user)
