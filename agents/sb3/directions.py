@@ -18,7 +18,7 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from dialog_env.wrappers.following import Follower
+from dialog_env.envs.wrappers.following import Follower
 
 
 @dataclass(frozen=True)

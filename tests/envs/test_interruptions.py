@@ -251,10 +251,9 @@ def test_a_world_whose_user_fails_stays_where_it_was(gallery, error):
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (lambda tokens: tokens[:, :8], r"\(2, 8\) torch.int64 on cpu"),
-        (lambda tokens: tokens[:1], r"\(1, 16\) torch.int64 on cpu"),
-        (lambda tokens: tokens.int(), r"\(2, 16\) torch.int32 on cpu"),
-        (lambda tokens: tokens.to("meta"), r"\(2, 16\) torch.int64 on meta"),
+        (lambda tokens: tokens[:1], r"2 questions with \(1, 16\)"),
+        (lambda tokens: tokens.float(), "tokens of type torch.float32"),
+        (lambda tokens: tokens.to("meta"), "on meta; it must give tokens on cpu"),
         (lambda tokens: tokens.tolist(), "list"),
         (lambda tokens: None, "NoneType"),
     ],
@@ -271,7 +270,7 @@ def test_answers_that_are_no_tokens_are_refused_and_change_nothing(gallery, answ
     world = Dialog(gallery, user)
     world.reset(torch.tensor([0, 1]), torch.tensor([2, 3]))
     before, user.mumbles = world.snapshot(), True
-    with pytest.raises(ValueError, match=rf"user toy-1 answered .*{said}.*; it must give tokens \(2, 16\)"):
+    with pytest.raises(ValueError, match=rf"user toy-1 answered .*{said}"):
         world.show(torch.tensor([4, 5]))
     assert world.snapshot() is before
 
