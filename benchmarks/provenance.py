@@ -59,6 +59,8 @@ def git_revision() -> str:
     """The revision of the code, with "+changes" where the working tree differs; "unknown" outside a checkout."""
     root = Path(__file__).resolve().parent.parent
     try:
+        if not root.samefile(_git(root, "rev-parse", "--show-toplevel")):
+            return "unknown"  # installed, somewhere below a checkout of something else
         revision = _git(root, "rev-parse", "--short=12", "HEAD")
         return revision + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
