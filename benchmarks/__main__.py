@@ -19,6 +19,7 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     from dialog_env.benchmarks.paper.run import run as run_paper
     from dialog_env.catalog import load_catalog
     from dialog_env.envs.dialog_batch import DEFAULT_SIMULATOR
+    from dialog_env.evaluate.metrics import metric_of
     from dialog_env.io.atomic import locked
     from dialog_env.io.device import find_device
     from dialog_env.simulators import make_simulator
@@ -55,8 +56,13 @@ class RunCommand:
     targets: int | None = None
     """So many images are targets, drawn by the evaluation seed: at least 2,000 of a large gallery; all where None."""
 
+    metrics: tuple[str, ...] = report.COLUMNS
+    """Columns of the second table: names of metrics, or module:NAME of your own."""
+
     def __call__(self) -> None:
         """Runs every agent with every seed, one after the other."""
+        for metric in self.metrics:
+            metric_of(metric)
         experiment = Experiment(
             BenchmarkSettings(
                 catalog=self.catalog,
@@ -77,7 +83,7 @@ class RunCommand:
             experiment.agent(agent, self.seeds[0])
         done = [experiment.run(agent, seed) for agent in self.agents for seed in self.seeds]
         with locked(self.output):
-            print("\n" + report.write(done, self.output, baseline=self.agents[0]))
+            print("\n" + report.write(done, self.output, self.agents[0], self.metrics))
         print(f"Written: {self.output / 'table.md'}, {self.output / 'percentile.png'}")
 
 
@@ -115,6 +121,8 @@ class TableCommand:
     """Folder of the results."""
     baseline: str | None = None
     """Agent that the others are compared with."""
+    metrics: tuple[str, ...] = report.COLUMNS
+    """Columns of the second table: names of metrics, or module:Class of your own."""
 
     def __call__(self) -> None:
         """Reads every result below the folder, or the scores that a comparison with the paper left there."""
@@ -126,7 +134,7 @@ class TableCommand:
         if not found:
             raise ValueError(f"{self.output} holds no results; run `dialog-retrieval benchmark run` first")
         with locked(self.output):
-            print(report.write(found, self.output, self.baseline))
+            print(report.write(found, self.output, self.baseline, self.metrics))
 
 
 @dataclass

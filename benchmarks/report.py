@@ -10,7 +10,7 @@ import numpy as np
 
 from dialog_env.benchmarks.results import Result, Run
 from dialog_env.evaluate.intervals import Interval
-from dialog_env.evaluate.metrics import METRICS
+from dialog_env.evaluate.metrics import metric_of
 from dialog_env.evaluate.statistics import Difference, confidence_interval, holm, paired_difference
 from dialog_env.io.atomic import replacing, write_atomically
 
@@ -28,11 +28,6 @@ COLUMNS = (
     "repeat rate",
     "BRI",
 )
-TERMS = {
-    "found": "Found: the target has been shown by that turn.",
-    "IQM percentile": "IQM: interquartile mean, of the middle half of the dialogs.",
-}
-"""What a column means, said below the table."""
 BOOTSTRAP_SEED = 0
 MARKERS = "osD^vPX*<>"
 
@@ -105,32 +100,30 @@ def row_name(agent: str, group: Group) -> str:
     return f"{agent} ({note})" if note else agent
 
 
-def table(results: Sequence[Result]) -> str:
-    """Markdown: percentile at each turn, then the other metrics at the last turn, each with its 95% interval."""
+def table(results: Sequence[Result], columns: Sequence[str] = COLUMNS) -> str:
+    """Markdown: percentile at each turn, then other metrics at the last turn, each with its 95% interval."""
     check_alike(results)
-    return table_of(by_agent(results))
+    return table_of(by_agent(results), columns)
 
 
-def table_of(groups: Groups) -> str:
-    """The same of results that are grouped already."""
+def table_of(groups: Groups, columns: Sequence[str] = COLUMNS) -> str:
+    """The same of results that are grouped already; where they have scores alone, of the metrics that these are of."""
     results = [result for group in groups.values() for result in group]
     turns = results[0].run.turns
     lines = _head(["agent", *(f"percentile, turn {turn}" for turn in range(1, turns + 1))])
     for agent, group in groups.items():
         cells = [f"{cell:.1f}" for cell in _per_turn(values(group, "percentile"))]
         lines.append(f"| {row_name(agent, group)} | " + " | ".join(cells) + " |")
-    columns = [name for name in COLUMNS if all(name in result.metrics for result in results)]
-    lines += ["", *_head([f"agent, turn {turns}", *columns])]
+    columns = [name for name in columns if all(name in result.metrics or ":" in name for result in results)]
+    lines += ["", *_head([f"agent, turn {turns}", *(name.rpartition(":")[2] for name in columns)])]
     for agent, group in groups.items():
         cells = []
         for name in columns:
             of_metric = values(group, name)
             last = of_metric[..., -1] if of_metric.ndim == 3 else of_metric
-            decimals = ".2f" if name == "BRI" else ".1f"
-            metric = METRICS[name]
-            cells.append(
-                f"{confidence_interval(last, _generator(), metric.summary, percent=metric.percent):{decimals}}"
-            )
+            metric = metric_of(name)
+            interval = confidence_interval(last, _generator(), metric.summary, percent=metric.percent)
+            cells.append(f"{interval:.{metric.decimals}f}")
         lines.append(f"| {row_name(agent, group)} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", _footnote(results, columns), ""])
 
@@ -231,7 +224,7 @@ def _footnote(results: Sequence[Evaluated], columns: Sequence[str]) -> str:
         f"Gallery: {results[0].images} images of `{run.catalog}` ({run.split}); user: `{run.simulator}`; "
         f"{results[0].dialogs} dialogs of {run.turns} turns; training seeds {trained}. "
         f"In brackets: 95% intervals over {over(results)}. Percentages but for median rank (1-based) and BRI."
-        + "".join(f" {TERMS[name]}" for name in columns if name in TERMS)
+        + "".join(f" {meaning}" for name in columns if (meaning := metric_of(name).meaning))
     )
 
 
@@ -294,9 +287,11 @@ def plot_lines(
         figure.savefig(temporary, format="png")
 
 
-def write(results: Sequence[Result], output: Path, baseline: str | None = None) -> str:
+def write(
+    results: Sequence[Result], output: Path, baseline: str | None = None, columns: Sequence[str] = COLUMNS
+) -> str:
     """Writes `table.md` and `percentile.png` into the folder and returns the tables."""
-    text = table(results)
+    text = table(results, columns)
     if baseline is not None and len(by_agent(results)) > 1:
         text += "\n" + differences(results, baseline)
     write_atomically(output / "table.md", text.encode())

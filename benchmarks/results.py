@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from dialog_env.evaluate.metrics import METRICS, Values
+from dialog_env.evaluate.metrics import METRICS, Values, metric_of
 from dialog_env.evaluate.protocol import Record
 from dialog_env.io.atomic import file_digest, signed, write_atomically
 from dialog_env.io.heaps import refuse_endless_heaps
@@ -123,7 +123,7 @@ class Result:
 
     def values(self, metric: str) -> Values:
         """(M, T) or (M,) values of a metric, in the order of the targets' positions."""
-        return self._by_target(METRICS[metric].of(self.record))
+        return self._by_target(metric_of(metric).of(self.record))
 
     def _by_target(self, values: Values) -> Values:
         return values[np.argsort(self.record.target)]

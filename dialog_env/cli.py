@@ -1,5 +1,6 @@
 """`dialog-retrieval` and `python -m dialog_env`: everything that is done from a command line.
 
+    dialog-retrieval environment check
     dialog-retrieval catalog build|info
     dialog-retrieval simulator train|evaluate|sheet
     dialog-retrieval agent train
@@ -17,6 +18,7 @@ from importlib import import_module
 from dialog_env import __version__
 
 GROUPS = {
+    "environment": ("dialog_env.envs.__main__", "try an environment, with parts of your own or without"),
     "catalog": ("dialog_env.catalog.__main__", "build catalogues of images, and say what one holds"),
     "simulator": ("dialog_env.simulators.__main__", "train captioning users, evaluate them, look at what they say"),
     "agent": ("dialog_env.agents.__main__", "train an agent"),
@@ -48,6 +50,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def usage() -> str:
     """What the command offers."""
-    lines = [f"  {name:<10} {purpose}" for name, (_, purpose) in GROUPS.items()]
+    lines = [f"  {name:<11} {purpose}" for name, (_, purpose) in GROUPS.items()]
     head = f"usage: {PROGRAM} [--version] {{{','.join(GROUPS)}}} ...\n\nDialog-based image retrieval.\n"
     return "\n".join([head, *lines, "", f"`{PROGRAM} COMMAND --help` lists what each can do."])

@@ -14,8 +14,10 @@ and in Python the class or object itself. An installed package registers its par
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -103,8 +105,32 @@ class Parts(Mapping[str, Any]):
             part = ":".join(part.rsplit(".", 1))
         if not PLACE.fullmatch(part):
             known = ", ".join(sorted(self))
-            raise ValueError(f"no {self.what} {part!r}; known are {known}, and module:Class for your own")
+            raise ValueError(f"no {self.what} {_told(part)}; known are {known}, and module:Class for your own")
         return self.check(self._imported(part, part), part)
+
+    def make(self, part: Any, *given: Any) -> Any:
+        """An object of the part that is meant: a class is called, with the settings that are written; else it is one.
+
+        Args:
+            part: as for `find`, a name with settings if need be.
+            *given: what its class is called with.
+
+        Raises:
+            ValueError: as for `find`; settings that the class does not take, or for what is no class.
+        """
+        spec = self.parse(part) if isinstance(part, str) else Spec("", "")
+        found = self.find(spec.name or part)
+        if spec.argument or spec.configuration or (spec.settings and not isinstance(found, type)):
+            raise ValueError(f"{self.what} {_told(part)} is not understood; write name or name:key=value,…")
+        if not isinstance(found, type):
+            return found
+        try:
+            inspect.signature(found).bind(*given, **spec.settings)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.what} {spec.name or found.__name__!r} cannot be made ({error}); give the settings that it takes"
+            ) from error
+        return found(*given, **spec.settings)
 
     def parse(self, text: str) -> Spec:
         """A part and its settings from `name[@configuration][:argument][,key=value…]`.
@@ -122,7 +148,7 @@ class Parts(Mapping[str, Any]):
         first = next((number for number, pair in enumerate(pairs) if pair is not None), len(pairs))
         if not name or after is None or None in pairs[first:]:
             raise ValueError(
-                f"{self.what} {text!r} is not understood; write name, name@configuration or name:key=value,…"
+                f"{self.what} {_told(text)} is not understood; write name, name@configuration or name:key=value,…"
             )
         argument = ",".join(pieces[:first]).strip()
         settings = {pair[1]: _value(pair[2]) for pair in pairs if pair is not None}
@@ -133,7 +159,7 @@ class Parts(Mapping[str, Any]):
         missing = [attribute for attribute in self.required if not hasattr(part, attribute)]
         if missing:
             raise ValueError(
-                f"{name!r} is no {self.what}: it has no {' and no '.join(missing)}; give it what is missing"
+                f"{_told(name)} is no {self.what}: it has no {' and no '.join(missing)}; give it what is missing"
             )
         return part
 
@@ -142,7 +168,9 @@ class Parts(Mapping[str, Any]):
         try:
             return getattr(import_module(module), attribute)
         except (ImportError, AttributeError) as error:
-            raise ValueError(f"no {self.what} {name!r} ({error}); give module:Class of a file that is there") from error
+            raise ValueError(
+                f"no {self.what} {_told(name)} ({_told_error(error)}); give module:Class of a file that is there"
+            ) from error
 
     def _offered(self) -> dict[str, str]:
         """Names that installed packages offer."""
@@ -160,6 +188,15 @@ def _pieces(text: str) -> list[str]:
         else:
             pieces[-1] += letter
     return [piece for piece in pieces if piece.strip()]
+
+
+def _told(value: Any) -> str:
+    """A value as a message tells it: short, and in one line."""
+    return " ".join(reprlib.repr(value).split())
+
+
+def _told_error(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _value(text: str) -> Any:

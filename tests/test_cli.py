@@ -28,7 +28,10 @@ def test_an_unknown_command_is_one_line_and_status_2(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as stopped:
         main(["fly"])
     assert stopped.value.code == 2
-    assert capsys.readouterr().err == "error: no command 'fly'; known are catalog, simulator, agent, benchmark\n"
+    assert (
+        capsys.readouterr().err
+        == "error: no command 'fly'; known are environment, catalog, simulator, agent, benchmark\n"
+    )
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

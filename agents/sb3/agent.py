@@ -22,6 +22,7 @@ from dialog_env.agents.sb3.seeding import restored_global_generators
 from dialog_env.agents.sb3.training import dialogs_for, learn, spaces_for
 from dialog_env.agents.settings import settings_from
 from dialog_env.catalog import Catalog
+from dialog_env.envs.observations import FeaturePart, FeedbackPart, TurnPart
 from dialog_env.envs.wrappers import History
 from dialog_env.io import checkpoint
 from dialog_env.io.atomic import file_digest, replacing
@@ -224,10 +225,10 @@ class SB3Agent(Agent):
     def observe(self, observation: Observation, memory: Memory) -> tuple[dict[str, Tensor], Memory]:
         """The observation as in training, and the memory with it; turns beyond those of training look like the last."""
         turn = observation.turn.clamp(max=self.settings.turns)
+        parts = {FeaturePart.key: observation.features, FeedbackPart.key: observation.feedback}
         if not self.settings.history:
-            return {"image": observation.features, "feedback": observation.feedback, "turn": turn}, None
-        history = memory or History.empty(observation.features, observation.feedback, self.settings.turns + 1)
-        history = history.then(observation.features, observation.feedback, observation.turn)
+            return {**parts, TurnPart.key: turn}, None
+        history = (memory or History.empty(parts, self.settings.turns + 1)).then(parts, observation.turn)
         return history.observation(turn), history
 
     def steps(self, observed: dict[str, Tensor], memory: Memory) -> tuple[Tensor, Memory]:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
-import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
@@ -32,11 +31,11 @@ from dialog_env.agents.sb3.seeding import restored_global_generators
 from dialog_env.agents.sb3.vec_env import DialogVecEnv
 from dialog_env.agents.settings import of_today
 from dialog_env.envs import DialogRetrievalVectorEnv
+from dialog_env.envs.observations import default_space
 from dialog_env.envs.wrappers import DialogHistoryVector, history_space
 from dialog_env.evaluate import protocol
 from dialog_env.io.atomic import locked, signed, write_atomically
 from dialog_env.io.reading import JSON_BYTES, parse_signed, read_bytes
-from dialog_env.world.vocabulary import MAX_WORDS
 
 if TYPE_CHECKING:
     from dialog_env.agents.sb3.agent import SB3Agent
@@ -60,13 +59,7 @@ class Finished:
 
 def spaces_for(dimensions: int, words: int, turns: int, history: bool) -> spaces.Dict:
     """The observations of an agent, in a gallery whose features lie in [-1, 1]."""
-    space = spaces.Dict(
-        {
-            "image": spaces.Box(-1.0, 1.0, (dimensions,), np.float32),
-            "feedback": spaces.Box(0, words, (MAX_WORDS,), np.int64),
-            "turn": spaces.Discrete(turns + 1),
-        }
-    )
+    space = default_space(dimensions, words, turns)
     return history_space(space) if history else space
 
 

@@ -10,12 +10,13 @@ from gymnasium import spaces
 from torch import Tensor
 
 from dialog_env.io.keywords import told
+from dialog_env.registry import Parts
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import QueryRanking, Ranking, ScoreRanking
 
 
 class ActionType(Protocol):
-    """Turns a batch of actions into a ranking of the gallery and the images to show."""
+    """Turns a batch of actions into rankings of the gallery and images to show; its class is called with the world."""
 
     space: spaces.Space[Any]
 
@@ -117,9 +118,18 @@ def check_box(actions: Any, space: spaces.Box, what: str, device: torch.device) 
     return values
 
 
-ACTIONS: dict[str, type[CandidateAction] | type[QueryAction] | type[ScoreAction]] = {
-    "candidate": CandidateAction,
-    "query": QueryAction,
-    "score": ScoreAction,
-}
+ACTIONS = Parts(
+    "action",
+    "actions",
+    {"candidate": CandidateAction, "query": QueryAction, "score": ScoreAction},
+    required=("decide",),
+)
 """Value of the keyword `action` to its meaning."""
+
+
+def action_type(asked: Any, world: Dialog) -> ActionType:
+    """What actions mean: by name, `module:Class`, class or object; ValueError for what is none or has no space."""
+    action: ActionType = ACTIONS.make(asked, world)
+    if not isinstance(getattr(action, "space", None), spaces.Space):
+        raise ValueError(f"{type(action).__name__!r} is no action: it has no space of Gymnasium; give it one")
+    return action

@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
 from dialog_env.catalog import Catalog, load_catalog
-from dialog_env.envs.actions import ACTIONS
-from dialog_env.envs.observations import OBSERVATIONS, observation_space
-from dialog_env.envs.rewards import REWARDS
-from dialog_env.io.keywords import checked, checked_choice, told
+from dialog_env.envs.actions import action_type
+from dialog_env.envs.observations import observation_parts
+from dialog_env.envs.rewards import reward_of
+from dialog_env.io.keywords import checked, told
 from dialog_env.simulators import make_simulator
 from dialog_env.world.dialog import TURNS, Dialog
 from dialog_env.world.ranking import QueryRanking, TargetRank
-from dialog_env.world.state import DialogState
+from dialog_env.world.state import DialogState, Situation
 from dialog_env.world.user import UserSimulator, checked_user
 
 DEFAULT_CATALOG = "synthetic"
@@ -36,9 +37,9 @@ class EnvironmentSettings:
     split: str = "train"
     simulator: Any = DEFAULT_SIMULATOR
     simulator_settings: dict[str, Any] | None = None
-    action: str = "candidate"
-    observation: str = "features"
-    reward: str = "percentile"
+    action: Any = "candidate"
+    observation: Any = "features"
+    reward: Any = "percentile"
     turns: int = TURNS
     stop_when_found: bool = False
     reveal_target: bool = False
@@ -48,16 +49,6 @@ class EnvironmentSettings:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         for name, value in checked(EnvironmentSettings, **given).items():
             object.__setattr__(self, name, value)
-        for name, known in (("action", ACTIONS), ("observation", OBSERVATIONS), ("reward", REWARDS)):
-            checked_choice(name, getattr(self, name), known)
-
-
-@dataclass(frozen=True)
-class Situation:
-    """Where B dialogs are: the world's state, and where the targets stood in it, where that will be asked for."""
-
-    state: DialogState
-    target_rank: TargetRank | None
 
 
 @dataclass(frozen=True)
@@ -96,11 +87,11 @@ class DialogBatch:
             stop_when_found=settings.stop_when_found,
             device=settings.device,
         )
-        self.action = ACTIONS[settings.action](self.world)
-        self.image = OBSERVATIONS[settings.observation](self.world)
-        self.reward = REWARDS[settings.reward]()
-        self.observation_space = observation_space(self.image, len(self.simulator.vocabulary), settings.turns)
-        self.keeps_target_rank = self.reward.needs_last or settings.reveal_target
+        self.action = action_type(settings.action, self.world)
+        self.parts = observation_parts(settings.observation, self.world)
+        self.reward = reward_of(settings.reward, stop_when_found=settings.stop_when_found)
+        self.observation_space = spaces.Dict({part.key: part.space for part in self.parts})
+        self.keeps_target_rank = settings.reveal_target or bool(getattr(self.reward, "needs_rank_before", False))
         self.embedded = self.world.embedded
 
     @property
@@ -134,21 +125,22 @@ class DialogBatch:
         """
         ranking, candidates = self.action.decide(actions)
         state, outcome = self.world.after(before.state, ranking, candidates)
-        reward = self.reward.turn(outcome.target_rank, before.target_rank, outcome.found)
+        situation = Situation(state, outcome.target_rank if self.keeps_target_rank else None)
+        reward = self.reward(before, outcome, Situation(state, outcome.target_rank))
         if self.settings.stop_when_found:
             unused = torch.where(outcome.over, self.settings.turns - state.turn, 0)
-            reward = reward + self.reward.early_bonus(outcome.target_rank, unused)
-        situation = Situation(state, outcome.target_rank if self.keeps_target_rank else None)
+            reward = reward + self.reward.early_bonus(outcome, unused)
+        if not isinstance(reward, Tensor) or reward.shape != outcome.over.shape:
+            raise ValueError(
+                f"reward {self.settings.reward!r} gave {told(reward)}; give a tensor with one number for each of "
+                f"{len(outcome.over)} dialogs"
+            )
         return StepResult(situation, reward, outcome.over, outcome.target_rank.rank())
 
     def observe(self, state: DialogState) -> dict[str, Any]:
         """The parts of an observation, each with B rows, fresh tensors or arrays."""
         observation = self.world.observed(state)
-        return {
-            "image": self.image.observe(observation),
-            "feedback": observation.feedback,
-            "turn": observation.turn,
-        }
+        return {part.key: part.observe(observation) for part in self.parts}
 
     def inform(self, state: DialogState, rank: Tensor | None) -> dict[str, NDArray[Any]]:
         """What goes into `info`, each an array (B,): the sentence as text, the image shown, and what is revealed."""
@@ -190,7 +182,7 @@ def open_simulator(settings: EnvironmentSettings, gallery: Catalog) -> UserSimul
         ValueError: an unknown name or setting, or settings for a simulator that is made already.
     """
     keywords = settings.simulator_settings or {}
-    if not isinstance(settings.simulator, str):
+    if not isinstance(settings.simulator, str | type):
         if keywords:
             raise ValueError(
                 f"simulator_settings {', '.join(keywords)} are for a simulator given by name; "
@@ -208,7 +200,7 @@ def open_simulator(settings: EnvironmentSettings, gallery: Catalog) -> UserSimul
 
 @lru_cache(maxsize=16)
 def _open_simulator(
-    spec: str, gallery: _Same, device: str, keywords: tuple[tuple[str, Any, type], ...]
+    spec: Any, gallery: _Same, device: str, keywords: tuple[tuple[str, Any, type], ...]
 ) -> UserSimulator:
     settings = {key: value for key, value, _ in keywords}
     return make_simulator(spec, gallery.catalog, **{"device": device, **settings})

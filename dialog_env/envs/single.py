@@ -72,7 +72,9 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     | `"feedback"` | `Box(0, V, (16,), int64)` | tokens of the feedback on it, 0 = padding and end |
     | `"turn"` | `Discrete(T + 1)` | turns taken so far |
 
-    An observation is the latest turn alone. `dialog_env.envs.wrappers.DialogHistory` observes the whole dialog.
+    Each is a part of its own: `observation=("features", "mine:Part")` adds one, and one whose key is `"feedback"` or
+    `"turn"` takes the place of that. An observation is the latest turn alone; `dialog_env.envs.wrappers.DialogHistory`
+    observes the whole dialog.
 
     N is the number of images in the gallery, D of features of each, V of words, T of turns; b is 1 where all features
     lie in [-1, 1], as in every catalogue built here, else the largest absolute one.
@@ -85,6 +87,9 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     | `"change"` | its rise since the turn before |
     | `"log_rank"` | -log(1 + rank) |
     | `"found"` | 1 if the image shown is the target, else 0 |
+
+    A reward of your own is a function of what a turn began with, what it did and where it led
+    (`dialog_env.envs.rewards`).
 
     ## Starting state
 
@@ -119,14 +124,16 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     |---|---|---|
     | `catalog` | `"synthetic"` | a catalogue's name or file, or a `Catalog`; one that is a split is the gallery |
     | `split` | `"train"` | the split that is the gallery; `"all"` for every image |
-    | `simulator` | `"captioner"` | the user: a registered name, `name:argument`, or a `UserSimulator` |
+    | `simulator` | `"captioner"` | the user: a name, `name:argument`, `module:Class`, or a `UserSimulator` |
     | `simulator_settings` | `None` | keywords for a simulator given by name |
-    | `action`, `observation`, `reward` | `"candidate"`, `"features"`, `"percentile"` | see above |
+    | `action`, `observation`, `reward` | `"candidate"`, `"features"`, `"percentile"` | see above, or one of your own |
     | `turns` | `5` | T |
     | `stop_when_found` | `False` | see above |
     | `reveal_target` | `False` | puts target and rank into `info`, and the target into pictures |
     | `device` | `"cpu"` | where catalogue, simulator and world live |
     | `render_mode` | `None` | see below |
+
+    What is of your own is named `module:Class`, or given as a class or an object.
 
     ## Rendering
 
@@ -150,11 +157,11 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         self,
         catalog: str | Path | Catalog = DEFAULT_CATALOG,
         split: str = "train",
-        simulator: str | UserSimulator = DEFAULT_SIMULATOR,
+        simulator: Any = DEFAULT_SIMULATOR,
         simulator_settings: dict[str, Any] | None = None,
-        action: str = "candidate",
-        observation: str = "features",
-        reward: str = "percentile",
+        action: Any = "candidate",
+        observation: Any = "features",
+        reward: Any = "percentile",
         turns: int = TURNS,
         stop_when_found: bool = False,
         reveal_target: bool = False,

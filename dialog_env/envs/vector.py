@@ -17,7 +17,7 @@ from torch import Tensor
 from dialog_env.catalog import Catalog
 from dialog_env.envs.dialog_batch import DialogBatch, EnvironmentSettings, Situation
 from dialog_env.envs.draws import Draws
-from dialog_env.envs.observations import space_bytes
+from dialog_env.envs.observations import FeedbackPart, space_bytes
 from dialog_env.io.device import require_memory
 from dialog_env.io.keywords import checked, checked_choice, checked_count, checked_seed, told
 from dialog_env.world.state import DialogState
@@ -122,7 +122,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     def sentences(self, observation: dict[str, Any]) -> list[str]:
         """The feedback of an observation (B) as text."""
-        tokens = observation["feedback"]
+        tokens = observation[FeedbackPart.key]
         return self.simulator.vocabulary.decode(tokens.cpu().numpy() if isinstance(tokens, Tensor) else tokens)
 
     def reset(
@@ -267,10 +267,8 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if self.output == "torch":
             return {"final_obs": whole, "_final_obs": ended.clone(), "final_info": info}
         final = np.full(self.num_envs, None, dtype=object)
-        image, feedback, turn = (whole[key][finished] for key in ("image", "feedback", "turn"))
-        final[finished] = [
-            {"image": image[row], "feedback": feedback[row], "turn": turn[row]} for row in range(len(turn))
-        ]
+        ended_parts = {key: part[finished] for key, part in whole.items()}
+        final[finished] = [{key: part[row] for key, part in ended_parts.items()} for row in range(int(finished.sum()))]
         return {
             "final_obs": final,
             "_final_obs": finished.copy(),

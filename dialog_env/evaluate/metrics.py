@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dialog_env.evaluate.protocol import Record
+from dialog_env.registry import Parts
 
 Values = NDArray[np.floating[Any]]
 
@@ -30,12 +31,16 @@ class Metric:
         summary: what makes one number of M: the mean, the interquartile mean, or the median.
         higher_is_better: the direction.
         percent: whether the values run from 0 to 100.
+        decimals: in tables.
+        meaning: a sentence that is said below a table; empty where the name says it.
     """
 
     of: Callable[[Record], Values]
     summary: Callable[..., Values] = np.mean
     higher_is_better: bool = True
     percent: bool = True
+    decimals: int = 1
+    meaning: str = ""
 
 
 def interquartile_mean(values: Values, axis: int = -1) -> Values:
@@ -139,23 +144,39 @@ def best_log_rank_integral(record: Record) -> Values:
     return ends + best[:, 1:-1].sum(axis=1) / record.turns
 
 
-METRICS: dict[str, Metric] = {
-    "found": Metric(found),
-    "percentile": Metric(percentile),
-    "IQM percentile": Metric(percentile, interquartile_mean),
-    "mean rank": Metric(rank, higher_is_better=False, percent=False),
-    "median rank": Metric(rank, np.median, higher_is_better=False, percent=False),
-    "R@1": Metric(recall_at(1)),
-    "R@5": Metric(recall_at(5)),
-    "R@10": Metric(recall_at(10)),
-    "R@50": Metric(recall_at(50)),
-    "Hits@10": Metric(cumulative_hits_at(10)),
-    "MRR": Metric(reciprocal_rank),
-    "NDCG@10": Metric(ndcg_at(10)),
-    "success@90": Metric(success_at(90)),
-    "success@95": Metric(success_at(95)),
-    "repeat rate": Metric(repeat_rate, higher_is_better=False),
-    "turns to success": Metric(turns_to_success, higher_is_better=False, percent=False),
-    "BRI": Metric(best_log_rank_integral, higher_is_better=False, percent=False),
-}
-"""Name to metric."""
+METRICS = Parts(
+    "metric",
+    "metrics",
+    {
+        "found": Metric(found, meaning="Found: the target has been shown by that turn."),
+        "percentile": Metric(percentile),
+        "IQM percentile": Metric(
+            percentile, interquartile_mean, meaning="IQM: interquartile mean, of the middle half of the dialogs."
+        ),
+        "mean rank": Metric(rank, higher_is_better=False, percent=False),
+        "median rank": Metric(rank, np.median, higher_is_better=False, percent=False),
+        "R@1": Metric(recall_at(1)),
+        "R@5": Metric(recall_at(5)),
+        "R@10": Metric(recall_at(10)),
+        "R@50": Metric(recall_at(50)),
+        "Hits@10": Metric(cumulative_hits_at(10)),
+        "MRR": Metric(reciprocal_rank),
+        "NDCG@10": Metric(ndcg_at(10)),
+        "success@90": Metric(success_at(90)),
+        "success@95": Metric(success_at(95)),
+        "repeat rate": Metric(repeat_rate, higher_is_better=False),
+        "turns to success": Metric(turns_to_success, higher_is_better=False, percent=False),
+        "BRI": Metric(best_log_rank_integral, higher_is_better=False, percent=False, decimals=2),
+    },
+)
+"""A metric is a `Metric`."""
+
+
+def metric_of(name: str) -> Metric:
+    """The metric of a registered name, or at `module:NAME`; ValueError for what is none."""
+    found = METRICS.find(name)
+    if not isinstance(found, Metric):
+        raise ValueError(
+            f"{name!r} is no metric but a {type(found).__name__}; give an object of dialog_env.evaluate.metrics.Metric"
+        )
+    return found

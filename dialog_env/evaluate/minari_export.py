@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from dialog_env.catalog import Catalog
+from dialog_env.envs.observations import FeaturePart, FeedbackPart, TurnPart, default_space
 from dialog_env.evaluate.logs import DialogLog
 from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary
 
@@ -48,9 +49,9 @@ def to_minari(
         EpisodeBuffer(
             id=number,
             observations={
-                "image": gallery.features[shown[number]],
-                "feedback": tokens[number],
-                "turn": np.arange(turns + 1),
+                FeaturePart.key: gallery.features[shown[number]],
+                FeedbackPart.key: tokens[number],
+                TurnPart.key: np.arange(turns + 1),
             },
             actions=shown[number, 1:],
             rewards=reward[number],
@@ -60,18 +61,11 @@ def to_minari(
         )
         for number in range(len(log))
     ]
-    observation_space = spaces.Dict(
-        {
-            "image": spaces.Box(-bound, bound, (gallery.dimensions,), np.float32),
-            "feedback": spaces.Box(0, len(vocabulary), (MAX_WORDS,), np.int64),
-            "turn": spaces.Discrete(turns + 1),
-        }
-    )
     return minari.create_dataset_from_buffers(
         dataset_id,
         buffer=episodes,
         algorithm_name=log.agent,
-        observation_space=observation_space,
+        observation_space=default_space(gallery.dimensions, len(vocabulary), turns, bound),
         action_space=spaces.Discrete(len(gallery)),
         **metadata,
     )

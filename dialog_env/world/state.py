@@ -58,3 +58,17 @@ class Outcome:
     target_rank: TargetRank
     over: Tensor
     found: Tensor
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Where B dialogs are.
+
+    Args:
+        state: of the world.
+        target_rank: where the targets stood in the ranking that led here, at the start by distance to the first
+            candidate; None where nobody asks for it.
+    """
+
+    state: DialogState
+    target_rank: TargetRank | None

@@ -82,7 +82,7 @@ RIGHT: dict[str, Callable[[Any], bool]] = {
     "simulator": lambda value: value is USER,
     "simulator_settings": lambda value: value is None or value == {},
     "action": one_of("candidate", "query", "score"),
-    "observation": one_of("features", "pixels"),
+    "observation": lambda value: isinstance(value, str | list) and value in ("features", "pixels", ["features"]),
     "reward": one_of("percentile"),
     "turns": whole(1, MOST_TURNS),
     "stop_when_found": truth,

@@ -152,17 +152,18 @@ def test_statistics_of_tensors_are_those_that_gymnasium_records_of_arrays(galler
 
 
 def test_a_longer_dialog_than_there_are_slots_forgets_its_first_turns():
-    history = History.empty(torch.zeros(1, 2), torch.zeros(1, 3, dtype=torch.int64), 3)
+    history = History.empty({"image": torch.zeros(1, 2), "feedback": torch.zeros(1, 3, dtype=torch.int64)}, 3)
     for turn in range(5):
-        history = history.then(torch.full((1, 2), float(turn)), torch.full((1, 3), turn), torch.tensor([turn]))
-    assert history.image[0, :, 0].tolist() == [2, 3, 4]
+        parts = {"image": torch.full((1, 2), float(turn)), "feedback": torch.full((1, 3), turn)}
+        history = history.then(parts, torch.tensor([turn]))
+    assert history.parts["image"][0, :, 0].tolist() == [2, 3, 4]
     assert history.mask.tolist() == [[1, 1, 1]]
 
 
 def test_other_environments_are_refused():
     with pytest.raises(ValueError, match=r"wrap DialogRetrieval-v0"):
         DialogHistory(gym.make("CartPole-v1"))
-    with pytest.raises(ValueError, match=r"image, feedback and turn"):
+    with pytest.raises(ValueError, match=r"observations with a turn"):
         DialogHistoryVector(gym.make_vec("CartPole-v1", 2))
     with pytest.raises(ValueError, match="gives no tensors; make it with output='torch'"):
         TensorEpisodeStatistics(gym.make_vec("CartPole-v1", 2))

@@ -10,13 +10,12 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
-from dialog_env.envs.observations import space_bytes
+from dialog_env.envs.observations import TurnPart, space_bytes
 from dialog_env.envs.wrappers.following import Follower
 from dialog_env.io.device import require_memory
 from dialog_env.io.keywords import checked
 
-REMEMBERED = ("image", "feedback")
-"""The parts of an observation that are kept for every turn."""
+TURN = TurnPart.key
 
 
 def history_space(space: spaces.Space[Any], *, flat: bool = False) -> spaces.Dict:
@@ -27,25 +26,26 @@ def history_space(space: spaces.Space[Any], *, flat: bool = False) -> spaces.Dic
         flat: each part as one vector.
 
     Raises:
-        ValueError: a space without the parts `image`, `feedback` and `turn`, or with more turns than memory holds.
+        ValueError: a space without a turn, one with parts that are no `Box`, or with more turns than memory holds.
     """
     checked(history_space, flat=flat)
-    if not isinstance(space, spaces.Dict) or set(space.spaces) != {*REMEMBERED, "turn"}:
-        raise ValueError(
-            f"a dialog history needs observations of image, feedback and turn, not {space}; wrap DialogRetrieval-v0"
-        )
-    turn = cast(spaces.Discrete, space["turn"])
+    others = {} if not isinstance(space, spaces.Dict) else {name: space[name] for name in space if name != TURN}
+    if not isinstance(space, spaces.Dict) or TURN not in space.spaces or not others:
+        raise ValueError(f"a dialog history needs observations with a turn, not {space}; wrap DialogRetrieval-v0")
+    for name, part in others.items():
+        if not isinstance(part, spaces.Box):
+            raise ValueError(f"a dialog history keeps parts that are a Box, and {name!r} is {part}; observe it as one")
+    turn = cast(spaces.Discrete, space[TURN])
     slots = int(turn.n)
     room = "wrap an environment of fewer turns"
     require_memory(slots * space_bytes(space), torch.device("cpu"), f"the spaces of {slots} turns", room)
     parts: dict[str, spaces.Space[Any]] = {}
-    for name in REMEMBERED:
-        part = cast(spaces.Box, space[name])
+    for name, part in others.items():
         low, high = (np.broadcast_to(bound, (slots, *part.shape)) for bound in (part.low, part.high))
         if flat:
             low, high = low.reshape(-1), high.reshape(-1)
         parts[name] = spaces.Box(np.minimum(low, 0), np.maximum(high, 0), dtype=cast(Any, part.dtype))
-    return spaces.Dict({**parts, "mask": spaces.MultiBinary(slots), "turn": turn})
+    return spaces.Dict({**parts, "mask": spaces.MultiBinary(slots), TURN: turn})
 
 
 class History:
@@ -55,42 +55,41 @@ class History:
     forgets its first turns.
 
     Args:
-        image: (B, S, …) the candidates.
-        feedback: (B, S, L) the tokens of the feedback on them.
+        parts: key to what was observed, (B, S, …).
         mask: (B, S) int8, 1 where a slot is filled.
     """
 
-    def __init__(self, image: Any, feedback: Any, mask: Any) -> None:
-        self.image, self.feedback, self.mask = image, feedback, mask
+    def __init__(self, parts: dict[str, Any], mask: Any) -> None:
+        self.parts, self.mask = parts, mask
 
     @classmethod
-    def empty(cls, image: Any, feedback: Any, slots: int) -> History:
-        """No turns yet, in S slots, for parts that look like `image` (B, …) and `feedback` (B, L)."""
+    def empty(cls, parts: dict[str, Any], slots: int) -> History:
+        """No turns yet, in S slots, for parts that look like `parts`, each (B, …)."""
 
         def blank(like: Any) -> Any:
             shape = (len(like), slots, *like.shape[1:])
             return like.new_zeros(shape) if isinstance(like, torch.Tensor) else np.zeros(shape, like.dtype)
 
-        mask_shape = (len(image), slots)
-        if isinstance(image, torch.Tensor):
-            return cls(blank(image), blank(feedback), image.new_zeros(mask_shape, dtype=torch.int8))
-        return cls(blank(image), blank(feedback), np.zeros(mask_shape, np.int8))
+        some = next(iter(parts.values()))
+        shape = (len(some), slots)
+        tensors = isinstance(some, torch.Tensor)
+        mask = some.new_zeros(shape, dtype=torch.int8) if tensors else np.zeros(shape, np.int8)
+        return cls({name: blank(part) for name, part in parts.items()}, mask)
 
-    def then(self, image: Any, feedback: Any, turn: Any) -> History:
+    def then(self, parts: dict[str, Any], turn: Any) -> History:
         """The history with one more observation of each dialog; turn 0 begins a dialog anew. This one stays as it is.
 
         Args:
-            image: (B, …).
-            feedback: (B, L).
+            parts: key to what is observed, each (B, …).
             turn: (B,) integers.
         """
-        grown = History(*(_copy(part) for part in (self.image, self.feedback, self.mask)))
+        grown = History({name: _copy(part) for name, part in self.parts.items()}, _copy(self.mask))
         last = self.mask.shape[1] - 1
         begun, full = turn == 0, turn > last
         tensors = isinstance(turn, torch.Tensor)
         rows = torch.arange(len(turn), device=turn.device) if tensors else np.arange(len(turn))
         slot = turn.clamp(max=last) if tensors else np.minimum(turn, last)
-        for own, new in ((grown.image, image), (grown.feedback, feedback), (grown.mask, 1)):
+        for own, new in (*((grown.parts[name], parts[name]) for name in grown.parts), (grown.mask, 1)):
             own[begun] = 0
             if bool(full.any()):
                 own[full, :-1] = _copy(own[full, 1:])
@@ -99,10 +98,18 @@ class History:
 
     def observation(self, turn: Any, *, flat: bool = False) -> dict[str, Any]:
         """The observation of `history_space`, a copy, with B rows."""
-        parts = {"image": _copy(self.image), "feedback": _copy(self.feedback)}
+        parts = {name: _copy(part) for name, part in self.parts.items()}
         if flat:
             parts = {name: part.reshape(len(part), -1) for name, part in parts.items()}
-        return {**parts, "mask": _copy(self.mask), "turn": turn}
+        return {**parts, "mask": _copy(self.mask), TURN: turn}
+
+    def rows(self, rows: Any) -> History:
+        """The histories of some of the dialogs."""
+        return History({name: part[rows] for name, part in self.parts.items()}, self.mask[rows])
+
+
+def _without_turn(observation: dict[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in observation.items() if name != TURN}
 
 
 def _copy(part: Any) -> Any:
@@ -121,12 +128,14 @@ class DialogHistory(
     | `"mask"` | `MultiBinary(T + 1)` | 1 for the slots in use |
     | `"turn"` | `Discrete(T + 1)` | turns taken so far: the last slot in use |
 
+    Parts of your own that are a `Box` are kept in the same way.
+
     A step that is refused or interrupted leaves the history as it was; one that was made without this wrapper is
     noticed at the next, with a RuntimeError.
 
     Args:
         env: `DialogRetrieval-v0`.
-        flat: `image` and `feedback` as one vector each, the only shape that Stable-Baselines3's `check_env` likes.
+        flat: every part as one vector, the only shape that Stable-Baselines3's `check_env` likes.
 
     Raises:
         ValueError: another environment.
@@ -147,13 +156,13 @@ class DialogHistory(
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         """The dialog so far, of which `observation` is the latest turn."""
-        image, feedback = (np.asarray(observation[name])[None] for name in REMEMBERED)
-        turn = np.asarray(observation["turn"])[None]
-        slots = int(cast(spaces.Discrete, self.observation_space["turn"]).n)  # type: ignore[index]
-        history = (self._history or History.empty(image, feedback, slots)).then(image, feedback, turn)
+        parts = {name: np.asarray(part)[None] for name, part in _without_turn(observation).items()}
+        turn = np.asarray(observation[TURN])[None]
+        slots = int(cast(spaces.Discrete, self.observation_space[TURN]).n)  # type: ignore[index]
+        history = (self._history or History.empty(parts, slots)).then(parts, turn)
         whole = history.observation(turn, flat=self.flat)
         vars(self).update(_history=history, _follower=self._follower.seen())
-        return {**{name: part[0] for name, part in whole.items()}, "turn": observation["turn"]}
+        return {**{name: part[0] for name, part in whole.items()}, TURN: observation[TURN]}
 
 
 class DialogHistoryVector(gymnasium.vector.VectorWrapper):
@@ -195,9 +204,9 @@ class DialogHistoryVector(gymnasium.vector.VectorWrapper):
         return self._remember(observation), reward, terminated, truncated, info
 
     def _remember(self, observation: dict[str, Any]) -> dict[str, Any]:
-        image, feedback, turn = (observation[name] for name in (*REMEMBERED, "turn"))
-        slots = int(cast(spaces.Discrete, self.single_observation_space["turn"]).n)  # type: ignore[index]
-        history = (self._history or History.empty(image, feedback, slots)).then(image, feedback, turn)
+        parts, turn = _without_turn(observation), observation[TURN]
+        slots = int(cast(spaces.Discrete, self.single_observation_space[TURN]).n)  # type: ignore[index]
+        history = (self._history or History.empty(parts, slots)).then(parts, turn)
         whole = history.observation(turn, flat=self.flat)
         vars(self).update(_history=history, _follower=self._follower.seen())
         return whole
@@ -206,12 +215,11 @@ class DialogHistoryVector(gymnasium.vector.VectorWrapper):
         """The finished dialogs, in the layout of `last`: whole batches of tensors, or an object for each dialog."""
         assert self._history is not None
         if isinstance(last, dict):
-            whole = self._history.then(*(last[name] for name in (*REMEMBERED, "turn")))
-            return whole.observation(last["turn"], flat=self.flat)
+            return self._history.then(_without_turn(last), last[TURN]).observation(last[TURN], flat=self.flat)
         rows = np.flatnonzero(ended)
-        finished = History(*(part[rows] for part in (self._history.image, self._history.feedback, self._history.mask)))
-        image, feedback, turn = (np.stack([last[row][name] for row in rows]) for name in (*REMEMBERED, "turn"))
-        parts = finished.then(image, feedback, turn).observation(turn, flat=self.flat)
+        stacked = {name: np.stack([last[row][name] for row in rows]) for name in (*self._history.parts, TURN)}
+        finished = self._history.rows(rows).then(_without_turn(stacked), stacked[TURN])
+        parts = finished.observation(stacked[TURN], flat=self.flat)
         final = np.full(len(last), None, dtype=object)
         for position, row in enumerate(rows):
             final[row] = {name: part[position] for name, part in parts.items()}
