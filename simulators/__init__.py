@@ -56,6 +56,8 @@ def make_simulator(spec: Any, gallery: Catalog, **settings: Any) -> UserSimulato
         name = getattr(spec, "__name__", str(spec))
     if parsed is not None and parsed.configuration:
         raise ValueError(f"user simulator {name!r} has no configurations; write {name!r} instead of {spec!r}")
+    if isinstance(factory, type) and not hasattr(factory, "feedback"):
+        raise ValueError(f"{name!r} is no user simulator: it has no method 'feedback'; give it one")
     if not callable(factory):
         raise ValueError(f"{name!r} is no user simulator: it cannot be called with a gallery; give its class")
     if "device" in settings:

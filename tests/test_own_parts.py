@@ -234,7 +234,7 @@ def test_an_environment_with_parts_of_ones_own_is_checked_from_the_command_line(
         ("action", "their_parts:Moved", "'their_parts:Moved' is no action: it has no decide"),
         ("reward", "their_parts:Half", "cannot be made"),
         ("reward", "their_parts:Moved:speed=1", "cannot be made (got an unexpected keyword argument 'speed')"),
-        ("simulator", "their_parts:Moved", "no user simulator"),
+        ("simulator", "their_parts:Moved", "'their_parts:Moved' is no user simulator: it has no method 'feedback'"),
     ],
 )
 def test_what_is_of_another_kind_is_refused(

@@ -79,7 +79,7 @@ RIGHT: dict[str, Callable[[Any], bool]] = {
     "catalog": lambda value: value is GALLERY,
     "gallery": lambda value: value is GALLERY,
     "split": one_of("all"),
-    "simulator": lambda value: value is USER,
+    "simulator": lambda value: value is USER or value is ToyUser,
     "simulator_settings": lambda value: value is None or value == {},
     "action": one_of("candidate", "query", "score"),
     "observation": lambda value: isinstance(value, str | list) and value in ("features", "pixels", ["features"]),
@@ -97,7 +97,7 @@ RIGHT: dict[str, Callable[[Any], bool]] = {
 }
 """Which of the values can be used."""
 
-WORLD = ("gallery", "simulator", "turns", "stop_when_found", "device")
+WORLD = ("gallery", "turns", "stop_when_found", "device")
 SINGLE = tuple(name for name in RIGHT if name in DialogRetrievalEnv.__init__.__annotations__)
 VECTOR = (*SINGLE, "num_envs", "autoreset_mode", "output", "max_episode_steps")
 
