@@ -97,7 +97,7 @@ def test_training_leaves_files_that_act_as_the_agent_does(
 ) -> None:
     agent = make(name, training_data, total_timesteps=700, learning_starts=64, evaluations=2)
     summary = agent.train(training_data, tmp_path, progress=False)
-    assert summary["total_timesteps"] >= 700
+    assert summary["steps"] >= 700
     assert summary["best_validation_percentile"] == max(row["validation"] for row in summary["history"])
     again = agents.load(tmp_path)
     first, second = (
@@ -241,7 +241,7 @@ def test_damaged_files_are_refused(training_data: TrainingData, tmp_path: Path) 
     with pytest.raises(ValueError, match=r"model.zip is damaged or of another agent"):
         agents.load(tmp_path)
     with pytest.raises(RuntimeError, match="size mismatch"):
-        agent.take(read_weights(path))
+        agent.load_weights(read_weights(path))
     with torch.no_grad():
         next(agent.policy.parameters()).fill_(torch.nan)
     agent.save(tmp_path)
@@ -250,9 +250,9 @@ def test_damaged_files_are_refused(training_data: TrainingData, tmp_path: Path) 
 
 
 def test_settings_and_galleries_that_do_not_fit_are_refused(training_data: TrainingData) -> None:
-    with pytest.raises(ValueError, match="dialogs is 0"):
+    with pytest.raises(ValueError, match="n_envs is 0"):
         make("sb3-ppo", training_data, n_envs=0)
-    with pytest.raises(ValueError, match=r"discount 1.5"):
+    with pytest.raises(ValueError, match=r"gamma 1.5"):
         make("sb3-ppo", training_data, gamma=1.5)
     with pytest.raises(ValueError, match="needs a gallery or its dimensions"):
         agents.create("sb3-ppo", vocabulary=training_data.simulator.vocabulary)
