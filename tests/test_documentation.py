@@ -1,44 +1,94 @@
 """Every code block of the documents, and every example in a docstring, runs."""
 
+from __future__ import annotations
+
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
+import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import dialog_env
+from dialog_env import cli
 from dialog_env.envs import DialogRetrievalEnv
+from dialog_env.envs.actions import ACTIONS
+from dialog_env.envs.observations import OBSERVATIONS
+from dialog_env.envs.rewards import REWARDS
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MODULE = re.compile(r"[Ss]ave it as `(\w+)\.py`:\n\n```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+COMMANDS = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
+AT_THE_TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md") if (ROOT / name).exists()]
+DOCUMENTS = [*AT_THE_TOP, *sorted((ROOT / "docs").rglob("*.md"))]
+PARTS = [page for page in DOCUMENTS if page.parent.name == "tutorial" and page.name != "index.md"]
+"""Pages of the tutorial, each of which adds a part in one file."""
 
 
-def blocks():
+def blocks() -> Iterator[object]:
     for document in DOCUMENTS:
         for number, match in enumerate(BLOCK.finditer(document.read_text()), 1):
-            yield pytest.param(document.parent, match[1], id=f"{document.name}-{number}")
+            if document not in PARTS:
+                yield pytest.param(match[1], id=f"{document.relative_to(ROOT)}-{number}")
 
 
-def modules():
+def modules() -> Iterator[str]:
     for module in pkgutil.walk_packages(dialog_env.__path__, "dialog_env."):
         if not module.name.endswith("__main__"):
             yield module.name
 
 
-@pytest.mark.parametrize(("folder", "code"), list(blocks()))
-def test_code_blocks_run(folder, code, tmp_path, monkeypatch, capsys):
+def run(code: str) -> None:
+    exec(compile(code, "block", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("code", list(blocks()))
+def test_code_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     if ">>>" in code:
         example = doctest.DocTestParser().get_doctest(code, {}, "block", None, 0)
         assert doctest.DocTestRunner().run(example).failed == 0
     else:
-        exec(compile(code, "block", "exec"), {"__name__": "__main__"})
+        run(code)
 
 
-def test_examples_in_docstrings_run():
+@pytest.fixture
+def saved(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The text of a page, in a folder that holds the file which it has written."""
+    text: str = request.param.read_text()
+    [(name, code)] = MODULE.findall(text)
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield text
+    sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("saved", PARTS, ids=lambda page: page.stem, indirect=True)
+def test_a_part_in_one_file_is_used_as_an_object(saved: str) -> None:
+    _, *others = BLOCK.findall(saved)  # the first is the file
+    assert others
+    for code in others:
+        run(code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("saved", PARTS, ids=lambda page: page.stem, indirect=True)
+def test_a_part_in_one_file_is_used_on_the_command_line(saved: str) -> None:
+    lines = "".join(COMMANDS.findall(saved)).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line.removeprefix("$ dialog-retrieval ")) for line in lines]
+    assert any(re.search(r"my_\w+:[A-Z]", argument) for command in commands for argument in command)
+    for command in commands:
+        cli.main(command)
+
+
+def test_examples_in_docstrings_run() -> None:
     tried = 0
     for name in modules():
         result = doctest.testmod(importlib.import_module(name))
@@ -47,27 +97,25 @@ def test_examples_in_docstrings_run():
     assert tried > 0
 
 
-def test_links_and_pictures_of_the_documents_exist():
+def test_links_and_pictures_of_the_documents_exist() -> None:
     for document in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#\s]+)\)", document.read_text()):
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text()):
             assert target.startswith("http") or (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-def test_the_docstring_of_the_environment_names_every_keyword_and_value():
-    import inspect
-
-    from dialog_env.envs.actions import ACTIONS
-    from dialog_env.envs.observations import OBSERVATIONS
-    from dialog_env.envs.rewards import REWARDS
-
-    text = DialogRetrievalEnv.__doc__
+def test_the_docstring_of_the_environment_names_every_keyword_and_value() -> None:
+    text = DialogRetrievalEnv.__doc__ or ""
     for keyword in inspect.signature(DialogRetrievalEnv).parameters:
         assert f"`{keyword}`" in text or f"`{keyword}=" in text, keyword
     for value in [*ACTIONS, *OBSERVATIONS, *REWARDS]:
         assert f'"{value}"' in text, value
 
 
-def test_the_readme_shows_the_figures_of_the_throughput_kept_as_they_were_generated():
-    """After a new measurement, the part of `table.md` before its rates goes into the README."""
+def test_the_readme_is_read_in_a_few_minutes() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
+
+
+def test_a_page_shows_the_figures_of_the_throughput_kept_as_they_were_generated() -> None:
+    """After a new measurement, the part of `table.md` before its rates goes into that page."""
     table = (ROOT / "benchmarks" / "results" / "throughput-cpu" / "table.md").read_text()
-    assert table.split("\n| work | at once")[0].strip() in (ROOT / "README.md").read_text()
+    assert table.split("\n| work | at once")[0].strip() in (ROOT / "docs" / "throughput.md").read_text()
