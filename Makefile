@@ -3,7 +3,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
-.PHONY: benchmark test check fast clean
+.PHONY: benchmark test check fast docs clean
 
 benchmark: $(INSTALLED)
 	$(RUN) -m dialog_env.benchmarks run --catalog synthetic --agents random supervised --output runs/benchmark
@@ -18,6 +18,10 @@ check: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+docs: $(INSTALLED)
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(RUN) -m mkdocs build --quiet --strict
 
 $(INSTALLED): setup.py setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; call make with PYTHON=python3.x")'

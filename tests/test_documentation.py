@@ -8,6 +8,7 @@ import inspect
 import pkgutil
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,20 @@ def test_the_docstring_of_the_environment_names_every_keyword_and_value() -> Non
         assert f"`{keyword}`" in text or f"`{keyword}=" in text, keyword
     for value in [*ACTIONS, *OBSERVATIONS, *REWARDS]:
         assert f'"{value}"' in text, value
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    for needed in ("mkdocs", "material", "mkdocstrings"):
+        pytest.importorskip(needed, reason=f"{needed} is not installed; `make docs` installs it")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for page, text in {
+        "environment.html": "Target and first candidate are uniform",
+        "api/agents.html": "bind_user",
+    }.items():
+        assert text in (tmp_path / page).read_text()
 
 
 def test_the_readme_is_read_in_a_few_minutes() -> None:
