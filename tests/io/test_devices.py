@@ -112,7 +112,7 @@ def test_a_device_that_is_not_there_is_refused_in_one_sentence(gallery):
             ValueError, match=r"device='cuda' is not there, PyTorch sees no CUDA device; give device='cpu'"
         ):
             make("cuda")
-        with pytest.raises(ValueError, match=r"device='abacus' is not known; give 'cpu', 'cuda'"):
+        with pytest.raises(ValueError, match=r"device='abacus' is not known; give 'auto', 'cpu', 'cuda'"):
             make("abacus")
 
 
