@@ -6,13 +6,14 @@ RUN := $(VENV)/bin/python
 .PHONY: benchmark test check fast docs clean
 
 benchmark: $(INSTALLED)
-	$(RUN) -m dialog_env.benchmarks run --catalog synthetic --agents random supervised --output runs/benchmark
+	OMP_NUM_THREADS=1 $(VENV)/bin/dialog-retrieval benchmark run --catalog synthetic --agents random supervised --output runs/benchmark
 
+# Each process of the tests has one thread, and a file of tests stays in one process, for what its tests share.
 test: $(INSTALLED) check
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile
 
 fast: $(INSTALLED)
-	$(RUN) -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile -m "not slow"
 
 check: $(INSTALLED)
 	$(RUN) -m ruff check .
