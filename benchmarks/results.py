@@ -225,6 +225,6 @@ def check(run: Run, record: Record) -> None:
 
 
 def read_all(output: Path) -> list[Result]:
-    """All results below a folder, in order of their names."""
+    """All results below a folder, in order of their names; errors as of `read` for one that lacks a file."""
     folders = sorted(output.iterdir()) if output.is_dir() else []
-    return [read(folder) for folder in folders if os.path.lexists(folder / RESULT)]
+    return [read(folder) for folder in folders if any(os.path.lexists(folder / name) for name in (RESULT, DIALOGS))]

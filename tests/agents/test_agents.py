@@ -322,7 +322,7 @@ def test_an_agent_of_ones_own_needs_two_methods_and_is_made_and_loaded_by_module
     assert (loaded.seed, loaded.dimensions, loaded.vocabulary) == (4, 8, user.vocabulary)
     records = [protocol.run(agent, tiny_catalog, user, seed=0) for agent in (made, loaded)]
     assert (records[0].shown == records[1].shown).all()
-    with pytest.raises(ValueError, match=r"no agent 'tests.nowhere.Agent'.*module\.Class"):
+    with pytest.raises(ValueError, match=r"no agent 'tests\.nowhere:Agent'.*give module:Class"):
         agents.create("tests.nowhere.Agent")
 
 

@@ -94,6 +94,7 @@ def test_other_kinds_of_file_in_a_result_are_refused(tmp_path):
             assert refusal(results.read, folder).startswith(str(path))
         path.unlink()
         assert str(path) in refusal(results.read, folder)
+        assert str(path) in refusal(results.read_all, output)
         path.mkdir()
         assert "is a folder" in refusal(results.read, folder)
         path.rmdir()

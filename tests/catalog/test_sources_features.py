@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -397,3 +398,15 @@ def test_the_real_backbone_tells_real_shoes_apart(tmp_path: Path) -> None:
         assert raw["regions"].shape == (48, 49, 1024)
         np.testing.assert_allclose(raw["regions"][:].astype(np.float32).mean(axis=1), raw["pooled"][:], atol=5e-3)
         assert raw["pooled"][:].std(axis=0).mean() > 0.05
+
+
+def test_weights_of_other_shapes_are_refused_in_one_sentence(
+    backbones: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "backbone"
+    shutil.copytree(backbones["convolution"], folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_sizes": [8, 20]}))
+    with pytest.raises(ValueError, match=r"backbone \(its weights have other shapes than its config\.json says\)"):
+        VisionBackbone(folder)
+    assert "MISMATCH" not in capfd.readouterr().err

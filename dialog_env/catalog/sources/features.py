@@ -217,19 +217,28 @@ def _checked(pooled: Tensor, regions: Tensor | None, start: int) -> dict[str, Te
 def _load_network(folder: Path) -> Any:
     try:
         from transformers import AutoModel
+        from transformers.utils import logging
     except ImportError as error:
         raise ImportError(
             "extraction needs transformers; install it with `pip install dialog-retrieval[images]`"
         ) from error
     remedy = "give a vision model in Hugging Face layout"
     config = read_json(folder / "config.json", dict[str, Any], "configuration of a backbone", remedy)
+    told = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)  # it reports over many lines what the error says in one
     try:
         network = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
         )
     except Exception as error:  # transformers raises almost anything
-        problem = "it needs code that lies beside it, which is not run" if "auto_map" in config else first_line(error)
+        problem = first_line(error)
+        if "auto_map" in config:
+            problem = "it needs code that lies beside it, which is not run"
+        elif "ignore_mismatched_sizes" in problem:
+            problem = "its weights have other shapes than its config.json says"
         raise ValueError(f"{folder} cannot be loaded as a backbone ({problem}); {remedy}") from error
+    finally:
+        logging.set_verbosity(told)
     return getattr(network, "vision_model", network).float().eval()
 
 
