@@ -7,7 +7,7 @@ from tools.reliability.cases import Case, Failed, Outcome, Part
 from tools.reliability.files import again, choose_file, copy, read
 from tools.reliability.kinds import KINDS, comparable
 
-BINARY = (".h5", ".safetensors", ".zip", ".pth", ".partial")
+BINARY = (".h5", ".safetensors", ".zip", ".pth")
 
 
 def run(case: Case) -> Outcome:

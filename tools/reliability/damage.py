@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -24,6 +25,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dialog_env.io import checkpoint
+from dialog_env.io.atomic import DIGEST, signed
+from dialog_env.io.seals import SEAL_BYTES, seal
 
 Random = np.random.Generator
 SPARSE = 1 << 30
@@ -569,6 +572,52 @@ def _all_names(file: h5py.File) -> list[str]:
     return sorted(names)
 
 
+def forge_hdf5(target: Target) -> None:
+    """A data set or attribute that is something else, and the seal or digest over it made anew."""
+    damages = (edit_hdf5, edit_hdf5, edit_hdf5_attribute, change_numbers)
+    damages[target.place(len(damages))](target)
+    sign(target.path)
+
+
+def forge_json(target: Target) -> None:
+    """One part of it is something else, and its digest made anew."""
+    target.path.write_text(json.dumps(edited(json.loads(target.path.read_text()), target.random)))
+    sign(target.path)
+
+
+def forge_pictures(target: Target) -> None:
+    """A catalogue whose first pictures are enormous, a program, or of odd formats, sealed."""
+    beside = Target(target.path.with_name("picture.jpg"), target.random, target.others, target.canary)
+    damages = (picture_bomb, picture_program, picture_format, picture_format)
+    damages[target.place(len(damages))](beside)
+    picture = np.frombuffer(beside.path.read_bytes(), np.uint8)
+    with h5py.File(target.path, "r+") as file:
+        if "images/offsets" not in file:
+            return
+        old, offsets = file["images/bytes"][()], file["images/offsets"][()]
+        change = len(picture) - int(offsets[1])
+        del file["images/bytes"]
+        file["images/bytes"] = np.concatenate([picture, old[int(offsets[1]) :]])
+        file["images/offsets"][1:] = offsets[1:] + change
+    sign(target.path)
+
+
+def sign(path: Path) -> None:
+    """Makes the seal or digest of a file of ours anew: what a stranger can do who means harm."""
+    with path.open("rb") as file:
+        title = file.read(SEAL_BYTES).partition(b"\n")[0]
+    if title.startswith(b"dialog-retrieval"):
+        seal(path, title.decode())
+    elif path.suffix == ".json":
+        content = json.loads(path.read_text())
+        if isinstance(content, dict) and DIGEST in content:
+            path.write_text(json.dumps(signed(content)))
+    elif (path.parent / "result.json").exists():
+        content = json.loads((path.parent / "result.json").read_text())
+        content["dialogs"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        (path.parent / "result.json").write_text(json.dumps(signed(content)))
+
+
 def change_numbers(target: Target) -> None:
     """One number of a data set is another one."""
     with h5py.File(target.path, "r+") as file:
@@ -657,7 +706,7 @@ def backbone_code(target: Target) -> None:
     target.path.write_text(json.dumps(config))
 
 
-JSON = (edit_json, edit_json, edit_json, edit_json, nest, long_number)
+JSON = (edit_json, edit_json, forge_json, forge_json, forge_json, nest, long_number)
 BY_SUFFIX: dict[str, tuple[Callable[[Target], None], ...]] = {
     ".json": JSON,
     ".jsonl": (edit_json_line, edit_json_line, edit_json_line, drop_line, cut_lines, double_line, nest, long_number),
@@ -672,11 +721,23 @@ BY_SUFFIX: dict[str, tuple[Callable[[Target], None], ...]] = {
     ".pth": (
         archive_code, archive_drop, archive_other, archive_bomb, other_state, other_state, pickle_code, pickle_bomb
     ),
-    ".h5": (edit_hdf5, edit_hdf5, edit_hdf5, edit_hdf5_attribute, edit_hdf5_attribute, change_numbers),
-    ".partial": (edit_hdf5, edit_hdf5_attribute, change_numbers),
+    ".h5": (
+        edit_hdf5, edit_hdf5_attribute, change_numbers, forge_hdf5, forge_hdf5, forge_hdf5, forge_hdf5, forge_pictures
+    ),
     ".jpg": (picture_bomb, picture_program, picture_format, picture_format),
 }  # fmt: skip
-FORGED = (forge_facts, forge_agent, forge_tensors, other_state, archive_code, picture_format, double_line)
+FORGED = (
+    forge_facts,
+    forge_agent,
+    forge_tensors,
+    forge_hdf5,
+    forge_json,
+    forge_pictures,
+    other_state,
+    archive_code,
+    picture_format,
+    double_line,
+)
 """Damage after which a file is whole in its way, so that another content is no damage unnoticed."""
 
 

@@ -37,12 +37,16 @@ from tools.reliability.materials import (
     CATALOG,
     DRAWN,
     LOG,
+    OLD_AGENT,
+    OLD_CAPTIONER,
+    OLD_CATALOG,
     OPTIONS,
     PHOTOGRAPHS,
     RELEASED,
     RESULT,
     SHOES,
     STABLE,
+    STOPPED,
     VOCABULARY,
 )
 
@@ -135,6 +139,18 @@ def everything(catalog: Catalog) -> dict[str, Any]:
 def read_catalog(place: Place) -> Any:
     """Everything in it."""
     return everything(load_catalog(place.path))
+
+
+def read_old_catalog(place: Place) -> Any:
+    """What its fingerprint covers."""
+    return {name: part for name, part in read_catalog(place).items() if name not in ("name", "provenance")}
+
+
+def read_stopped(place: Place) -> Any:
+    """The catalogue that the build ends in, which goes on from what lies there."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        built = everything(materials.source(place.materials, place.path / "built.h5").build())
+    return built
 
 
 def catalog_commands(place: Place) -> list[tuple[str, list[object]]]:
@@ -251,11 +267,17 @@ def read_photographs(kind: type[Photographs]) -> Callable[[Place], Any]:
             "splits": manifest.splits,
             "columns": manifest.columns,
             "skipped": manifest.skipped,
+            "notes": manifest.notes,
             "pictures": pictures.encoded,
             "measures": pictures.measures,
         }
 
     return read
+
+
+def found_or_told(found: dict[str, Any]) -> int:
+    """How many images were found or counted as skipped; where there is a note, all that it may be about."""
+    return len(found["ids"]) + sum(found["skipped"].values()) + 1_000_000 * len(found["notes"])
 
 
 def build(source: str) -> Callable[[Place], list[tuple[str, list[object]]]]:
@@ -289,6 +311,10 @@ def build_with(place: Place) -> list[tuple[str, list[object]]]:
 KINDS: dict[str, Kind] = {
     "catalogue": Kind(CATALOG, read_catalog, commands=catalog_commands),
     "drawn catalogue": Kind(DRAWN, read_catalog, commands=catalog_commands),
+    "old catalogue": Kind(OLD_CATALOG, read_old_catalog, commands=catalog_commands),
+    "old agent": Kind(OLD_AGENT, read_agent, ("*.safetensors",), film, ours=False),
+    "old captioner": Kind(OLD_CAPTIONER, read_captioner, ("*.safetensors",), sheet, ours=False),
+    "stopped build": Kind(STOPPED, read_stopped, ("built.h5.partial/*.safetensors",)),
     "agent": Kind(AGENT, read_agent, ("agent.safetensors",), film),
     "checkpoint": Kind(AGENT, read_last, ("checkpoint.safetensors",)),
     "training": Kind(
@@ -308,21 +334,21 @@ KINDS: dict[str, Kind] = {
     ),
     "released network": Kind(RELEASED, read_released_network),
     "released options": Kind(OPTIONS, read_options, ours=False),
-    "vocabulary": Kind(VOCABULARY, lambda place: Vocabulary.load(place.path).words, ours=False, entries=len),
+    "vocabulary": Kind(VOCABULARY, lambda place: Vocabulary.load(place.path).words),
     "result": Kind(
         RESULT,
         read_result,
         ("run/result.json", "run/dialogs.h5"),
         lambda place: [(BENCHMARKS, ["table", "--output", place.path])],
     ),
-    "log": Kind(LOG, lambda place: read_log(place.path), ours=False, entries=len),
+    "log": Kind(LOG, lambda place: read_log(place.path)),
     "products": Kind(
         PHOTOGRAPHS,
         read_photographs(Products),
         ("styles.csv", "styles.csv", "images/*.jpg"),
         build("products"),
         ours=False,
-        entries=lambda found: len(found["ids"]) + sum(found["skipped"].values()),
+        entries=found_or_told,
     ),
     "shoes": Kind(
         SHOES,
@@ -330,7 +356,7 @@ KINDS: dict[str, Kind] = {
         ("*.txt", "*.json", "womens/*/*.jpg"),
         build("shoes"),
         ours=False,
-        entries=lambda found: len(found["ids"]) + sum(found["skipped"].values()),
+        entries=found_or_told,
     ),
     "captions": Kind(
         CAPTIONS,

@@ -11,22 +11,30 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from dialog_env import agents
 from dialog_env.agents import TrainingData
+from dialog_env.agents.base import AGENT_FILE
 from dialog_env.agents.guo2018.network_agent import NetworkAgent
 from dialog_env.agents.guo2018.released import to_released
 from dialog_env.benchmarks import results
 from dialog_env.benchmarks.results import Result, Run
 from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.catalog.sources.drawn import drawn_contents
-from dialog_env.catalog.sources.products import COLUMNS
+from dialog_env.catalog.images import EncodedImages
+from dialog_env.catalog.sources.features import Backbone
+from dialog_env.catalog.sources.products import COLUMNS, Products
 from dialog_env.evaluate import protocol
 from dialog_env.evaluate.logs import log_of
 from dialog_env.evaluate.protocol import Record
+from dialog_env.io import checkpoint
 from dialog_env.simulators import make_simulator
+from dialog_env.simulators.captioner import CAPTIONER_FILE
 from dialog_env.simulators.captioner.caption_data import DescribedPairs
 from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
 from dialog_env.world.user import UserSimulator
@@ -35,6 +43,7 @@ from tools.reliability.galleries import contents
 DRAWN, CATALOG, BACKBONE, PHOTOGRAPHS = "drawn.h5", "catalog.h5", "backbone", "photographs"
 AGENT, CAPTIONER, STABLE, RESULT, LOG = "agent", "captioner", "stable", "result", "log.jsonl"
 RELEASED, OPTIONS, VOCABULARY, CAPTIONS, SHOES = "released.pth", "options.pkl", "vocabulary.json", "captions", "shoes"
+STOPPED, OLD_CATALOG, OLD_AGENT, OLD_CAPTIONER = "stopped", "old.h5", "old-agent", "old-captioner"
 
 DRAWN_SIZE, CATALOG_SIZE, PHOTOGRAPHS_SIZE = 24, 24, 24
 RECIPE = CaptionerSettings(
@@ -210,6 +219,77 @@ def _vocabulary(path: Path, folder: Path) -> None:
     training_data(folder).simulator.vocabulary.save(path)
 
 
+class Stopped(Exception):
+    """Ends a build as a crash would."""
+
+
+def source(folder: Path, output: Path) -> Products:
+    """The source of the photographs, with a small backbone."""
+    return Products(folder / PHOTOGRAPHS, folder / BACKBONE, output, grid=2, batch=4, dimensions=3)
+
+
+def _stopped(path: Path, folder: Path) -> None:
+    make(folder, PHOTOGRAPHS, BACKBONE)
+    left, speak = 4, Backbone.__call__
+
+    def stop(self: Backbone, pixels: Any, grid: int) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Stopped
+        return speak(self, pixels, grid)
+
+    Backbone.__call__ = stop  # type: ignore[method-assign]
+    try:
+        source(folder, path / "built.h5").build()
+    except Stopped:
+        pass
+    finally:
+        Backbone.__call__ = speak  # type: ignore[method-assign]
+
+
+def _old_catalog(path: Path, folder: Path) -> None:
+    """A catalogue as version 1 kept it: no seal, and pictures of varying length."""
+    made = contents(CATALOG_SIZE, 5, 0)
+    assert made.attributes is not None
+    assert isinstance(made.images, EncodedImages)
+    with h5py.File(path, "w") as file:
+        file.attrs.update(format="dialog-retrieval catalog", version=1, name=made.name, fingerprint=made.fingerprint)
+        file.attrs["provenance"] = json.dumps(made.provenance)
+        file["ids"] = np.array([str(name).encode() for name in made.ids])
+        file["features"] = made.features
+        file["regions"] = made.regions
+        file["regions"].attrs["scale"] = made.region_scale
+        for name, positions in made.splits.items():
+            file[f"splits/{name}"] = positions
+        table = made.attributes
+        file["attributes/graded"], file["attributes/categorical"] = table.graded, table.categorical
+        file["attributes/graded"].attrs["names"] = json.dumps(table.graded_names)
+        file["attributes/categorical"].attrs["names"] = json.dumps(table.categorical_names)
+        file["attributes/categorical"].attrs["values"] = json.dumps(table.values)
+        file.create_group("images").attrs["source"] = json.dumps(made.images.description)
+        encoded = file.create_dataset("images/encoded", (CATALOG_SIZE,), dtype=h5py.vlen_dtype(np.uint8))
+        for position, picture in enumerate(made.images.encoded):
+            encoded[position] = picture
+
+
+def _old_agent(path: Path, folder: Path) -> None:
+    """An agent as version 1 kept it: without a digest."""
+    make(folder, AGENT)
+    saved = checkpoint.read(folder / AGENT / AGENT_FILE)
+    path.mkdir()
+    header = {"format": checkpoint.FORMAT, "version": "1", "facts": json.dumps(saved.facts)}
+    save_file(saved.tensors, path / AGENT_FILE, metadata=header)
+
+
+def _old_captioner(path: Path, folder: Path) -> None:
+    """A captioner as it was kept before captioners were checkpoint."""
+    make(folder, CAPTIONER)
+    saved = checkpoint.read(folder / CAPTIONER / CAPTIONER_FILE)
+    path.mkdir()
+    save_file(saved.tensors, path / CAPTIONER_FILE, metadata={"captioner": json.dumps({**saved.facts, "format": 1})})
+
+
 MAKERS: dict[str, Callable[[Path, Path], None]] = {
     DRAWN: _drawn,
     CATALOG: _catalog,
@@ -225,5 +305,9 @@ MAKERS: dict[str, Callable[[Path, Path], None]] = {
     RELEASED: _released,
     OPTIONS: _options,
     VOCABULARY: _vocabulary,
+    STOPPED: _stopped,
+    OLD_CATALOG: _old_catalog,
+    OLD_AGENT: _old_agent,
+    OLD_CAPTIONER: _old_captioner,
 }
 """Name to what makes it, at a path, from what lies in the folder of materials."""

@@ -12,6 +12,7 @@ from tools.reliability import (
     interrupts,
     kills,
     metrics,
+    options,
     pairs,
     rankings,
     threads,
@@ -35,5 +36,6 @@ PARTS: dict[str, Part] = {
         pairs,
         threads,
         interrupts,
+        options,
     )
 }
