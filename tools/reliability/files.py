@@ -127,7 +127,7 @@ PART = Part(
     run=run,
     prepare=lambda folder: materials.make(folder, *materials.MAKERS),
     cases=1000,
-    small=36,
+    small=44,
     seconds=90,
-    memory=3 << 29,
+    memory=3 << 30,
 )

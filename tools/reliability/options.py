@@ -50,7 +50,7 @@ PART = Part(
     run=run,
     prepare=works.prepare,
     cases=480,
-    small=12,
+    small=24,
     seconds=200,
     memory=4 << 30,
 )
