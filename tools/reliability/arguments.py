@@ -196,7 +196,7 @@ DOORS: dict[str, Door] = {
     "create(policy_improvement)": made("policy_improvement", nearest=2, tau=0.2, horizon=1, show="chosen"),
     "create(scst)": made("scst", epochs=1, batch=2),
     "create(rocchio)": made("rocchio", keep=1.0, toward=1.0, away=0.5),
-    "create(sb3-ppo)": made("sb3-ppo", steps=8, dialogs=2, reward="found", hidden=4, discount=0.5),
+    "create(sb3-ppo)": made("sb3-ppo", total_timesteps=8, n_envs=2, reward="found", hidden=4, gamma=0.5),
     "create(unseen)": made("unseen", inner="random", settings={}),
     "AgentSpec.parse": Door(AgentSpec.parse, lambda: {"text": ""}, TEXTS),
     "Setting": Door(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import runpy
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from dialog_env.cli import main
 from tools.reliability.cases import fail
 from tools.reliability.processes import Ended
 from tools.reliability.refusals import complaint_of_text
@@ -18,13 +18,13 @@ BAR = re.compile(r"\d+%\||\d+(image|shoe|case|updates|turns|dialogs)?s? \[|\|\s+
 PARSER_STATUS = 2
 
 
-def program(module: str, arguments: Iterable[object], folder: Path) -> Callable[[], None]:
-    """What `python -m module arguments` does in a folder, for a forked process."""
+def program(group: str, arguments: Iterable[object], folder: Path) -> Callable[[], None]:
+    """What `dialog-retrieval group arguments` does in a folder, for a forked process."""
 
     def run() -> None:
         os.chdir(folder)
-        sys.argv = [module, *map(str, arguments)]
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        sys.argv = ["dialog-retrieval", group, *map(str, arguments)]
+        main()
 
     return run
 

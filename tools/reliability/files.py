@@ -79,9 +79,9 @@ def run(case: Case) -> Outcome:
     commands = kind.commands(place)
     try:
         if commands and random.random() < COMMAND_SHARE:
-            module, arguments = commands[random.integers(len(commands))]
-            ended = Child(program(module, arguments, case.folder), case.folder).wait(COMMAND_SECONDS)
-            require_told(ended, names_of(path, place), f"python -m {module} {arguments[0]}")
+            group, arguments = commands[random.integers(len(commands))]
+            ended = Child(program(group, arguments, case.folder), case.folder).wait(COMMAND_SECONDS)
+            require_told(ended, names_of(path, place), f"dialog-retrieval {group} {arguments[0]}")
         else:
             read(kind, place, path, pristine, what, forged=damage in FORGED)
     except Failed as failed:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from tools.reliability import materials, works
 from tools.reliability.cases import Case, Outcome, Part, fail
@@ -20,6 +17,7 @@ from tools.reliability.works import WORKS, at_event, former_of, require_end
 
 LONGEST = 1.5
 """Processor seconds after which commands that are no works are interrupted at the latest."""
+SOONEST = 0.005
 MOST_EVENTS = 8
 
 
@@ -28,11 +26,11 @@ class Command:
     """A command that is no work.
 
     Args:
-        module: its command line.
+        group: of the command line.
         arguments: for a folder of materials and one for its output.
     """
 
-    module: str
+    group: str
     arguments: Callable[[Path, Path], list[object]]
 
 
@@ -77,17 +75,6 @@ COMMANDS: dict[str, Command] = {
 """Name to command; the works come to them."""
 
 
-def from_main(action: Callable[[], None]) -> None:
-    """Does something when the program's `main` is called: before that no program can say anything of its own."""
-
-    def watch(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call" and frame.f_code.co_name == "main" and frame.f_globals.get("__name__") == "__main__":
-            sys.setprofile(None)
-            action()
-
-    sys.setprofile(watch)
-
-
 def interrupt() -> None:
     """Ctrl-C."""
     os.kill(os.getpid(), signal.SIGINT)
@@ -96,18 +83,15 @@ def interrupt() -> None:
 def interrupted(run: Callable[[], None], output: Path, seconds: float, event: int) -> Callable[[], None]:
     """The program for a forked process, with Ctrl-C at an event, or after some processor seconds where that is 0."""
 
-    def begin() -> None:
+    def disturbed() -> None:
         if event:
             at_event(output, event, interrupt)
         else:
             signal.signal(signal.SIGPROF, lambda *_: interrupt())
-            signal.setitimer(signal.ITIMER_PROF, max(seconds, 1e-6))
-
-    def whole() -> None:
-        from_main(begin)
+            signal.setitimer(signal.ITIMER_PROF, max(seconds, SOONEST))
         run()
 
-    return whole
+    return disturbed
 
 
 def require_one_line(ended: Ended, what: str) -> None:
@@ -137,7 +121,7 @@ def run(case: Case) -> Outcome:
     else:
         longest, events = LONGEST, MOST_EVENTS
         given = COMMANDS[name]
-        command = program(given.module, given.arguments(case.materials, output), case.folder)
+        command = program(given.group, given.arguments(case.materials, output), case.folder)
     if random.random() < 0.4:
         event = int(random.integers(1, events + 1))
     else:

@@ -50,10 +50,8 @@ from tools.reliability.materials import (
     VOCABULARY,
 )
 
-CATALOGS, AGENTS, SIMULATORS, BENCHMARKS = (
-    f"dialog_env.{part}" for part in ("catalog", "agents", "simulators", "benchmarks")
-)
-"""Command lines."""
+CATALOGS, AGENTS, SIMULATORS, BENCHMARKS = "catalog", "agent", "simulator", "benchmark"
+"""Groups of the command line."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class Kind:
         material: a file or folder of `materials`.
         files: what is damaged in it, as patterns; the material itself where empty.
         read: all that can be got out of it, comparable.
-        commands: command lines that read it: module and arguments.
+        commands: command lines that read it: group and arguments.
         ours: whether the package wrote it, and must notice every change.
         entries: how many things such as images a reader found, where fewer must not be found without a word.
     """

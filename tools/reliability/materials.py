@@ -6,10 +6,12 @@ import argparse
 import json
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -25,18 +27,17 @@ from dialog_env.agents.guo2018.released import to_released
 from dialog_env.benchmarks import results
 from dialog_env.benchmarks.results import Result, Run
 from dialog_env.catalog import Catalog, load_catalog
-from dialog_env.catalog.sources.drawn import drawn_contents
 from dialog_env.catalog.images import EncodedImages
-from dialog_env.catalog.sources.features import Backbone
+from dialog_env.catalog.sources.drawn import drawn_contents
 from dialog_env.catalog.sources.products import COLUMNS, Products
 from dialog_env.evaluate import protocol
 from dialog_env.evaluate.logs import log_of
 from dialog_env.evaluate.protocol import Record
 from dialog_env.io import checkpoint
 from dialog_env.simulators import make_simulator
-from dialog_env.simulators.captioner import CAPTIONER_FILE
 from dialog_env.simulators.captioner.caption_data import DescribedPairs
 from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
+from dialog_env.simulators.captioner.user import CAPTIONER_FILE
 from dialog_env.world.user import UserSimulator
 from tools.reliability.galleries import contents
 
@@ -53,8 +54,8 @@ CAPTION_PAIRS = 48
 SUPERVISED: dict[str, Any] = {"epochs": 2, "batch": 8, "turns": 2, "statistics": 1}
 STABLE_NAME = "sb3-ppo"
 STABLE_SETTINGS: dict[str, Any] = {
-    "steps": 64, "dialogs": 4, "turns": 2, "hidden": 4, "directions": 2, "evaluations": 2, "rollout": 4, "batch": 8,
-    "passes": 1,
+    "total_timesteps": 64, "n_envs": 4, "turns": 2, "hidden": 4, "directions": 2, "evaluations": 2, "n_steps": 4,
+    "batch_size": 8, "n_epochs": 1,
 }  # fmt: skip
 
 
@@ -230,22 +231,18 @@ def source(folder: Path, output: Path) -> Products:
 
 def _stopped(path: Path, folder: Path) -> None:
     make(folder, PHOTOGRAPHS, BACKBONE)
-    left, speak = 4, Backbone.__call__
+    left = 4
 
-    def stop(self: Backbone, pixels: Any, grid: int) -> Any:
+    def stop(path: str | Path, *arguments: Any, **keywords: Any) -> None:
         nonlocal left
         left -= 1
         if left < 0:
             raise Stopped
-        return speak(self, pixels, grid)
+        write(path, *arguments, **keywords)
 
-    Backbone.__call__ = stop  # type: ignore[method-assign]
-    try:
+    write = checkpoint.write
+    with mock.patch.object(checkpoint, "write", stop), suppress(Stopped):
         source(folder, path / "built.h5").build()
-    except Stopped:
-        pass
-    finally:
-        Backbone.__call__ = speak  # type: ignore[method-assign]
 
 
 def _old_catalog(path: Path, folder: Path) -> None:

@@ -20,15 +20,15 @@ VALUES = (
 def run(case: Case) -> Outcome:
     """One command line."""
     random = case.random
-    commands = {name: (work.module, work.arguments) for name, work in WORKS.items()}
-    lists = {name: (module, make(case.materials, case.folder / "out", 0)) for name, (module, make) in commands.items()}
+    commands = {name: (work.group, work.arguments) for name, work in WORKS.items()}
+    lists = {name: (group, make(case.materials, case.folder / "out", 0)) for name, (group, make) in commands.items()}
     lists |= {
-        name: (command.module, command.arguments(case.materials, case.folder / "out"))
+        name: (command.group, command.arguments(case.materials, case.folder / "out"))
         for name, command in COMMANDS.items()
         if name != "paper"
     }
     name = list(lists)[case.number % len(lists)]
-    module, arguments = lists[name]
+    group, arguments = lists[name]
     place = int(random.integers(len(arguments)))
     value = VALUES[random.integers(len(VALUES))]
     chance = random.random()
@@ -38,8 +38,8 @@ def run(case: Case) -> Outcome:
         del arguments[place]
     else:
         arguments.insert(place, value)
-    what = f"python -m {module} {' '.join(map(repr, map(str, arguments)))}"
-    ended = Child(program(module, arguments, case.folder), case.folder).wait(works.SECONDS)
+    what = f"dialog-retrieval {group} {' '.join(map(repr, map(str, arguments)))}"
+    ended = Child(program(group, arguments, case.folder), case.folder).wait(works.SECONDS)
     require_told(ended, (), what)
     return Outcome(note=f"{what}: status {ended.status}")
 

@@ -8,7 +8,14 @@ from tools.reliability import works
 from tools.reliability.cases import Case, Outcome, Part, fail
 from tools.reliability.commands import require_told
 from tools.reliability.processes import Child
-from tools.reliability.works import WORKS, first_difference, former_of, state
+from tools.reliability.works import WORKS, former_of, state
+
+OF_THE_LAST = {
+    "benchmark": ("table.md", "percentile.png"),
+    "photographs": ("built.h5",),
+    "drawn catalogue": ("drawn.h5",),
+}
+"""Work to its files that are of whoever came last."""
 
 
 def run(case: Case) -> Outcome:
@@ -32,23 +39,17 @@ def run(case: Case) -> Outcome:
     well = [seed for seed, ended in zip(seeds, ends, strict=True) if not ended.status]
     if not well:
         fail("lost", f"{what}: neither worked: {[works.complaints(ended)[-1:] for ended in ends]}")
+    every = [former_of(case.materials, name, seed).state for seed in set(seeds)]
     found = state(output)
-    formers = {seed: former_of(case.materials, name, seed).state for seed in set(well)}
-    if len(formers) > 1 and name == "benchmark":
-        return both_results(what, found, formers)
-    if all(found != former for former in formers.values()):
-        fail("wrong", f"{what}: {first_difference(formers[well[0]], found)}")
-    if len(formers) > 1 and not work.one_file:
-        fail("wrong", f"{what}: both said that all was well, and one of them has lost its work")
-    return Outcome(note=what)
-
-
-def both_results(what: str, found: dict[str, object], formers: dict[int, dict[str, object]]) -> Outcome:
-    """Benchmarks of two seeds may share a folder: each must have its own results in it, and the table is of either."""
-    for former in formers.values():
-        own = {file: content for file, content in former.items() if "/" in file}
-        if {file: found.get(file) for file in own} != own:
-            fail("wrong", f"{what}: {first_difference(own, {f: c for f, c in found.items() if f in own})}")
+    for file, content in found.items():
+        if all(former.get(file) != content for former in every):
+            fail("wrong", f"{what}: {file} is of neither")
+    shared = OF_THE_LAST.get(name, ())
+    for seed in set(well):
+        former = former_of(case.materials, name, seed).state
+        gone = [file for file in former if file not in shared and found.get(file) != former[file]]
+        if gone:
+            fail("wrong", f"{what}: seed {seed} said that all was well, and {gone} are not its own")
     return Outcome(note=what)
 
 

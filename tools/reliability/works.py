@@ -44,18 +44,16 @@ class Work:
     """A command that leaves files in a folder.
 
     Args:
-        module: its command line.
+        group: of the command line.
         arguments: for a folder of materials, a folder for its files, and a seed.
-        one_file: whether it leaves one file, which the last of several processes may have written.
     """
 
-    module: str
+    group: str
     arguments: Callable[[Path, Path, int], list[object]]
-    one_file: bool = False
 
     def program(self, folder: Path, output: Path, seed: int = 0) -> Callable[[], None]:
         """For a forked process."""
-        return program(self.module, self.arguments(folder, output, seed), folder)
+        return program(self.group, self.arguments(folder, output, seed), folder)
 
 
 def _setting(folder: Path, output: Path) -> list[object]:
@@ -113,11 +111,11 @@ def _benchmark(folder: Path, output: Path, seed: int) -> list[object]:
 WORKS: dict[str, Work] = {
     "agent": Work(AGENTS, _supervised),
     "captioner": Work(SIMULATORS, _captioner),
-    "photographs": Work(CATALOGS, _photographs, one_file=True),
+    "photographs": Work(CATALOGS, _photographs),
     "benchmark": Work(BENCHMARKS, _benchmark),
     "stable agent": Work(AGENTS, _stable),
     "agent that looks ahead": Work(AGENTS, _improvement),
-    "drawn catalogue": Work(CATALOGS, _drawn, one_file=True),
+    "drawn catalogue": Work(CATALOGS, _drawn),
 }
 """Name to work."""
 
@@ -252,7 +250,7 @@ def _undisturbed(work: Work, folder: Path, seed: int) -> Former:
 
     ended = Child(run, folder).wait(SECONDS)
     if ended.status:
-        raise RuntimeError(f"{work.module} failed where nothing disturbed it: {ended.complained}")
+        raise RuntimeError(f"{work.group} failed where nothing disturbed it: {ended.complained}")
     events, seconds = json.loads(counted.read_text())
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     former = Former(state(output), max(seconds, 0.1), events, size)
