@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dialog_env.envs import rewards
 from dialog_env.world.ranking import TargetRank
+from dialog_env.world.vocabulary import Vocabulary
 from tools.reliability import environment, metrics, rankings, vector_environment
 from tools.reliability.campaign import run_part
 from tools.reliability.cases import Case, Outcome, Part, fail
@@ -86,9 +86,10 @@ def test_a_refusal_is_clear_when_it_is_raised_on_purpose_in_one_sentence_that_na
 
     assert "by chance" in complaint(attempt(int, "0x").error, ["0x"])  # type: ignore[arg-type]
     assert "by chance" in complaint(attempt(lose).error, ["turns"])  # type: ignore[arg-type]
-    refused = attempt(rewards.Percentile().turn, TargetRank, None, None).error
+    refused = attempt(Vocabulary, ("a", "b")).error
     assert refused is not None
-    assert "escaped" in complaint(refused, []) or "by chance" in complaint(refused, [])
+    assert complaint(refused, ["vocabulary"]) == ""
+    assert "names none" in complaint(refused, ["turns"])
     assert "2 lines" in complaint(ValueError("one\ntwo"), [])
     assert "names none" in complaint(ValueError("something is wrong"), ["turns"])
     assert "escaped" in complaint(KeyError("turns"), ["turns"])
