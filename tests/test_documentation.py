@@ -24,7 +24,7 @@ from dialog_env.envs.rewards import REWARDS
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-MODULE = re.compile(r"[Ss]ave it\s+as `(\w+)\.py`:\n\n```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+MODULE = re.compile(r"[Ss]ave\s+it\s+as\s+`(\w+)\.py`:\n\n```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 COMMANDS = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 AT_THE_TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md") if (ROOT / name).exists()]
 DOCUMENTS = [*AT_THE_TOP, *sorted((ROOT / "docs").rglob("*.md"))]
