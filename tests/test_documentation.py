@@ -21,6 +21,7 @@ from dialog_env.envs import DialogRetrievalEnv
 from dialog_env.envs.actions import ACTIONS
 from dialog_env.envs.observations import OBSERVATIONS
 from dialog_env.envs.rewards import REWARDS
+from dialog_env.evaluate.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -110,6 +111,21 @@ def test_the_docstring_of_the_environment_names_every_keyword_and_value() -> Non
         assert f"`{keyword}`" in text or f"`{keyword}=" in text, keyword
     for value in [*ACTIONS, *OBSERVATIONS, *REWARDS]:
         assert f'"{value}"' in text, value
+
+
+def test_the_glossary_defines_every_metric() -> None:
+    defined = [line.split("|")[1] for line in (ROOT / "docs" / "glossary.md").read_text().splitlines() if "|" in line]
+    names = {name.strip() for cell in defined for name in cell.split(",")}
+    assert set(METRICS) <= names
+
+
+def test_the_documents_name_every_command() -> None:
+    text = (ROOT / "docs" / "index.md").read_text()
+    commands = re.findall(r"^    (dialog-retrieval \w+) ([\w|]+)$", cli.__doc__ or "", re.MULTILINE)
+    assert {group.split()[1] for group, _ in commands} == set(cli.GROUPS)
+    for group, verbs in commands:
+        for verb in verbs.split("|"):
+            assert f"`{group} {verb}`" in text
 
 
 @pytest.mark.slow
