@@ -8,11 +8,15 @@ if __name__ == "agents":  # found as a folder of the checkout
 
     one_name(__name__)
 
+import inspect
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from dialog_env.agents.base import AGENT_FILE, Agent, AgentFacts, Decision, Memory, TrainingData
+from dialog_env.agents.guo2018.networks import NETWORKS
 from dialog_env.agents.settings import settings_from
 from dialog_env.catalog import Catalog
 from dialog_env.io import checkpoint
@@ -21,7 +25,7 @@ from dialog_env.io.reading import one_sentence
 from dialog_env.registry import Parts
 from dialog_env.world.vocabulary import Vocabulary
 
-__all__ = ["AGENTS", "Agent", "Decision", "Memory", "TrainingData", "agent_class", "create", "load"]
+__all__ = ["AGENTS", "NETWORKS", "Agent", "Decision", "Memory", "TrainingData", "agent_class", "create", "load"]
 
 AGENTS = Parts(
     "agent",
@@ -95,28 +99,47 @@ def create(
         device: where it lives.
         configuration: "released" (docs/released.md says what differs from the released code), or "literal" or "paper"
             where the agent has it: what the settings are by default.
-        **settings: fields of the agent's `Settings`.
+        **settings: fields of the agent's `Settings`; its `network` may also be a class.
 
     Raises:
         ValueError: an unknown name, configuration, setting or device, or sizes that the agent needs and did not get.
     """
     kind = agent_class(name)
     device = str(find_device(device))
+    network = settings.pop("network") if isinstance(settings.get("network"), type) else None
     settings = settings_of(kind, configuration, settings)
     dimensions = gallery.dimensions if gallery is not None else dimensions
-    return kind.create(settings, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
+    make = with_network(kind, kind.create, network)
+    return make(settings, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
 
 
-def load(folder: str | Path, device: str = "cpu", *, last: bool = False, kind: type[Agent] | None = None) -> Agent:
+def with_network(kind: type[Agent], make: Callable[..., Agent], network: type[Any] | None) -> Callable[..., Agent]:
+    """A way to make an agent, with that network where one is given; ValueError where the agent has none."""
+    if network is None:
+        return make
+    if "network" not in inspect.signature(make).parameters:
+        raise ValueError(f"agent {kind.name} has no network that can be given; leave it out")
+    return partial(make, network=network)
+
+
+def load(
+    folder: str | Path,
+    device: str = "cpu",
+    *,
+    last: bool = False,
+    kind: type[Agent] | None = None,
+    network: type[Any] | None = None,
+) -> Agent:
     """The agent saved in a folder; it acts as the saved one did.
 
-    A file starts no code: what it names is one of `AGENTS`, or the class that is given.
+    A file starts no code: the agent and the network that it names are registered ones, or the classes that are given.
 
     Args:
         folder: given to `save` or `train`.
         device: where it will live.
         last: the weights of the last epoch of its training, instead of those that were best on validation.
         kind: its class, where that is not one of `AGENTS`.
+        network: the class of its network, where that is neither registered nor the `network_class` of its class.
 
     Raises:
         FileNotFoundError: no agent there.
@@ -136,4 +159,4 @@ def load(folder: str | Path, device: str = "cpu", *, last: bool = False, kind: t
     elif name not in (kind.name, kind.saved_as()):
         raise ValueError(f"{saved.path} is of agent {name!r} and not of {kind.saved_as()!r}; give the class of that")
     with one_sentence(saved.path, f"agent {name}", checkpoint.REMEDY, folder=folder):
-        return kind.restore(saved, folder, device)
+        return with_network(kind, kind.restore, network)(saved, folder, device)

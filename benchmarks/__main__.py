@@ -145,6 +145,8 @@ class FilmCommand:
     """Folder of a trained agent, or the name of one that needs no training."""
     kind: str | None = None
     """Class of the agent in the folder, as module:Class, where it is not one of this project's: files start no code."""
+    network: str | None = None
+    """Class of its network, as module:Class, where neither this project nor the class of the agent has it."""
     catalog: str = "synthetic"
     """Name or file of the catalogue."""
     split: str = "test"
@@ -168,7 +170,12 @@ class FilmCommand:
         device = str(find_device(self.device))
         user = make_simulator(self.simulator, gallery, device=device)
         if Path(self.agent).is_dir():
-            agent = agents.load(self.agent, device, kind=agents.agent_class(self.kind) if self.kind else None)
+            agent = agents.load(
+                self.agent,
+                device,
+                kind=agents.agent_class(self.kind) if self.kind else None,
+                network=agents.NETWORKS.find(self.network) if self.network else None,
+            )
         else:
             try:
                 agent = AgentSpec.parse(self.agent).create(gallery, user.vocabulary, device=device)

@@ -6,13 +6,13 @@ import hashlib
 import inspect
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from dialog_env import agents
 from dialog_env.agents import TrainingData
-from dialog_env.agents.settings import of_today
+from dialog_env.agents.settings import of_today, settings_from
 from dialog_env.benchmarks import results
 from dialog_env.benchmarks.provenance import agent_digests, provenance
 from dialog_env.benchmarks.results import RESULT, Result, Run
@@ -60,12 +60,21 @@ class AgentSpec:
 
 def _settings(agent: agents.Agent) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads(json.dumps(asdict(agent.settings)))
-    source = inspect.getsourcefile(type(agent))
-    if source is not None and not type(agent).__module__.startswith("dialog_env."):
-        settings["source"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]
+    for key, part in (("source", agent), ("network source", getattr(agent, "network", None))):
+        source = None if part is None else inspect.getsourcefile(type(part))
+        if source is not None and not type(part).__module__.startswith("dialog_env."):
+            settings[key] = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]
     if protocol.declared(agent):
         settings["declared"] = protocol.declared(agent)
     return settings
+
+
+def _as_today(kind: type[Any], configuration: dict[str, Any]) -> dict[str, Any]:
+    """What a result says of an agent's settings; one that it lacks had the default then."""
+    present = of_today(kind, configuration)
+    known = {each.name for each in fields(kind)}
+    settings = settings_from(kind, {name: value for name, value in present.items() if name in known})
+    return {**present, **json.loads(json.dumps(asdict(settings)))}
 
 
 @dataclass(frozen=True)
@@ -196,7 +205,7 @@ class Experiment:
     def _reuse(self, run: Run, folder: Path) -> Result:
         found = results.read(folder)
         kind = agents.agent_class(AgentSpec.parse(run.agent).name)
-        if replace(found.run, configuration=of_today(kind.Settings, found.run.configuration)) != run:
+        if replace(found.run, configuration=_as_today(kind.Settings, found.run.configuration)) != run:
             raise ValueError(
                 f"{folder} holds a result of other settings; give another --output, or remove that folder to run anew"
             )

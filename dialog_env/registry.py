@@ -1,7 +1,7 @@
 """Parts by name: what each kind of part is called, where one is found, and what it has to have.
 
-A part is a simulator, an agent, a source of catalogues, an observation, an action, a reward or a metric. Wherever one
-is named, on the command line or in Python, these will do:
+A part is a simulator, an agent, a network, a source of catalogues, an observation, an action, a reward or a metric.
+Wherever one is named, on the command line or in Python, these will do:
 
     name                    one that is registered, here or by an installed package
     module:Class            anybody's own, from a file that Python can import; module.Class is understood as well
@@ -162,6 +162,12 @@ class Parts(Mapping[str, Any]):
                 f"{_told(name)} is no {self.what}: it has no {' and no '.join(missing)}; give it what is missing"
             )
         return part
+
+    def name_of(self, part: type[Any]) -> str:
+        """The name by which a class is registered, else its `module:Class`."""
+        place = f"{part.__module__}:{part.__qualname__}"
+        known = {**self._known, **self._offered()}
+        return next((name for name, each in known.items() if each is part or each == place), place)
 
     def _imported(self, place: str, name: str) -> Any:
         module, _, attribute = place.partition(":")

@@ -73,11 +73,13 @@ class Unseen(Agent):
         return cls(inner, settings)
 
     @classmethod
-    def restore(cls, saved: Saved, folder: Path, device: str) -> Unseen:
-        """The inner agent from its own folder, wrapped."""
+    def restore(cls, saved: Saved, folder: Path, device: str, network: type[Any] | None = None) -> Unseen:
+        """The inner agent from its own folder, with `network` where that is given, wrapped."""
         from dialog_env.agents import load
 
-        return cls(load(folder / INNER, device), settings_from(UnseenSettings, saved.facts["settings"]))
+        return cls(
+            load(folder / INNER, device, network=network), settings_from(UnseenSettings, saved.facts["settings"])
+        )
 
     def bind(self, gallery: Catalog) -> None:
         """Binds the agent that ranks."""

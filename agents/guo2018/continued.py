@@ -14,7 +14,7 @@ class ContinuedSettings(SupervisedSettings):
     epochs: int = 20
     learning_rate: float = 1e-4
     pretraining: SupervisedSettings = field(default_factory=SupervisedSettings)
-    """How the first weights are trained where no initial ones are given; its fusion is that of the agent."""
+    """How the first weights are trained where no initial ones are given; network and fusion are those of the agent."""
 
 
 class Continued(BeginsSupervised, Supervised):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dialog_env.agents.guo2018.networks import DialogNetwork
+from dialog_env.agents.guo2018.networks import Network
 from dialog_env.agents.training.cached_user import CachedUser
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
@@ -22,7 +22,7 @@ class LookAhead:
         ties: how ranks count level images.
     """
 
-    def __init__(self, network: DialogNetwork, gallery: EmbeddedGallery, world: Dialog, ties: str = "half") -> None:
+    def __init__(self, network: Network, gallery: EmbeddedGallery, world: Dialog, ties: str = "half") -> None:
         self.network = network
         self.gallery = gallery
         self.world = world
@@ -34,7 +34,7 @@ class LookAhead:
 
         Args:
             state: of B dialogs.
-            hidden: (B, 256) memory of the network after the feedback in `state`.
+            hidden: (B, …) memory of the network after the feedback in `state`.
             candidates: (B, K) int64, the alternatives.
             turns: how many turns follow; with 0 all alternatives cost nothing.
         """

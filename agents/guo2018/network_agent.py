@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dialog_env.agents.base import AGENT_FILE, Agent, AgentFacts, TrainingData, generator_for
-from dialog_env.agents.guo2018.networks import DialogNetwork, empty_network, new_network
+from dialog_env.agents.guo2018.networks import NETWORKS, DialogNetwork, Network, empty_network, new_network
 from dialog_env.agents.settings import settings_from
 from dialog_env.agents.training.trainer import Learner, Schedule, train
 from dialog_env.catalog import Catalog
@@ -56,6 +56,8 @@ class NetworkSettings:
     (the released code, which saves all of them, leaves the choice open)."""
     initial: str = ""
     """Folder of a saved agent with the same network, whose weights are the first ones; empty for none."""
+    network: str = ""
+    """Its network, one of `NETWORKS` or module:Class; empty for the `network_class` of the agent."""
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 0), ("batch", 1), ("turns", 1), ("drop_after", 0), ("statistics", 0)):
@@ -75,12 +77,16 @@ class NetworkAgent(Agent):
     """Shows the image whose embedding is nearest to the state of the dialog (Guo et al., 2018).
 
     Args:
-        network: the dialog network.
-        vocabulary: the words that its text encoder knows.
+        network: as `Network` says.
+        vocabulary: the words that it knows.
         settings: its settings.
+        dimensions: D of the features that it was made for.
         seed: of its weights and its training.
         device: where it lives.
         trained: how it came to be, for the records.
+
+    Attributes:
+        network_class: the class of its network, where the settings name none.
 
     Raises:
         ValueError: a vocabulary of another size than the network's.
@@ -88,23 +94,27 @@ class NetworkAgent(Agent):
 
     trainable: ClassVar[bool] = True
     Settings: ClassVar[type[NetworkSettings]] = NetworkSettings
+    network_class: ClassVar[type[nn.Module]] = DialogNetwork
+    dimensions: int
 
     def __init__(
         self,
-        network: DialogNetwork,
+        network: Network,
         vocabulary: Vocabulary,
         settings: NetworkSettings,
         *,
+        dimensions: int,
         seed: int = 0,
         device: str = "cpu",
         trained: dict[str, Any] | None = None,
     ) -> None:
-        if network.words != len(vocabulary):
+        known = getattr(network, "words", len(vocabulary))
+        if known != len(vocabulary):
             raise ValueError(
-                f"the network knows {network.words} words and the vocabulary has {len(vocabulary)}; "
+                f"the network knows {known} words and the vocabulary has {len(vocabulary)}; "
                 "give the vocabulary that it was made for"
             )
-        super().__init__(settings, dimensions=network.dimensions, vocabulary=vocabulary, seed=seed, device=device)
+        super().__init__(settings, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
         self.vocabulary: Vocabulary = vocabulary
         self.network = network.to(device).eval()
         self.trained = trained or {}
@@ -119,22 +129,30 @@ class NetworkAgent(Agent):
         vocabulary: Vocabulary | None,
         seed: int,
         device: str,
+        network: type[nn.Module] | None = None,
     ) -> Self:
-        """An agent with new weights; ValueError where the sizes of its network are not known."""
+        """An agent with new weights, `network` before the one of the settings and that before `network_class`.
+
+        Raises:
+            ValueError: the sizes of its network are not known, or there is no such network.
+        """
         if dimensions is None or vocabulary is None:
             raise ValueError(f"agent {cls.name} needs a gallery or its dimensions, and a vocabulary; give both")
-        network = new_network(dimensions, len(vocabulary), settings.fusion, generator_for(seed, "weights"))
-        return cls(network, vocabulary, settings, seed=seed, device=device)
+        kind = NETWORKS.find(network or settings.network or cls.network_class)
+        made = new_network(dimensions, len(vocabulary), settings.fusion, generator_for(seed, "weights"), kind)
+        return cls(made, vocabulary, settings, dimensions=dimensions, seed=seed, device=device)
 
     @classmethod
-    def restore(cls: type[Self], saved: Saved, folder: Path, device: str) -> Self:
-        """The agent that was saved, or the last weights of a training checkpoint."""
-        network = network_from(saved)
+    def restore(
+        cls: type[Self], saved: Saved, folder: Path, device: str, network: type[nn.Module] | None = None
+    ) -> Self:
+        """The agent that was saved, or the last weights of a training checkpoint; with `network`, where it is given."""
         words = Vocabulary(tuple(saved.facts["vocabulary"]))
         return cls(
-            network,
+            network_from(saved, network_of(saved, network, cls.network_class)),
             words,
             settings_from(cls.Settings, saved.facts["settings"]),
+            dimensions=saved.facts["dimensions"],
             seed=saved.facts["seed"],
             device=device,
             trained=saved.facts["trained"],
@@ -146,7 +164,7 @@ class NetworkAgent(Agent):
         self._gallery = self.embed(torch.from_numpy(gallery.features).to(self.device))
 
     def begin(self, batch: int) -> Tensor:
-        """Hidden state (B, 256)."""
+        """Memory (B, …) of the network."""
         return self.network.begin(batch)
 
     @torch.no_grad()
@@ -159,17 +177,18 @@ class NetworkAgent(Agent):
 
     @torch.no_grad()
     def embed(self, features: Tensor) -> EmbeddedGallery:
-        """The image embeddings (N, 256) of pooled features (N, D), ready to be searched."""
+        """The image embeddings (N, E) of pooled features (N, D), ready to be searched."""
         return EmbeddedGallery(self.network.image(features))
 
     def facts(self) -> dict[str, Any]:
         """What is saved beside the weights."""
         return {
-            "agent": self.name,
+            "agent": self.saved_as(),
             "settings": asdict(self.settings),
             "seed": self.seed,
-            "dimensions": self.network.dimensions,
-            "fusion": self.network.fusion_name,
+            "dimensions": self.dimensions,
+            "network": NETWORKS.name_of(type(self.network)),
+            "fusion": self.settings.fusion,
             "vocabulary": list(self.vocabulary.words),
             "trained": self.trained,
         }
@@ -226,7 +245,7 @@ class NetworkAgent(Agent):
         saved = checkpoint.read(folder / AGENT_FILE)
         words = saved.facts_as(AgentFacts, "agent").vocabulary
         own = {**self.facts(), "vocabulary": self.vocabulary.fingerprint}
-        known = {key: saved.facts.get(key) for key in ("dimensions", "fusion")}
+        known = {"network": network_name(saved), **{key: saved.facts.get(key) for key in ("dimensions", "fusion")}}
         known["vocabulary"] = None if words is None else Vocabulary(words).fingerprint
         for key, value in known.items():
             if value != own[key]:
@@ -237,16 +256,46 @@ class NetworkAgent(Agent):
         return saved.below("network")
 
     def _check_width(self, gallery: Catalog) -> None:
-        if gallery.dimensions != self.network.dimensions:
+        if gallery.dimensions != self.dimensions:
             raise ValueError(
-                f"agent {self.name} was made for features of {self.network.dimensions} dimensions and {gallery!r} "
+                f"agent {self.name} was made for features of {self.dimensions} dimensions and {gallery!r} "
                 f"has {gallery.dimensions}; create it for this catalogue"
             )
 
 
-def network_from(saved: Saved) -> DialogNetwork:
+def network_name(saved: Saved) -> str:
+    """What a file calls its network; those from before there were several have the first."""
+    name: str = saved.facts.get("network", NETWORKS.name_of(DialogNetwork))
+    return name
+
+
+def network_of(saved: Saved, given: type[nn.Module] | None, usual: type[nn.Module]) -> type[nn.Module]:
+    """The class of the network in a file, which starts no code: the one that is given, the usual or a registered one.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    name = network_name(saved)
+    kind = given or usual
+    if name == NETWORKS.name_of(kind):
+        return kind
+    if given is None and name in NETWORKS:
+        registered: type[nn.Module] = NETWORKS.find(name)
+        return registered
+    if given is None:
+        raise ValueError(
+            f"{saved.path} is of network {name!r}, which is not one of {', '.join(sorted(NETWORKS))}; "
+            "if you trust it, give its class: dialog_env.agents.load(…, network=…)"
+        )
+    raise ValueError(
+        f"{saved.path} is of network {name!r} and not of {NETWORKS.name_of(given)!r}; give the class of that"
+    )
+
+
+def network_from(saved: Saved, kind: type[nn.Module]) -> Network:
     """The network in a file; ValueError where its weights are not those of one."""
-    network = empty_network(saved.facts["dimensions"], len(saved.facts["vocabulary"]), saved.facts["fusion"])
+    sizes = saved.facts["dimensions"], len(saved.facts["vocabulary"]), saved.facts["fusion"]
+    network: Network = empty_network(*sizes) if kind is DialogNetwork else new_network(*sizes, torch.Generator(), kind)
     try:
         network.load_state_dict(saved.below("network"))
     except RuntimeError as error:

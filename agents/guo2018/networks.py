@@ -1,16 +1,49 @@
-"""The dialog network: response encoder, state tracker and image embedding (Guo et al., 2018, figure 2)."""
+"""Networks of agents: what one has to be, how one is made, and the paper's (Guo et al., 2018, figure 2)."""
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dialog_env.io.reading import first_line
+from dialog_env.registry import Parts
+from dialog_env.world.vocabulary import MAX_WORDS
+
 WORD_SIZE = 512
 STATE_SIZE = 256
+
+NETWORKS = Parts(
+    "network",
+    "networks",
+    {"guo2018": "dialog_env.agents.guo2018.networks:DialogNetwork"},
+    required=("begin", "forward"),
+)
+"""A network is a class made by `Class(dimensions=…, words=…)` that gives what `Network` says."""
+
+
+class Network(nn.Module):
+    """What the network of an agent has; any `nn.Module` that has it will do, derived from this class or not.
+
+    It is made by `Class(dimensions=D, words=V)` for features (…, D) and tokens from 0 to V, 0 being the padding, and
+    with `fusion=` where its constructor takes that. Images and states lie in one space of E dimensions.
+
+    Attributes:
+        image: embeddings (…, E) of features (…, D), a method or a module.
+        begin: memory (B, …), one tensor, of so many dialogs that have not begun, on the device of the weights.
+        forward: the state (B, E) and the memory (B, …) after a turn, of the candidates' features (B, D), the feedback
+            (B, L) on them, and the memory of the turn before.
+        initialise: is not needed; one that is there draws the initial weights from the generator that it is given.
+            Otherwise they are those of the constructor, drawn from PyTorch's global generator, which is seeded for it.
+    """
+
+    image: Callable[[Tensor], Tensor]
+    begin: Callable[[int], Tensor]
 
 
 class TextEncoder(nn.Module):
@@ -101,7 +134,7 @@ class Concatenation(nn.Module):
 FUSIONS: dict[str, Callable[[], nn.Module]] = {"sum": Sum, "concatenation": Concatenation}
 
 
-class DialogNetwork(nn.Module):
+class DialogNetwork(Network):
     """From what was shown and answered to a state in the space of image embeddings.
 
     Args:
@@ -143,6 +176,19 @@ class DialogNetwork(nn.Module):
         """Hidden state (B, 256) of dialogs that have not begun."""
         return self.head.weight.new_zeros(batch, STATE_SIZE)
 
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws PyTorch's usual initial weights from a generator."""
+        with torch.no_grad():
+            for module in self.modules():
+                if isinstance(module, nn.Embedding):
+                    module.weight.normal_(generator=generator)
+                elif isinstance(module, nn.Linear | nn.Conv1d | nn.GRUCell):
+                    # A layer's bound is 1 / sqrt(inputs of one output); the GRU cell's is 1 / sqrt(hidden size).
+                    own = list(module.parameters(recurse=False))
+                    bound = 1 / math.sqrt(STATE_SIZE if isinstance(module, nn.GRUCell) else own[0][0].numel())
+                    for parameter in own:
+                        parameter.uniform_(-bound, bound, generator=generator)
+
 
 def empty_network(dimensions: int, words: int, fusion: str = "sum") -> DialogNetwork:
     """A network whose weights are yet to be filled in; nothing is drawn from any generator."""
@@ -151,21 +197,61 @@ def empty_network(dimensions: int, words: int, fusion: str = "sum") -> DialogNet
     return network.to_empty(device="cpu")
 
 
-def new_network(dimensions: int, words: int, fusion: str, generator: torch.Generator) -> DialogNetwork:
-    """A network with PyTorch's usual initial weights, drawn from `generator`."""
-    network = empty_network(dimensions, words, fusion)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm1d):
-                module.reset_running_stats()
-                module.weight.fill_(1)
-                module.bias.zero_()
-            elif isinstance(module, nn.Embedding):
-                module.weight.normal_(generator=generator)
-            elif isinstance(module, nn.Linear | nn.Conv1d | nn.GRUCell):
-                # A layer's bound is 1 / sqrt(inputs of one output); the GRU cell's is 1 / sqrt(hidden size).
-                own = list(module.parameters(recurse=False))
-                bound = 1 / math.sqrt(STATE_SIZE if isinstance(module, nn.GRUCell) else own[0][0].numel())
-                for parameter in own:
-                    parameter.uniform_(-bound, bound, generator=generator)
-    return network
+def new_network(
+    dimensions: int, words: int, fusion: str, generator: torch.Generator, kind: type[nn.Module] = DialogNetwork
+) -> Network:
+    """A network with initial weights; PyTorch's global generator is left as it was.
+
+    Args:
+        dimensions: D, the size of the pooled features.
+        words: V, the size of the vocabulary.
+        fusion: how image and text meet, for classes that leave the choice.
+        generator: decides the weights.
+        kind: its class.
+
+    Raises:
+        ValueError: the class cannot be made so, or does not give what `Network` says.
+    """
+    name = NETWORKS.name_of(kind)
+    if not issubclass(kind, nn.Module):
+        raise ValueError(f"{name!r} is no network: it is no module; derive the class from torch.nn.Module")
+    if kind.forward is nn.Module.forward:
+        raise ValueError(f"{name!r} is no network: it has no forward; give it what is missing")
+    sizes: dict[str, Any] = {"dimensions": dimensions, "words": words}
+    if "fusion" in inspect.signature(kind).parameters:
+        sizes["fusion"] = fusion
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator.initial_seed())
+        try:
+            network = cast(Network, kind(**sizes))
+        except TypeError as error:
+            raise ValueError(
+                f"network {name!r} cannot be made ({first_line(error)}); let its constructor take dimensions and words"
+            ) from error
+        if not callable(getattr(network, "image", None)):
+            raise ValueError(f"{name!r} is no network: it has no image; give it what is missing")
+        _try_out(network.eval(), name, dimensions)
+        initialise = getattr(network, "initialise", None)
+        if initialise is not None:
+            initialise(generator)
+    return network.train()
+
+
+@torch.no_grad()
+def _try_out(network: Network, name: str, dimensions: int) -> None:
+    """ValueError where a turn of two dialogs does not give tensors of the shapes that are agreed upon."""
+    features = torch.zeros(2, dimensions)
+    try:
+        images, memory = network.image(features), network.begin(2)
+        state, after = network(features, torch.zeros(2, MAX_WORDS, dtype=torch.int64), memory)
+        shapes = [tuple(each.shape) for each in (images, state, memory, after)]
+    except Exception as error:
+        raise ValueError(
+            f"{name!r} is no network: a turn of two dialogs fails ({first_line(error)}); "
+            "give image, begin and forward as dialog_env.agents.guo2018.networks.Network says"
+        ) from error
+    if len(shapes[0]) != 2 or shapes[0] != shapes[1] or shapes[2][:1] != (2,) or shapes[2] != shapes[3]:
+        raise ValueError(
+            f"{name!r} is no network: for two dialogs it gives images, states and memory of shapes {shapes[0]}, "
+            f"{shapes[1]} and {shapes[2]} (then {shapes[3]}); give (2, E), (2, E) and (2, …)"
+        )

@@ -25,7 +25,7 @@ from dialog_env.agents.base import TrainingData
 from dialog_env.agents.candidate_selection import check_choice, first_shown, sample, spread, squared_distances
 from dialog_env.agents.guo2018.look_ahead import LookAhead
 from dialog_env.agents.guo2018.network_agent import NetworkSettings
-from dialog_env.agents.guo2018.networks import DialogNetwork
+from dialog_env.agents.guo2018.networks import Network
 from dialog_env.agents.guo2018.supervised import LITERAL, PAPER, BeginsSupervised, SupervisedSettings, triplet_losses
 from dialog_env.agents.training.cached_user import CachedUser
 from dialog_env.agents.training.trainer import Learner, UpdateMetrics
@@ -66,7 +66,7 @@ class PolicyImprovementSettings(NetworkSettings):
     renewal: int = 0
     """Epochs after which the looking network takes over the learner's weights; 0 never (released)."""
     pretraining: SupervisedSettings = field(default_factory=SupervisedSettings)
-    """How the first weights are trained where no initial ones are given; its fusion is that of the agent."""
+    """How the first weights are trained where no initial ones are given; network and fusion are those of the agent."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -141,6 +141,20 @@ def triplet(turn: LossInputs, settings: PolicyImprovementSettings) -> Tensor:
     return triplet_losses(turn.state, turn.target, turn.negatives, settings.pretraining.margin).mean()
 
 
+def image_weights(network: Network, features: Tensor) -> set[str]:
+    """Names of the weights that the embedding of images depends on, found by its gradient.
+
+    Args:
+        network: any.
+        features: (N, D), of which it looks at two.
+    """
+    weights, images = dict(network.named_parameters()), network.image(features[:2]).sum()
+    if not images.requires_grad:
+        return set()
+    gradients = torch.autograd.grad(images, list(weights.values()), allow_unused=True)
+    return {name for name, gradient in zip(weights, gradients, strict=True) if gradient is not None}
+
+
 Loss = Callable[[LossInputs, PolicyImprovementSettings], Tensor]
 CONTRASTS: dict[str, Loss] = {"random": against_random, "nearest": among_nearest, "none": not_at_all}
 REGULARISERS: dict[str, Loss] = {"distance": distance_to_target, "triplet": triplet}
@@ -152,7 +166,7 @@ class PolicyImprovementLearner(Learner):
     """Looks ahead with one network and teaches another to choose what turned out best."""
 
     def __init__(
-        self, network: DialogNetwork, training_data: TrainingData, settings: PolicyImprovementSettings, device: str
+        self, network: Network, training_data: TrainingData, settings: PolicyImprovementSettings, device: str
     ) -> None:
         check_choice(settings.nearest, training_data.gallery)
         if not getattr(training_data.simulator, "deterministic", True):
@@ -169,8 +183,8 @@ class PolicyImprovementLearner(Learner):
         self.ahead = Dialog(
             training_data.gallery, self.cached_user, turns=settings.turns + settings.horizon, device=device
         )
-        frozen = "image." if settings.freeze else ()
-        learning = [weight for name, weight in network.named_parameters() if not name.startswith(frozen)]
+        frozen = image_weights(network, self.world.features) if settings.freeze else set()
+        learning = [weight for name, weight in network.named_parameters() if name not in frozen]
         self.optimiser = torch.optim.Adam(learning, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
     def begin_epoch(self, epoch: int) -> None:
@@ -201,8 +215,8 @@ class PolicyImprovementLearner(Learner):
         network, settings, world = self.network.train(), self.settings, self.world
         self.cached_user.forget()
         with torch.no_grad():
-            gallery = EmbeddedGallery(network.image(world.features))
-            seen_gallery = gallery if settings.freeze else EmbeddedGallery(self.looking.image(world.features))
+            seen_gallery = EmbeddedGallery(self.looking.image(world.features))
+            gallery = seen_gallery if settings.freeze else EmbeddedGallery(network.image(world.features))
         look_ahead = LookAhead(self.looking, seen_gallery, self.ahead, settings.ties)
         observation = world.reset(targets, first)
         hidden, memory = network.begin(len(targets)), self.looking.begin(len(targets))

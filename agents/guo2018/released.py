@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dialog_env.agents.guo2018.networks import STATE_SIZE, DialogNetwork, empty_network
 from dialog_env.agents.guo2018.supervised import Supervised, SupervisedSettings
@@ -88,10 +88,18 @@ def agent_from_released(path: str | Path, vocabulary: Vocabulary, *, seed: int =
         network = network_from_released(read_released(path), words=len(vocabulary))
     trained = {"released": {"file": Path(path).name, "sha256": file_digest(path)}}
     settings = SupervisedSettings(fusion=network.fusion_name)
-    return Supervised(network, vocabulary, settings, seed=seed, device=device, trained=trained)
+    return Supervised(
+        network,
+        vocabulary,
+        settings,
+        dimensions=network.dimensions,
+        seed=seed,
+        device=device,
+        trained=trained,
+    )
 
 
-def to_released(network: DialogNetwork) -> dict[str, Tensor]:
+def to_released(network: nn.Module) -> dict[str, Tensor]:
     """The network's weights under their released names and in their released shapes."""
     theirs = {ours: released for released, ours in PREFIXES.items()}
     renamed = {}

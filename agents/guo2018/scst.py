@@ -14,7 +14,7 @@ from torch import Tensor
 from dialog_env.agents.base import TrainingData
 from dialog_env.agents.candidate_selection import check_choice, first_shown, sample, spread, squared_distances
 from dialog_env.agents.guo2018.network_agent import NetworkSettings
-from dialog_env.agents.guo2018.networks import DialogNetwork
+from dialog_env.agents.guo2018.networks import Network
 from dialog_env.agents.guo2018.supervised import PAPER, BeginsSupervised, SupervisedSettings
 from dialog_env.agents.training.cached_user import CachedUser
 from dialog_env.agents.training.trainer import Learner, UpdateMetrics
@@ -36,7 +36,7 @@ class ScstSettings(NetworkSettings):
     relative: bool = False
     """Measures tau in spreads: mean difference of squared distance between the nearest and farthest of the K."""
     pretraining: SupervisedSettings = field(default_factory=SupervisedSettings)
-    """How the first weights are trained where no initial ones are given; its fusion is that of the agent."""
+    """How the first weights are trained where no initial ones are given; network and fusion are those of the agent."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,9 +49,7 @@ class ScstSettings(NetworkSettings):
 class ScstLearner(Learner):
     """Holds every dialog twice, greedily and with sampled images, and reinforces what was sampled by the difference."""
 
-    def __init__(
-        self, network: DialogNetwork, training_data: TrainingData, settings: ScstSettings, device: str
-    ) -> None:
+    def __init__(self, network: Network, training_data: TrainingData, settings: ScstSettings, device: str) -> None:
         check_choice(settings.nearest, training_data.gallery)
         self.network, self.settings = network, settings
         self.modules = {"network": network}

@@ -16,7 +16,7 @@ from torch import Tensor
 from dialog_env.agents.base import TrainingData
 from dialog_env.agents.candidate_selection import first_shown
 from dialog_env.agents.guo2018.network_agent import NetworkAgent, NetworkSettings
-from dialog_env.agents.guo2018.networks import DialogNetwork
+from dialog_env.agents.guo2018.networks import Network
 from dialog_env.agents.training.trainer import Learner, UpdateMetrics, hashed, identity
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
@@ -63,7 +63,7 @@ class SupervisedLearner(Learner):
     """Holds dialogs with the network as it is, and updates it by the triplet loss of all their turns."""
 
     def __init__(
-        self, network: DialogNetwork, training_data: TrainingData, settings: SupervisedSettings, device: str
+        self, network: Network, training_data: TrainingData, settings: SupervisedSettings, device: str
     ) -> None:
         self.network = network
         self.settings = settings
@@ -89,7 +89,7 @@ class SupervisedLearner(Learner):
         Args:
             targets: (B,) int64.
             first: (B,) int64, the first candidates.
-            negatives: (T, E, B) int64, the images to stay away from.
+            negatives: (T, M, B) int64, the images to stay away from.
             places: (T, B) int64, which of the nearest images is shown.
         """
         network, world = self.network.train(), self.world
@@ -97,11 +97,11 @@ class SupervisedLearner(Learner):
             gallery = EmbeddedGallery(network.image(world.features))
         observation = world.reset(targets, first)
         hidden = network.begin(len(targets))
-        target = network.image(world.features[targets])  # (B, D) -> (B, 256)
+        target = network.image(world.features[targets])  # (B, D) -> (B, E)
         losses, target_ranks = [], []
-        for negative, place in zip(negatives, places, strict=True):  # (E, B), (B,)
+        for negative, place in zip(negatives, places, strict=True):  # (M, B), (B,)
             state, hidden = network(observation.features, observation.feedback, hidden)
-            other = network.image(world.features[negative])  # (E, B, D) -> (E, B, 256)
+            other = network.image(world.features[negative])  # (M, B, D) -> (M, B, E)
             losses.append(triplet_losses(state, target, other, self.settings.margin).mean())
             ranking = QueryRanking(state, gallery)
             nearest = ranking.top(min(self.settings.nearest, ranking.images))
@@ -136,7 +136,7 @@ def pretrained(
     """Folder of a supervised agent with the network of `agent`, trained there unless it is already.
 
     Args:
-        agent: whose fusion, sizes, seed and device count.
+        agent: whose network, fusion, sizes, seed and device count.
         settings: of the supervised training.
         training_data: what it learns from; its `pretrained` is where such agents are kept, under a hash of all they
             depend on.
@@ -144,11 +144,12 @@ def pretrained(
         progress: shows a progress bar.
     """
     supervised = Supervised.create(
-        replace(settings, fusion=agent.settings.fusion),
-        dimensions=agent.network.dimensions,
+        replace(settings, fusion=agent.settings.fusion, network=""),
+        dimensions=agent.dimensions,
         vocabulary=agent.vocabulary,
         seed=agent.seed,
         device=agent.device,
+        network=type(agent.network),
     )
     there = (training_data.pretrained or folder.parent) / f"supervised-{hashed(identity(supervised, training_data))}"
     supervised.train(training_data, there, progress=progress)

@@ -144,18 +144,17 @@ class TrainingProgress:
 
 def identity(agent: NetworkAgent, training_data: TrainingData) -> dict[str, Any]:
     """What makes two trainings the same: all that their weights depend on, but for the machine."""
-    network = agent.network
     return {
         "agent": agent.name,
-        "settings": {key: value for key, value in asdict(agent.settings).items() if key != "initial"},
+        "settings": {k: value for k, value in asdict(agent.settings).items() if k not in ("initial", "network")},
         "seed": agent.seed,
-        "dimensions": network.dimensions,
+        "dimensions": agent.dimensions,
         "vocabulary": agent.vocabulary.fingerprint,
         "catalogue": training_data.gallery.fingerprint,
         "simulator": training_data.simulator.id,
         "validation catalogue": training_data.validation_gallery.fingerprint,
         "validation simulator": training_data.validation_simulator.id,
-        "initial weights": checkpoint.fingerprint(network.state_dict()),
+        "initial weights": checkpoint.fingerprint(agent.network.state_dict()),
     }
 
 
