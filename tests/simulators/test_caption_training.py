@@ -94,6 +94,36 @@ def test_a_training_that_was_stopped_ends_in_the_same_weights(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_the_learning_rate_falls_along_half_a_cosine_or_stays(
+    tmp_path: Path, schedule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    update = CaptionTraining._update
+
+    def listening(self: CaptionTraining, examples: Examples, rate: float) -> Tensor:
+        rates.append(rate)
+        return update(self, examples, rate)
+
+    monkeypatch.setattr(CaptionTraining, "_update", listening)
+    training(tiny_contents(), tmp_path, replace(SMALL, schedule=schedule, patience=9)).run(progress=False)
+    middle = len(rates) // 2
+    expected = [0.01, 0.005, 0.0] if schedule == "cosine" else [0.01] * 3
+    assert [rates[0], rates[middle], rates[-1]] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_checkpoint_of_before_there_was_a_choice_of_schedules_goes_on(tmp_path: Path) -> None:
+    training(tiny_contents(), tmp_path).run(progress=False)
+    saved = checkpoint.read(tmp_path / CHECKPOINT_FILE)
+    del saved.facts["identity"]["recipe"]["schedule"]
+    checkpoint.write(tmp_path / CHECKPOINT_FILE, saved.tensors, saved.facts)
+    assert training(tiny_contents(), tmp_path).progress.epoch == 4
+    with pytest.raises(ValueError, match="a training with schedule 'cosine' and this one has 'constant'"):
+        training(tiny_contents(), tmp_path, replace(SMALL, schedule="constant"))
+    with pytest.raises(ValueError, match="no schedule 'linear'; known are cosine, constant"):
+        replace(SMALL, schedule="linear")
+
+
 def test_another_seed_ends_in_other_weights(tmp_path: Path) -> None:
     recipes = {"first": SMALL, "second": replace(SMALL, seed=1)}
     prints = {
