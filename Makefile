@@ -3,7 +3,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
-.PHONY: benchmark test check fast docs clean
+.PHONY: benchmark test check fast docs reliability reliability-small clean
 
 benchmark: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(VENV)/bin/dialog-retrieval benchmark run --catalog synthetic --agents random supervised --output runs/benchmark
@@ -11,6 +11,14 @@ benchmark: $(INSTALLED)
 # Each process of the tests has one thread, and a file of tests stays in one process, for what its tests share.
 test: $(INSTALLED) check
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile
+
+# A few cases of every part; less than two minutes on two cores.
+reliability-small: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(RUN) -m tools.reliability --small
+
+# Hours: tens of thousands of hostile cases, and the page about them.
+reliability: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(RUN) -m tools.reliability --output docs/reliability.md
 
 fast: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile -m "not slow"

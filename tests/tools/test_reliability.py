@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from dialog_env.world.vocabulary import Vocabulary
 from tools.reliability import environment, metrics, rankings, vector_environment
 from tools.reliability.campaign import run_part
 from tools.reliability.cases import Case, Outcome, Part, fail
+from tools.reliability.parts import PARTS
 from tools.reliability.refusals import attempt, complaint
 from tools.reliability.report import markdown
 from tools.reliability.workers import do
@@ -122,3 +124,18 @@ def test_a_wrong_order_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("number", range(6))
 def test_rankings_hold_against_sorting(number: int, tmp_path: Path) -> None:
     assert do(rankings.PART, number, 0, tmp_path) == Outcome(count=6)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which all parts share their materials."""
+    return tmp_path_factory.mktemp("reliability")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the campaign needs Linux")
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_finds_nothing_in_its_first_cases(name: str, scratch: Path) -> None:
+    tally = run_part(PARTS[name], 2, seed=0, scratch=scratch, workers=1)
+    assert tally.failures == {}
+    assert tally.count >= 2 or tally.skipped

@@ -70,6 +70,9 @@ class Campaign:
 def main() -> None:
     """Reads the command line and runs the campaign."""
     campaign = tyro.cli(Campaign, prog="python -m tools.reliability")
+    if sys.platform != "linux":
+        print(f"the reliability campaign needs Linux, and this is {sys.platform}: nothing is done")
+        return
     warm_up()
     tqdm.monitor_interval = 0
     try:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from dialog_env.benchmarks.provenance import git_revision
 from dialog_env.io.atomic import write_atomically
 from tools.reliability.cases import FAILURES, SKIPPED, Outcome, Part
+from tools.reliability.processes import own_cache
 from tools.reliability.workers import FORK, outcomes
 
 STATE_FILE = "campaign.json"
@@ -90,8 +91,9 @@ def prepare(part: Part, scratch: Path) -> None:
     materials = scratch / "materials"
     materials.mkdir(parents=True, exist_ok=True)
     process = FORK.Process(target=part.prepare, args=(materials,))
-    process.start()
-    process.join()
+    with own_cache(scratch):
+        process.start()
+        process.join()
     if process.exitcode:
         raise RuntimeError(f"the materials of part {part.name} could not be made; what went wrong stands above")
 

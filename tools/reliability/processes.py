@@ -11,9 +11,11 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -23,6 +25,11 @@ PARENT_DEATH_SIGNAL = 1
 TICK = 0.0005
 """Seconds between two looks at a process."""
 LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def own_cache(scratch: Path) -> AbstractContextManager[Any]:
+    """Keeps what the package keeps in the user's cache folder in a folder of the campaign instead."""
+    return mock.patch.dict(os.environ, XDG_CACHE_HOME=str(scratch / "cache"))
 
 
 def die_with_parent() -> None:

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from tools.reliability.cases import Case, Failed, Outcome, Part
-from tools.reliability.processes import die_with_parent, limit_memory
+from tools.reliability.processes import die_with_parent, limit_memory, own_cache
 
 FORK = multiprocessing.get_context("fork")
 CASES_OF_A_WORKER = 250
@@ -30,7 +30,8 @@ def do(part: Part, number: int, seed: int, scratch: Path) -> Outcome:
     case.folder.mkdir(parents=True)
     here = os.getcwd()
     try:
-        return part.run(case)
+        with own_cache(scratch):
+            return part.run(case)
     except Failed as failed:
         return Outcome(failed.verdict, note=failed.note)
     except MemoryError:
