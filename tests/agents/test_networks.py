@@ -123,6 +123,15 @@ def test_an_agent_of_ones_own_may_name_its_network_class(
     assert "which is not one of" in refusal(agents.load, tmp_path)
 
 
+def test_a_network_calls_its_layers_what_it_likes(stranger: ModuleType, data: TrainingData) -> None:
+    class Named(stranger.Bag):  # type: ignore[name-defined, misc]
+        def __init__(self, dimensions: int, words: int) -> None:
+            super().__init__(dimensions, words)
+            self.words = self.dimensions = self.fusion = nn.Identity()
+
+    assert isinstance(make("supervised", data, network=Named).network, Named)
+
+
 def test_a_network_may_be_given_as_a_class(stranger: ModuleType, data: TrainingData, tmp_path: Path) -> None:
     agents_made = [make("supervised", data, network=network) for network in (stranger.Bag, "strange_networks:Bag")]
     prints = [checkpoint.fingerprint(agent.network.state_dict()) for agent in agents_made]
