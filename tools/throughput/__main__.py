@@ -11,6 +11,7 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     import tyro
 
     from dialog_env.io.atomic import locked
+    from dialog_env.io.device import find_device
     from tools.throughput import FULL, SMALL
     from tools.throughput.run import run as run_throughput
 
@@ -19,8 +20,8 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
 class ThroughputCommand:
     """Measure how fast everything is, and how much faster than done literally."""
 
-    device: str = "cpu"
-    """cpu or cuda."""
+    device: str = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
     output: Path = Path("runs/throughput")
     """Folder of the table, the JSON and the plot."""
     small: bool = False
@@ -29,7 +30,7 @@ class ThroughputCommand:
     def __call__(self) -> None:
         """Measures, writes and prints."""
         with locked(self.output):
-            print(run_throughput(SMALL if self.small else FULL, self.device, self.output))
+            print(run_throughput(SMALL if self.small else FULL, str(find_device(self.device)), self.output))
         print(f"Written: {self.output / 'table.md'}, {self.output / 'throughput.json'}, {self.output / 'cost.png'}")
 
 

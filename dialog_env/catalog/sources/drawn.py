@@ -26,7 +26,7 @@ class Drawn:
         output: the catalogue file to write.
         size: how many shoes; a larger catalogue extends a smaller one.
         seed: which shoes.
-        device: where the feature network runs, such as "cpu" or "cuda".
+        device: where the feature network runs: cpu, by default, since it gives the same catalogue everywhere, or cuda.
         batch: images at a time.
     """
 

@@ -32,15 +32,17 @@ def history_space(space: spaces.Space[Any], *, flat: bool = False) -> spaces.Dic
     others = {} if not isinstance(space, spaces.Dict) else {name: space[name] for name in space if name != TURN}
     if not isinstance(space, spaces.Dict) or TURN not in space.spaces or not others:
         raise ValueError(f"a dialog history needs observations with a turn, not {space}; wrap DialogRetrieval-v0")
-    for name, part in others.items():
-        if not isinstance(part, spaces.Box):
-            raise ValueError(f"a dialog history keeps parts that are a Box, and {name!r} is {part}; observe it as one")
+    boxes = {name: part for name, part in others.items() if isinstance(part, spaces.Box)}
+    for name in others.keys() - boxes.keys():
+        raise ValueError(
+            f"a dialog history keeps parts that are a Box, and {name!r} is {others[name]}; observe it as one"
+        )
     turn = cast(spaces.Discrete, space[TURN])
     slots = int(turn.n)
     room = "wrap an environment of fewer turns"
     require_memory(slots * space_bytes(space), torch.device("cpu"), f"the spaces of {slots} turns", room)
     parts: dict[str, spaces.Space[Any]] = {}
-    for name, part in others.items():
+    for name, part in boxes.items():
         low, high = (np.broadcast_to(bound, (slots, *part.shape)) for bound in (part.low, part.high))
         if flat:
             low, high = low.reshape(-1), high.reshape(-1)
