@@ -54,7 +54,7 @@ def test_cases_that_hang_die_or_take_too_much_are_counted_and_the_others_go_on(t
     assert "status -9" in tally.failures[1].note
     assert "KeyError" in tally.failures[3].note
     assert tally.count == 5 + 3 * 3
-    text = markdown([tally], 0, small=True, arguments="--small")
+    text = markdown([tally], 0, "abc", small=True, arguments="--small")
     assert "| `toy` | 14 | 0 | 0 | 1 | 3 | 0 | 1 | 0 |" in text
     assert "`--seed 0 --only toy --case 4`: silent: `nobody noticed`" in text
 

@@ -12,7 +12,7 @@ import tyro
 from tqdm import tqdm
 
 from dialog_env.io.atomic import write_atomically
-from tools.reliability.campaign import open_scratch, prepare, run
+from tools.reliability.campaign import open_scratch, prepare, run_part
 from tools.reliability.cases import FAILURES
 from tools.reliability.parts import PARTS
 from tools.reliability.processes import warm_up
@@ -48,8 +48,12 @@ class Campaign:
         if self.case is not None:
             return self.repeat((self.scratch / "alone").resolve())
         scratch = (self.scratch / ("small" if self.small else "long")).resolve()
-        tallies = run(chosen, self.seed, scratch, small=self.small, workers=self.workers)
-        text = markdown(tallies, self.seed, small=self.small, arguments=shlex.join(sys.argv[1:]))
+        revision = open_scratch(scratch, self.seed)
+        counts = [part.small if self.small else part.cases for part in chosen]
+        tallies = [
+            run_part(part, count, self.seed, scratch, self.workers) for part, count in zip(chosen, counts, strict=True)
+        ]
+        text = markdown(tallies, self.seed, revision, small=self.small, arguments=shlex.join(sys.argv[1:]))
         print(text if self.output is None else "\n".join(table(tallies)))
         if self.output is not None:
             write_atomically(self.output, text.encode())

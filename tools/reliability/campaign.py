@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -48,20 +47,6 @@ class Tally:
             self.failures[number] = outcome
 
 
-def run(parts: Iterable[Part], seed: int, scratch: Path, *, small: bool, workers: int) -> list[Tally]:
-    """Does all cases of the parts that have not been done.
-
-    Args:
-        parts: what to do.
-        seed: of all that is drawn.
-        scratch: folder of materials and outcomes; a campaign of the same seed and revision that lies there goes on.
-        small: a few cases of each part.
-        workers: processes at once.
-    """
-    open_scratch(scratch, seed)
-    return [run_part(part, part.small if small else part.cases, seed, scratch, workers) for part in parts]
-
-
 def run_part(part: Part, cases: int, seed: int, scratch: Path, workers: int) -> Tally:
     """The first `cases` cases of a part; those that have been done already are read from the record."""
     tally = Tally(part)
@@ -98,13 +83,15 @@ def prepare(part: Part, scratch: Path) -> None:
         raise RuntimeError(f"the materials of part {part.name} could not be made; what went wrong stands above")
 
 
-def open_scratch(scratch: Path, seed: int) -> None:
-    """Makes the folder, and empties it of a campaign of another seed or revision."""
-    state = {"seed": seed, "revision": git_revision()}
+def open_scratch(scratch: Path, seed: int) -> str:
+    """Makes the folder, and empties it of a campaign of another seed or revision; gives the revision."""
+    revision = git_revision()
+    state = {"seed": seed, "revision": revision}
     path = scratch / STATE_FILE
     if path.exists() and json.loads(path.read_text()) != state:
         shutil.rmtree(scratch)
     write_atomically(path, json.dumps(state).encode())
+    return revision
 
 
 def _known(record: Path) -> dict[int, Outcome]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from dialog_env.benchmarks.provenance import git_revision, machine
+from dialog_env.benchmarks.provenance import machine
 from tools.reliability.campaign import Tally
 from tools.reliability.cases import FAILURES
 
@@ -23,8 +23,8 @@ SHOWN = 200
 """Failing cases that are listed for a part, at most."""
 
 
-def markdown(tallies: Sequence[Tally], seed: int, *, small: bool, arguments: str) -> str:
-    """The whole page."""
+def markdown(tallies: Sequence[Tally], seed: int, revision: str, *, small: bool, arguments: str) -> str:
+    """The whole page; `revision` is that of the code, `arguments` are those of the command."""
     lines = [
         "# Reliability",
         "",
@@ -33,7 +33,7 @@ def markdown(tallies: Sequence[Tally], seed: int, *, small: bool, arguments: str
         f"`{COMMAND} --seed {seed} --only PART --case N`.",
         "",
         f"Command: `{COMMAND} {arguments}`; seed {seed}; {datetime.now(timezone.utc):%Y-%m-%d}; "
-        f"revision {git_revision()}; machine: {machine()}."
+        f"revision {revision}; machine: {machine()}."
         f"{' A small campaign: a few cases of each part.' if small else ''}",
         "",
         *table(tallies),
