@@ -1,81 +1,38 @@
-"""Finding the lowest in a matrix of costs (B, n): one row a dialog, one column an image."""
+"""Comparing and finding the lowest in a matrix of costs (B, n): one row a dialog, one column an image."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-GROUPED = 8
-"""Distances of which the smallest is compared for all."""
+
+def counted(costs: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) each: how many costs (B, n) are below a reference (B, 1), and how many equal it."""
+    # Added up in int32, which a CPU does twice as fast.
+    below, level = costs < reference, costs == reference
+    return below.sum(dim=1, dtype=torch.int32), level.sum(dim=1, dtype=torch.int32)
 
 
-def count_marks(marks: Tensor) -> Tensor:
-    """(B,) how many of (B, n) are True; in int32, which a CPU adds up twice as fast."""
-    return marks.sum(dim=1, dtype=torch.int32)
+def lowest_in(costs: Tensor, count: int, excluded: Tensor | None, start: int = 0) -> tuple[Tensor, Tensor]:
+    """The lowest of costs (B, n) of the images from `start` on, at most K: costs and positions (B, K), lowest first.
 
-
-def marked(marks: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns (P,) where (B, n) is True, row by row; looks at eight marks at a time where few are True."""
-    if marks.shape[1] % 8:
-        rows, columns = marks.nonzero().unbind(1)
-        return rows, columns
-    rows, words = marks.view(torch.int64).nonzero().unbind(1)
-    which, places = marks.view(len(marks), -1, 8)[rows, words].nonzero().unbind(1)
-    return rows[which], words[which] * 8 + places
-
-
-def compared(costs: Tensor, reference: Tensor, error: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Which costs are surely below a reference, and which are too close to it to tell.
-
-    Signs are added up and nearness is looked for in groups, because a CPU compares one number at a time several times
-    slower than it subtracts.
-
-    Args:
-        costs: (B, n) finite, fewer than 2^24 a dialog, so that their signs add up exactly in float32.
-        reference: (B, 1) finite.
-        error: (B, 1), how far costs may be from the exact ones.
-
-    Returns:
-        (B,) int64, how many are below the reference by more than the error; rows and columns (P,) of the costs within
-        the error.
+    Positions `excluded` (B, E) are left out.
     """
-    away = costs - reference
-    rows, columns = _within(away.abs_(), error)
-    signs = torch.sub(costs, reference, out=away).sign_().sum(dim=1).long()
-    near = costs[rows, columns] - reference[rows, 0]
-    level, near_below = (torch.bincount(rows[which], minlength=len(costs)) for which in (near == 0, near < 0))
-    # Level ones are all near. Of the others, those above are `signs` more than those below.
-    return (costs.shape[1] - level - signs) // 2 - near_below, rows, columns
+    costs = costs if excluded is None else without(costs, excluded - start)
+    kept = lowest(costs, min(count, costs.shape[1]))
+    return costs.gather(1, kept), kept + start
 
 
-def _within(distances: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns (P,) of distances (B, n) that are at most the error (B, 1)."""
-    batch, images = distances.shape
-    if images % GROUPED:
-        return marked(distances <= error)
-    rows, groups = (distances.view(batch, GROUPED, -1).amin(dim=1) <= error).nonzero().unbind(1)
-    columns = groups[:, None] + images // GROUPED * torch.arange(GROUPED, device=groups.device)
-    near = distances[rows[:, None], columns] <= error[rows]
-    return rows[:, None].expand_as(columns)[near], columns[near]
-
-
-def generous_limit(costs: Tensor, count: int) -> Tensor:
-    """(B, 1) a cost that at least K images of each dialog do not exceed, and few more than K."""
-    if count == 1:
-        return costs.amin(dim=1, keepdim=True)
-    if costs.shape[1] % 8 == 0 and costs.shape[1] // 8 >= count:
-        costs = costs.view(len(costs), 8, -1).amin(dim=1)
-    return costs.topk(count, dim=1, largest=False).values[:, -1:]
-
-
-def padded(rows: Tensor, costs: Tensor, columns: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-    """Costs and columns (P,), in order of their dialogs `rows` (P,), as (B, M) with infinite costs after the last."""
-    counts = torch.bincount(rows, minlength=batch)
-    first = counts.cumsum(0) - counts
-    place = torch.arange(len(rows), device=rows.device) - first[rows]
-    shape = (batch, int(counts.max()))
-    filled = costs.new_full(shape, torch.inf).index_put_((rows, place), costs)
-    return filled, columns.new_zeros(shape).index_put_((rows, place), columns)
+def lowest_of(pieces: Iterator[tuple[Tensor, Tensor]], count: int) -> Tensor:
+    """(B, K) positions of the lowest, lowest first, of what `lowest_in` found in consecutive pieces."""
+    costs, positions = next(pieces)
+    for more_costs, more_positions in pieces:
+        costs, positions = torch.cat([costs, more_costs], dim=1), torch.cat([positions, more_positions], dim=1)
+        kept = lowest(costs, min(count, costs.shape[1]))
+        costs, positions = costs.gather(1, kept), positions.gather(1, kept)
+    return positions
 
 
 def without(cost: Tensor, excluded: Tensor) -> Tensor:

@@ -215,7 +215,7 @@ def test_nothing_that_an_agent_puts_into_a_ranking_has_a_say_in_judging_it(tiny_
     class Tampering(Wanderer):
         def act(self, observation, memory):
             answer = super().act(observation, memory)
-            for name in ("target_rank", "exact", "chunks", "exact_chunk"):
+            for name in ("target_rank", "exact", "pieces", "costs"):
                 setattr(answer.ranking, name, told.append)
             gallery = answer.ranking.gallery = EmbeddedGallery(self.features.embeddings)
             gallery.norms = torch.full((24,), 1e9, dtype=torch.float64)

@@ -56,15 +56,9 @@ def nothing_leaves_the_device(monkeypatch):
         yield reads
 
 
-def as_on_a_card(monkeypatch):
-    """Ranks by the path of a graphics card, which never looks closer at single images."""
-    monkeypatch.setattr(QueryRanking, "_error", None)
-
-
 @pytest.mark.parametrize("action", ["candidate", "query", "score"])
 @pytest.mark.parametrize("user", [ToyUser, lambda gallery: make_simulator("describer", gallery)])
 def test_inside_a_turn_the_host_reads_three_flags_and_nothing_else(gallery, monkeypatch, action, user):
-    as_on_a_card(monkeypatch)
     env = gym.make_vec(
         "DialogRetrieval-v0",
         6,

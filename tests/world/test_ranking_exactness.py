@@ -1,11 +1,13 @@
-"""The answers of a float32 product with a closer look are those of float64 throughout."""
+"""Ranks and nearest images are those of all costs in float64, on the plain path and on that of a large gallery."""
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dialog_env.world import ranking
+from dialog_env.world import large_gallery, ranking
+from dialog_env.world.large_gallery import compared
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
-from dialog_env.world.topk import compared
 
 BATCH, IMAGES, DIMENSIONS = 12, 640, 48
 
@@ -15,6 +17,11 @@ def exhaustive(queries, gallery):
     rows = torch.arange(len(queries)).repeat_interleave(len(gallery))
     positions = torch.arange(len(gallery)).repeat(len(queries))
     return QueryRanking(queries, gallery).exact(rows, positions).view(len(queries), -1)
+
+
+def take(monkeypatch, path):
+    """Searches every gallery as if it were large, or none."""
+    monkeypatch.setattr(large_gallery, "LARGE", {"large": 0, "plain": 10**9}[path])
 
 
 def spread(generator):
@@ -38,12 +45,16 @@ def mixed(generator):
     return images
 
 
+@pytest.mark.parametrize("path", ["plain", "large"])
 @pytest.mark.parametrize("images", [spread, crowded, copied, mixed])
 @pytest.mark.parametrize("elements", [300, 5_000, 10**7])
 @pytest.mark.parametrize("odd", [0, 3])
 @pytest.mark.parametrize("kept", [0, 10**7])
 @pytest.mark.parametrize("top_first", [False, True])
-def test_ranks_and_nearest_images_are_those_of_all_exact_costs(monkeypatch, images, elements, odd, kept, top_first):
+def test_ranks_and_nearest_images_are_those_of_all_exact_costs(
+    monkeypatch, path, images, elements, odd, kept, top_first
+):
+    take(monkeypatch, path)
     monkeypatch.setattr(ranking, "CHUNK_ELEMENTS", elements)
     monkeypatch.setattr(ranking, "KEPT_ELEMENTS", kept)
     generator = torch.Generator().manual_seed(elements)
@@ -69,10 +80,11 @@ def test_ranks_and_nearest_images_are_those_of_all_exact_costs(monkeypatch, imag
 
 
 def test_the_cheap_product_is_used_where_it_settles_the_matter_and_not_where_it_does_not(monkeypatch):
+    take(monkeypatch, "large")
     generator = torch.Generator().manual_seed(0)
     whole = []
-    original = QueryRanking.exact_chunk
-    monkeypatch.setattr(QueryRanking, "exact_chunk", lambda self, chunk: whole.append(1) or original(self, chunk))
+    original = QueryRanking.costs
+    monkeypatch.setattr(QueryRanking, "costs", lambda self, *images: whole.append(1) or original(self, *images))
     for images, expected in ((spread, 0), (crowded, 2)):
         gallery = EmbeddedGallery(images(generator))
         found = QueryRanking(gallery.embeddings[:BATCH].flip(1), gallery)
@@ -81,7 +93,40 @@ def test_the_cheap_product_is_used_where_it_settles_the_matter_and_not_where_it_
         assert len(whole) == expected
 
 
-def test_products_of_lower_precision_are_not_trusted():
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 9), st.integers(1, 200), st.integers(1, 5), st.booleans())
+def test_both_paths_agree_on_galleries_with_ties(seed, batch, images, dimensions, keeps):
+    generator = torch.Generator().manual_seed(seed)
+    gallery = EmbeddedGallery(torch.randint(-2, 3, (images, dimensions), generator=generator) / 3)
+    gallery.kept, gallery.elements = keeps * gallery.kept, 64 * batch
+    queries = torch.randint(-2, 3, (batch, dimensions), generator=generator) / 3
+    targets, excluded = torch.randint(images, (2, batch), generator=generator)
+    excluded = torch.stack([excluded, torch.full_like(excluded, -1)], dim=1)
+    answers = []
+    for path in ("plain", "large"):
+        with pytest.MonkeyPatch.context() as patch:
+            take(patch, path)
+            found = QueryRanking(queries, gallery)
+            rank = found.target_rank(targets)
+            tops = [found.top(count) for count in {1, min(4, images), images}]
+            tops += [found.top(count, excluded) for count in range(1, min(4, images - 1))]
+            answers.append([rank.closer, rank.equal, *tops])
+    assert all(torch.equal(plain, large) for plain, large in zip(*answers, strict=True))
+
+
+def test_a_gallery_is_large_by_its_size_and_a_card_or_coarser_products_take_the_plain_path():
+    assert [large_gallery.pays(images, torch.device("cpu")) for images in (1_000, 2_048, 2_049)] == [False, False, True]
+    assert not large_gallery.pays(100_000, torch.device("cuda"))
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert not large_gallery.pays(100_000, torch.device("cpu"))
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_products_of_lower_precision_are_not_trusted(monkeypatch):
+    take(monkeypatch, "large")
     gallery = EmbeddedGallery(mixed(torch.Generator().manual_seed(1)))
     targets = torch.arange(BATCH) * 16
     reference = QueryRanking(gallery.embeddings[targets + 1], gallery).target_rank(targets)
@@ -106,8 +151,10 @@ def test_costs_below_a_reference_are_counted_and_those_near_it_listed(images):
     assert sorted(zip(rows.tolist(), columns.tolist(), strict=True)) == [tuple(place) for place in near]
 
 
+@pytest.mark.parametrize("path", ["plain", "large"])
 @pytest.mark.parametrize("size", [1e-14, 1e14])
-def test_the_largest_and_smallest_features_are_ranked_exactly(size):
+def test_the_largest_and_smallest_features_are_ranked_exactly(monkeypatch, path, size):
+    take(monkeypatch, path)
     images = torch.nn.functional.normalize(spread(torch.Generator().manual_seed(3))) * size
     gallery = EmbeddedGallery(images)
     expected = (images.double()[:20, None] - images.double()).square().sum(dim=2).argsort(dim=1)

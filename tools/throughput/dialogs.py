@@ -162,18 +162,11 @@ class _Free(ranking.Ranking):
     """A ranking in which every target is first, at no cost."""
 
     def __init__(self, images: int, top: Tensor) -> None:
-        self.images, self._top = images, top
+        super().__init__(len(top), images, top.device)
+        self._shown = top
         self._target_rank = ranking.TargetRank(torch.zeros_like(top), torch.ones_like(top), images)
 
-    @property
-    def batch(self) -> int:
-        return len(self._top)
-
-    @property
-    def device(self) -> torch.device:
-        return self._top.device
-
-    def chunks(self) -> Any:
+    def pieces(self) -> Any:
         raise NotImplementedError
 
     def exact(self, rows: Tensor, positions: Tensor) -> Tensor:
@@ -183,7 +176,7 @@ class _Free(ranking.Ranking):
         return self._target_rank
 
     def top(self, count: int, excluded: Tensor | None = None) -> Tensor:
-        return self._top[:, None]
+        return self._shown[:, None]
 
 
 class _Silent:

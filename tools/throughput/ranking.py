@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 
+from dialog_env.world import large_gallery
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 from tools.throughput.clock import PeakMemory, fastest, fastest_in_turn
 from tools.throughput.rows import Figure, Findings, Row
@@ -65,9 +66,14 @@ def _against_loop(load: Workload, ratio: float, images: int) -> Figure:
 
 
 def _multiply(queries: torch.Tensor, gallery: EmbeddedGallery) -> None:
-    """The matrix product of a ranking and nothing that is done with it."""
-    for _ in QueryRanking(queries, gallery).chunks():
-        pass
+    """The matrix products of a ranking, piece by piece, and nothing that is done with them."""
+    ranking = QueryRanking(queries, gallery)
+    if large_gallery.pays(ranking.images, ranking.device):
+        for piece in gallery.embeddings.split(gallery.rows):
+            torch.mm(queries, piece.T)
+    else:
+        for _ in ranking.pieces():
+            pass
 
 
 def _growth(load: Workload, seconds: dict[int, float], products: dict[int, float]) -> Figure:

@@ -1,0 +1,230 @@
+"""Ranks and nearest images of a large gallery on a CPU, found faster than by products in float64 alone, and the same.
+
+Taken where `pays` says so: on a CPU, for more than `LARGE` images. With 100,000 images it is 2.4 to 2.7 times as fast
+as the plain path in `dialog_env.world.ranking`; with 1,000 that one is up to twice as fast. On a graphics card products
+in float64 are fast, and looking closer would make the host wait.
+
+Costs come from a product in float32, whose error has a bound. It settles nearly all comparisons; only the images within
+the bound are looked at in float64. Costs that are too many to be kept are made in chunks, one after the other in the
+same memory; the lowest of every few images is kept, and is enough to find the nearest without another product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dialog_env.world.topk import counted, lowest, lowest_in, lowest_of, without
+
+LARGE = 2_048
+"""Images up to which a gallery is small."""
+
+CLOSE_SHARE = 1 / 32
+"""A chunk of which more than this share has to be looked at in float64 is computed anew as a whole."""
+
+GROUP = 32
+"""Images of which the lowest cost is kept."""
+
+GROUPED = 8
+"""Distances of which the smallest is compared for all."""
+
+
+def pays(images: int, device: torch.device) -> bool:
+    """Whether a gallery is searched faster this way; never where products in float32 are made in less."""
+    return images > LARGE and device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
+
+
+class ExactCosts(Protocol):
+    """Costs in float64 before the last rounding, asked for where float32 cannot tell."""
+
+    def exact(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """(P,) of single images at `positions` (P,) for dialogs `rows` (P,)."""
+        ...
+
+    def costs(self, start: int, stop: int) -> Tensor:
+        """(B, n) of consecutive images."""
+        ...
+
+
+class LargeGallerySearch:
+    """What a batch of queries asks of a large gallery.
+
+    Args:
+        queries: (B, D) float32.
+        embeddings: (N, D) float32.
+        norms: (N,) float32 squared norms of the embeddings.
+        largest: of the norms.
+        elements: a chunk has at most this many costs.
+        kept: so many costs are kept between questions.
+    """
+
+    def __init__(
+        self, queries: Tensor, embeddings: Tensor, norms: Tensor, largest: float, elements: int, kept: int
+    ) -> None:
+        self.queries, self.embeddings, self.norms = queries, embeddings, norms
+        self.batch, self.images = len(queries), len(embeddings)
+        self.keeps = self.batch * self.images <= kept
+        # (B, 1) bound on the error of costs. A sum of D products in any order is off by at most D u |q| |e| with
+        # u = 2^-24 (Higham, 2002, section 3.1); the norm, the addition, the last rounding and the comparison itself
+        # add less than eight more u.
+        products = 2 * queries.double().norm(dim=1, keepdim=True) * largest**0.5
+        self.error = ((queries.shape[1] + 8) * 2.0**-24 * (products + largest)).float()
+        rows = min(elements // max(self.batch, 1), self.images + GROUP - 1)
+        self.rows = self.images if self.keeps else max(1, rows // GROUP) * GROUP  # of a chunk
+        self._costs: Tensor | None = None
+        self._minima: Tensor | None = None
+
+    def compared(self, ranking: ExactCosts, reference: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,) int64 each: how many costs are below the exact reference (B, 1), and how many equal it."""
+        closer, equal = torch.zeros(2, self.batch, dtype=torch.int64)
+        for start, costs in self._chunks():
+            below, rows, columns = compared(costs, reference, self.error)
+            if self._few(rows, costs, 1):
+                exact, limit = ranking.exact(rows, columns + start), reference[rows, 0]
+                closer += below
+                closer.index_add_(0, rows, (exact < limit).long())
+                equal.index_add_(0, rows, (exact == limit).long())
+            else:
+                below, level = counted(ranking.costs(start, start + costs.shape[1]), reference)
+                closer, equal = closer + below, equal + level
+        return closer, equal
+
+    def top(self, ranking: ExactCosts, count: int, excluded: Tensor | None) -> Tensor:
+        """(B, K) positions of the lowest exact costs, lowest first, without those `excluded` (B, E)."""
+        found = None if self.keeps else self._top_of_groups(ranking, count, excluded)
+        if found is not None:
+            return found
+        chunks = (self._lowest_in(ranking, start, costs, count, excluded) for start, costs in self._chunks())
+        return lowest_of(chunks, count)
+
+    def _chunks(self) -> Iterator[tuple[int, Tensor]]:
+        """Position of the first image and costs (B, n), each valid until the next."""
+        if self._costs is not None:
+            yield 0, self._costs
+            return
+        scratch = self.queries.new_empty(self.batch * min(self.rows, self.images))
+        minima = []
+        for start in range(0, self.images, self.rows):
+            norms, embeddings = self.norms[start : start + self.rows], self.embeddings[start : start + self.rows]
+            costs = scratch[: self.batch * len(norms)].view(self.batch, -1)
+            torch.addmm(norms, self.queries, embeddings.T, alpha=-2, out=costs)
+            if not self.keeps:  # image i of a chunk falls into group i modulo their number
+                whole = functional.pad(costs, (0, self.rows - len(norms)), value=torch.inf)
+                minima.append(whole.view(self.batch, GROUP, -1).amin(dim=1))
+            yield start, costs
+        if self.keeps:
+            self._costs = costs
+        else:
+            self._minima = torch.cat(minima, dim=1)
+
+    def _few(self, rows: Tensor, costs: Tensor, least: int) -> bool:
+        """Whether the images in question are worth being looked at one by one."""
+        return len(rows) <= max(CLOSE_SHARE * costs.numel(), least * self.batch)
+
+    def _lowest_in(
+        self, ranking: ExactCosts, start: int, costs: Tensor, count: int, excluded: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Exact costs and positions (B, K) of the best images of a chunk, fewer where it has fewer."""
+        most = min(count, costs.shape[1])
+        offered = costs if excluded is None else without(costs, excluded - start)
+        limit = generous_limit(offered, most)
+        rows, columns = marked(offered <= limit + 2 * self.error)
+        if not self._few(rows, costs, most) or not limit.isfinite().all():
+            return lowest_in(ranking.costs(start, start + costs.shape[1]), count, excluded, start)
+        exact, places = padded(rows, ranking.exact(rows, columns + start), columns, self.batch)
+        kept = lowest(exact, most)
+        return exact.gather(1, kept), places.gather(1, kept) + start
+
+    def _top_of_groups(self, ranking: ExactCosts, count: int, excluded: Tensor | None) -> Tensor | None:
+        """(B, K) the best, all of which are in groups with low minima; None where these are too many."""
+        if self._minima is None:
+            for _ in self._chunks():
+                pass
+        minima = self._minima  # (B, G)
+        wanted = count + (0 if excluded is None else excluded.shape[1])
+        if minima is None or wanted > minima.shape[1]:
+            return None
+        limit = minima.topk(wanted, dim=1, largest=False).values[:, -1:]
+        rows, groups = (minima <= limit + 2 * self.error).nonzero().unbind(1)
+        if not limit.isfinite().all() or GROUP * len(rows) > CLOSE_SHARE * self.batch * self.images:
+            return None
+        width = self.rows // GROUP
+        first = groups // width * self.rows + groups % width
+        positions = first[:, None] + width * torch.arange(GROUP)  # (P,) -> (P, GROUP)
+        rows = rows[:, None].expand_as(positions)
+        kept = positions < self.images
+        if excluded is not None:
+            kept &= (positions[:, :, None] != excluded[rows]).all(dim=2)
+        rows, positions = rows[kept], positions[kept]
+        order = (rows * self.images + positions).argsort()
+        rows, positions = rows[order], positions[order]
+        costs, places = padded(rows, ranking.exact(rows, positions), positions, self.batch)
+        return places.gather(1, lowest(costs, count))
+
+
+def marked(marks: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns (P,) where (B, n) is True, row by row; looks at eight marks at a time where few are True."""
+    if marks.shape[1] % 8:
+        rows, columns = marks.nonzero().unbind(1)
+        return rows, columns
+    rows, words = marks.view(torch.int64).nonzero().unbind(1)
+    which, places = marks.view(len(marks), -1, 8)[rows, words].nonzero().unbind(1)
+    return rows[which], words[which] * 8 + places
+
+
+def compared(costs: Tensor, reference: Tensor, error: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which costs are surely below a reference, and which are too close to it to tell.
+
+    Signs are added up and nearness is looked for in groups, because a CPU compares one number at a time several times
+    slower than it subtracts.
+
+    Args:
+        costs: (B, n) finite, fewer than 2^24 a dialog, so that their signs add up exactly in float32.
+        reference: (B, 1) finite.
+        error: (B, 1), how far costs may be from the exact ones.
+
+    Returns:
+        (B,) int64, how many are below the reference by more than the error; rows and columns (P,) of the costs within
+        the error.
+    """
+    away = costs - reference
+    rows, columns = _within(away.abs_(), error)
+    signs = torch.sub(costs, reference, out=away).sign_().sum(dim=1).long()
+    near = costs[rows, columns] - reference[rows, 0]
+    level, near_below = (torch.bincount(rows[which], minlength=len(costs)) for which in (near == 0, near < 0))
+    # Level ones are all near. Of the others, those above are `signs` more than those below.
+    return (costs.shape[1] - level - signs) // 2 - near_below, rows, columns
+
+
+def _within(distances: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns (P,) of distances (B, n) that are at most the error (B, 1)."""
+    batch, images = distances.shape
+    if images % GROUPED:
+        return marked(distances <= error)
+    rows, groups = (distances.view(batch, GROUPED, -1).amin(dim=1) <= error).nonzero().unbind(1)
+    columns = groups[:, None] + images // GROUPED * torch.arange(GROUPED, device=groups.device)
+    near = distances[rows[:, None], columns] <= error[rows]
+    return rows[:, None].expand_as(columns)[near], columns[near]
+
+
+def generous_limit(costs: Tensor, count: int) -> Tensor:
+    """(B, 1) a cost that at least K images of each dialog do not exceed, and few more than K."""
+    if count == 1:
+        return costs.amin(dim=1, keepdim=True)
+    if costs.shape[1] % 8 == 0 and costs.shape[1] // 8 >= count:
+        costs = costs.view(len(costs), 8, -1).amin(dim=1)
+    return costs.topk(count, dim=1, largest=False).values[:, -1:]
+
+
+def padded(rows: Tensor, costs: Tensor, columns: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+    """Costs and columns (P,), in order of their dialogs `rows` (P,), as (B, M) with infinite costs after the last."""
+    counts = torch.bincount(rows, minlength=batch)
+    first = counts.cumsum(0) - counts
+    place = torch.arange(len(rows), device=rows.device) - first[rows]
+    shape = (batch, int(counts.max()))
+    filled = costs.new_full(shape, torch.inf).index_put_((rows, place), costs)
+    return filled, columns.new_zeros(shape).index_put_((rows, place), columns)
