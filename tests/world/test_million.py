@@ -14,7 +14,7 @@ MAKE_AND_RANK = """
 import json, resource, sys, threading, time
 from pathlib import Path
 import h5py, numpy as np, torch
-from dialog_env.catalog.catalog import FORMAT, VERSION
+from dialog_env.catalog.catalog_file import FORMAT, VERSION
 from dialog_env.catalog import Catalog
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 
