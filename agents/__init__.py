@@ -21,6 +21,7 @@ from dialog_env.agents.settings import settings_from
 from dialog_env.catalog import Catalog
 from dialog_env.io import checkpoint
 from dialog_env.io.device import find_device
+from dialog_env.io.keywords import told
 from dialog_env.io.reading import one_sentence
 from dialog_env.registry import Parts
 from dialog_env.world.vocabulary import Vocabulary
@@ -70,9 +71,9 @@ def settings_of(kind: type[Agent], configuration: str, settings: dict[str, Any])
     Raises:
         ValueError: a configuration or a setting that the agent does not have.
     """
-    if configuration not in kind.configurations:
+    if not isinstance(configuration, str) or configuration not in kind.configurations:
         raise ValueError(
-            f"agent {kind.name} has no configuration {configuration!r}; it has {', '.join(kind.configurations)}"
+            f"agent {kind.name} has no configuration {told(configuration)}; it has {', '.join(kind.configurations)}"
         )
     return settings_from(kind.Settings, {**kind.configurations[configuration], **settings})
 

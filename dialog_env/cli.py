@@ -16,6 +16,7 @@ import sys
 from importlib import import_module
 
 from dialog_env import __version__
+from dialog_env.io.commands import one_line
 
 GROUPS = {
     "environment": ("dialog_env.envs.__main__", "try an environment, with parts of your own or without"),
@@ -42,7 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     elif given[0] in GROUPS:
         if "" not in sys.path:
             sys.path.append("")
-        import_module(GROUPS[given[0]][0]).main(given[1:], f"{PROGRAM} {given[0]}")
+        with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
+            group = import_module(GROUPS[given[0]][0])
+        group.main(given[1:], f"{PROGRAM} {given[0]}")
     else:
         print(f"error: no command {given[0]!r}; known are {', '.join(GROUPS)}", file=sys.stderr)
         sys.exit(2)

@@ -11,6 +11,9 @@ from dialog_env.io.atomic import cache_folder
 
 __all__ = ["DEFAULT", "Catalog", "Contents", "load_catalog"]
 
+MOST_DIGITS = 9
+"""Of the size and the seed of a drawn catalogue."""
+
 DEFAULT = Path(__file__).parent / "synthetic" / "default.h5"
 
 
@@ -38,6 +41,10 @@ def load_catalog(name_or_path: str | Path) -> Catalog:
     if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
         raise ValueError(
             f"catalogue {name!r} is not of the form synthetic:SIZE or synthetic:SIZE:SEED; give whole numbers"
+        )
+    if any(len(number) > MOST_DIGITS for number in numbers):
+        raise ValueError(
+            f"catalogue {name[:80]!r} is too large; give a size and a seed of at most {MOST_DIGITS} digits"
         )
     size, seed = int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else 0
     return _drawn(size, seed)

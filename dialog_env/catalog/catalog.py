@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dialog_env.catalog.attributes import AttributeTable
 from dialog_env.catalog.catalog_file import read_contents, write_contents
-from dialog_env.catalog.contents import Contents
+from dialog_env.catalog.contents import Contents, checked_positions
 
 __all__ = ["Catalog", "Contents"]
 
@@ -115,7 +115,7 @@ class Catalog:
         """(M, R, C) float32 region features at gallery positions (all of them where None).
 
         Raises:
-            ValueError: the catalogue has no region features.
+            ValueError: the catalogue has no region features, or positions that it does not have.
         """
         if self._contents.regions is None:
             raise ValueError(
@@ -123,7 +123,10 @@ class Catalog:
                 "or use an architecture that needs none"
             )
         rows = np.arange(len(self)) if self._positions is None else self._positions
-        rows = rows if positions is None else rows[positions]
+        if isinstance(positions, slice):
+            rows = rows[positions]
+        elif positions is not None:
+            rows = rows[checked_positions(positions, len(self), "positions of region features", least=0)]
         distinct, inverse = np.unique(rows, return_inverse=True)
         stored = self._contents.regions
         if len(distinct) and distinct[-1] - distinct[0] + 1 == len(distinct):
@@ -157,9 +160,7 @@ class Catalog:
 
     def take(self, positions: NDArray[np.int64]) -> Catalog:
         """A gallery of the images at `positions` (M,) of this one."""
-        positions = np.asarray(positions, dtype=np.int64)
-        if not len(positions) or positions.min() < 0 or positions.max() >= len(self):
-            raise ValueError(f"positions must be at least one of 0..{len(self) - 1}")
+        positions = checked_positions(positions, len(self), "positions")
         return self._select(positions if self._positions is None else self._positions[positions], "selection")
 
     def apart(self, *, attributes: bool) -> Catalog:

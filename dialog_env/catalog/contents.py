@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dialog_env.catalog.attributes import AttributeTable
 from dialog_env.catalog.images import EncodedImages, ImageSource
+from dialog_env.io.keywords import told
 from dialog_env.io.reading import some
 
 BLOCK_ROWS = 1024
@@ -20,6 +21,25 @@ LONGEST_ID = 1024
 """Characters."""
 SMALLEST_NORM, LARGEST_NORM = 1e-15, 1e15
 """Of features: their squares, sums of them and the error bounds of ranking are normal numbers of float32 within."""
+
+
+def checked_positions(positions: Any, images: int, what: str, least: int = 1) -> NDArray[np.int64]:
+    """Positions (M,) int64 of images; ValueError, naming them, for others than whole numbers from 0 to N - 1.
+
+    Args:
+        positions: to be checked.
+        images: N.
+        what: they are, in the plural.
+        least: how many there have to be.
+    """
+    array = np.asarray(positions)
+    if array.ndim != 1 or array.dtype.kind not in "iu" or len(array) < least:
+        raise ValueError(
+            f"{what} are {told(positions)}; give a list of {least} or more whole numbers from 0 to {images - 1}"
+        )
+    if len(array) and (array.min() < 0 or array.max() >= images):
+        raise ValueError(f"{what} reach from {array.min()} to {array.max()}; give some from 0 to {images - 1}")
+    return array.astype(np.int64)
 
 
 @dataclass
@@ -89,13 +109,9 @@ class Contents:
                 f"catalogue {self.name!r} has {len(self.images.encoded)} pictures of {size} images; give one for each"
             )
         for split, positions in self.splits.items():
-            if not len(positions):
-                raise ValueError(f"split {split!r} of catalogue {self.name!r} is empty; give it images or leave it out")
-            if positions.min() < 0 or positions.max() >= size or len(np.unique(positions)) != len(positions):
-                raise ValueError(
-                    f"split {split!r} of catalogue {self.name!r} has positions outside 0..{size - 1} or twice; "
-                    "give each image of the split once"
-                )
+            what = f"positions of split {split!r} of catalogue {self.name!r}"
+            if len(np.unique(checked_positions(positions, size, what))) != len(positions):
+                raise ValueError(f"{what} stand there twice; give each image of the split once")
         self._check_features()
         if not self.fingerprint:
             if self.regions is not None and self.regions.dtype != np.uint8:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from dialog_env.io.keywords import told
+
 GIB = 1 << 30
 
 
@@ -15,15 +17,15 @@ def find_device(name: str | torch.device) -> torch.device:
     Raises:
         ValueError: no such device here.
     """
-    if name == "auto":
+    if isinstance(name, str) and name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
-        known = isinstance(name, str | torch.device) and device.type in ("cpu", "cuda")
+        device = torch.device(name if isinstance(name, str | torch.device) else "")
+        known = device.type in ("cpu", "cuda")
     except (RuntimeError, TypeError):
         known = False
     if not known:
-        raise ValueError(f"device={str(name)!r} is not known; give 'auto', 'cpu', 'cuda' or 'cuda:<number>'")
+        raise ValueError(f"device={told(name)} is not known; give 'auto', 'cpu', 'cuda' or 'cuda:<number>'")
     if device.type == "cpu":
         return torch.device("cpu")
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0

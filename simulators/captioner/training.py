@@ -22,7 +22,7 @@ import json
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from tqdm import tqdm
 from dialog_env.catalog import Catalog
 from dialog_env.io import checkpoint
 from dialog_env.io.atomic import locked
+from dialog_env.io.keywords import checked
 from dialog_env.io.reading import one_sentence, understand
 from dialog_env.simulators.captioner import (
     ARCHITECTURES,
@@ -91,6 +92,9 @@ class CaptionerSettings:
     """Of all that is drawn."""
 
     def __post_init__(self) -> None:
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        for name, value in checked(CaptionerSettings, **given).items():
+            object.__setattr__(self, name, value)
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"no captioner architecture {self.architecture!r}; known are {', '.join(ARCHITECTURES)}")
         if self.schedule not in ("cosine", "constant"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from dialog_env.catalog import Catalog, Contents
+from dialog_env.catalog import Catalog, Contents, load_catalog
 from dialog_env.catalog.attributes import AttributeTable
 from dialog_env.catalog.images import EncodedImages
 from dialog_env.catalog.sources.reduction import unit_rows
@@ -108,7 +108,7 @@ def test_splits_share_no_image_and_unknown_ones_are_refused(tiny_catalog: Catalo
 
 @pytest.mark.parametrize("positions", [[], [24], [-1]])
 def test_a_selection_outside_the_gallery_is_refused(tiny_catalog: Catalog, positions: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"0\.\.23"):
+    with pytest.raises(ValueError, match="^positions .* from 0 to "):
         tiny_catalog.take(np.array(positions, dtype=np.int64))
 
 
@@ -215,11 +215,19 @@ def test_non_finite_features_are_refused_with_their_image(make_tiny: MakeTiny, p
 
 
 @pytest.mark.parametrize(
-    ("positions", "complaint"), [([], "is empty"), ([0, 24], r"outside 0\.\.23"), ([-1], "outside"), ([3, 3], "twice")]
+    ("positions", "complaint"),
+    [
+        ([], "give a list of 1 or more"),
+        ([0, 24], "reach from 0 to 24; give some from 0 to 23"),
+        ([-1], "reach from -1"),
+        ([3, 3], "stand there twice"),
+        (["a"] * 6, "give a list of 1 or more whole numbers"),
+        ([[3]], "give a list of 1 or more whole numbers"),
+    ],
 )
 def test_bad_splits_are_refused(make_tiny: MakeTiny, positions: list[int], complaint: str) -> None:
     with pytest.raises(ValueError, match=rf"split 'odd' .*{complaint}"):
-        changed(make_tiny(), splits={"odd": np.array(positions, dtype=np.int64)})
+        changed(make_tiny(), splits={"odd": np.array(positions)})
 
 
 @pytest.mark.parametrize("norm", [1.2e-15, 1e15])
@@ -303,3 +311,30 @@ def test_pictures_are_fitted_on_white_without_distortion(make_tiny: MakeTiny) ->
     assert (picture[10:30] == (255, 0, 0)).all()
     assert (picture[30:] == 255).all()
     assert images.image(0, (10, 20)).tolist() == red.tolist()
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [
+        np.array(["a"] * 6),
+        np.zeros((6, 0)),
+        np.array([24]),
+        np.array([-1]),
+        np.array([2**63], np.uint64),
+        [0.5],
+        None,
+        [],
+    ],
+    ids=str,
+)
+def test_positions_that_are_none_are_refused_in_one_sentence(tiny_catalog, positions):
+    with pytest.raises(ValueError, match=r"^positions .* from 0 to 23$"):
+        tiny_catalog.take(positions)
+    if positions is not None and len(positions):
+        with pytest.raises(ValueError, match=r"^positions of region features .* from 0 to 23$"):
+            tiny_catalog.read_regions(positions)
+
+
+def test_a_drawn_catalogue_has_a_size_that_can_be_drawn():
+    with pytest.raises(ValueError, match="is too large; give a size and a seed of at most 9 digits"):
+        load_catalog("synthetic:99999999999999999999")

@@ -201,3 +201,9 @@ def test_a_captioner_says_the_same_on_a_graphics_card(half):
     assert torch.equal(
         there.feedback(case.targets, case.candidates).cpu(), here.feedback(case.targets, case.candidates)
     )
+
+
+@pytest.mark.parametrize("name", [10**30, 2.5, [], None, True, "", "two\nlines"], ids=str)
+def test_what_is_no_name_of_a_device_is_refused_in_one_line(name):
+    with pytest.raises(ValueError, match=r"^device=[^\n]* is not known; give 'auto', 'cpu', 'cuda' or"):
+        device.find_device(name)

@@ -385,3 +385,9 @@ def test_a_damaged_or_unfinished_captioner_is_refused(tmp_path: Path) -> None:
         saved.network.logit.bias[0] = torch.nan
     with pytest.raises(ValueError, match=r"weight 'logit\.bias' of the captioner is not finite"):
         save_captioner(path, saved.network, saved.vocabulary)
+
+
+@pytest.mark.parametrize("wrong", [{"batch": np.array("text")}, {"clip": "x"}, {"learning_rate": []}, {"epochs": True}])
+def test_settings_of_other_types_are_refused(wrong):
+    with pytest.raises(ValueError, match=rf"^{next(iter(wrong))} is [^\n]*; give a"):
+        CaptionerSettings(**wrong)

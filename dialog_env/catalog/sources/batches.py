@@ -45,6 +45,7 @@ class Batches:
         self.done = 0
         self._settings = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         self._ends: list[int] = []
+        self._rows: dict[str, Any] = {}
         self._open: tuple[int, dict[str, Tensor]] = (-1, {})
         if folder.is_file():  # of a release that kept one file of HDF5 here
             folder.unlink()
@@ -128,6 +129,10 @@ class Batches:
         saved = checkpoint.read(path, "batch of features")
         if saved.facts != {"settings": self._settings, "start": self.done}:
             raise ValueError(f"{path} is of other images or another backbone")
+        rows = {name: (tensor.shape[1:], tensor.dtype) for name, tensor in saved.tensors.items()}
+        if len({len(tensor) for tensor in saved.tensors.values()}) != 1 or (self._ends and rows != self._rows):
+            raise ValueError(f"{path} has rows of other shapes than the batches before")
+        self._rows = rows
         return saved.tensors
 
     def _count(self, arrays: dict[str, Tensor]) -> None:
