@@ -108,7 +108,7 @@ def test_splits_share_no_image_and_unknown_ones_are_refused(tiny_catalog: Catalo
 
 @pytest.mark.parametrize("positions", [[], [24], [-1]])
 def test_a_selection_outside_the_gallery_is_refused(tiny_catalog: Catalog, positions: list[int]) -> None:
-    with pytest.raises(ValueError, match="^positions .* from 0 to "):
+    with pytest.raises(ValueError, match=r"^positions .* from 0 to "):
         tiny_catalog.take(np.array(positions, dtype=np.int64))
 
 
