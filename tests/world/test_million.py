@@ -14,18 +14,20 @@ MAKE_AND_RANK = """
 import json, resource, sys, threading, time
 from pathlib import Path
 import h5py, numpy as np, torch
-from dialog_env.catalog.catalog_file import FORMAT, VERSION
+from dialog_env.catalog.catalog_file import FORMAT, TITLE, VERSION
 from dialog_env.catalog import Catalog
+from dialog_env.io.seals import SEAL_BYTES, seal
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 
 IMAGES, DIMENSIONS, QUERIES = json.loads(sys.argv[2])
 random = np.random.default_rng(0)
-with h5py.File(sys.argv[1], "w") as file:
+with h5py.File(sys.argv[1], "w", userblock_size=SEAL_BYTES) as file:
     file.attrs.update(format=FORMAT, version=VERSION, name="million", fingerprint="million", provenance="{}")
-    file.create_dataset("ids", data=[str(image) for image in range(IMAGES)], dtype=h5py.string_dtype())
+    file["ids"] = np.arange(IMAGES).astype("S7").astype(h5py.string_dtype(length=7))
     features = file.create_dataset("features", (IMAGES, DIMENSIONS), np.float32)
     for start in range(0, IMAGES, 50_000):
         features[start : start + 50_000] = random.standard_normal((50_000, DIMENSIONS), dtype=np.float32)
+seal(Path(sys.argv[1]), TITLE)
 
 def own_memory():
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -39,7 +41,7 @@ def watch():
     while not done.wait(0.005):
         peak = max(peak, own_memory())
 
-watcher = threading.Thread(target=watch)
+watcher = threading.Thread(target=watch, daemon=True)
 watcher.start()
 catalog = Catalog.open(sys.argv[1])
 kind = type(catalog.features).__name__
