@@ -106,7 +106,7 @@ def tables(draw: st.DrawFn) -> AttributeTable:
     ]
     names = st.sampled_from([*known, "class"]) | NAMES.map(lambda name: f"c{name}")
     categorical = draw(st.lists(names, min_size=0 if graded else 1, max_size=5, unique=True))
-    values = tuple(tuple(draw(st.lists(VALUES, max_size=4))) for _ in categorical)
+    values = tuple(tuple(draw(st.lists(VALUES, max_size=4, unique=True))) for _ in categorical)
     codes = [[draw(st.integers(-1, len(each) - 1)) for each in values] for _ in range(size)]
     assume(graded or any(values))
     grades = [[draw(st.sampled_from([float("nan"), 0, 0.1, 0.25, 0.5, 0.62, 1])) for _ in graded] for _ in range(size)]
