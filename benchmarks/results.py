@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from dialog_env.evaluate.metrics import METRICS, Values, metric_of
+from dialog_env.evaluate.metrics import METRICS, Values, metric_of, ranking_percentile
 from dialog_env.evaluate.protocol import Record
 from dialog_env.io.atomic import file_digest, signed, write_atomically
 from dialog_env.io.heaps import refuse_endless_heaps
@@ -119,7 +119,7 @@ class Result:
     @property
     def start(self) -> Values:
         """(M,) percentile of the target by distance to the first candidate, in the order of the targets' positions."""
-        return self._by_target(100 * (1 - self.record.initial_rank / self.record.images))
+        return self._by_target(ranking_percentile(self.record.initial_rank, self.record.images))
 
     def values(self, metric: str) -> Values:
         """(M, T) or (M,) values of a metric, in the order of the targets' positions."""

@@ -30,10 +30,10 @@ from dialog_env.agents.sb3.directions import Directions, StepQueries
 from dialog_env.agents.sb3.seeding import restored_global_generators
 from dialog_env.agents.sb3.vec_env import DialogVecEnv
 from dialog_env.agents.settings import of_today
+from dialog_env.agents.training.validation import validate
 from dialog_env.envs import DialogRetrievalVectorEnv
 from dialog_env.envs.observations import default_space
 from dialog_env.envs.wrappers import DialogHistoryVector, history_space
-from dialog_env.evaluate import protocol
 from dialog_env.io.atomic import locked, signed, write_atomically
 from dialog_env.io.reading import JSON_BYTES, parse_signed, read_bytes
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from dialog_env.agents.sb3.agent import SB3Agent
 
 TRAINING_FILE = "training.json"
-VALIDATION_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -113,21 +112,8 @@ class Validation(BaseCallback):
 
     def validate(self) -> None:
         """One dialog for every validation image."""
-        gallery = self.training_data.validation_gallery
-        record = protocol.run(
-            self.agent,
-            gallery,
-            self.training_data.validation_simulator,
-            seed=VALIDATION_SEED,
-            turns=self.agent.settings.turns,
-            device=self.agent.device,
-        )
-        percentile = 100 * (1 - record.rank / record.images)
-        row = {
-            "step": self.num_timesteps,
-            "validation": float(percentile.mean()),
-            "validation_last": float(percentile[:, -1].mean()),
-        }
+        judged = validate(self.agent, self.training_data, self.agent.settings.turns)
+        row = {"step": self.num_timesteps, **judged}
         self.history.append(row)
         for name in ("validation", "validation_last"):
             self.logger.record(f"charts/{name}", row[name])

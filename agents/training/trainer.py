@@ -42,7 +42,7 @@ from tqdm import tqdm
 from dialog_env.agents.base import AGENT_FILE, AgentFacts, TrainingData, generator_for
 from dialog_env.agents.settings import settings_from
 from dialog_env.agents.training.batchnorm import recalibrate_batchnorm
-from dialog_env.evaluate import protocol
+from dialog_env.agents.training.validation import validate
 from dialog_env.io import checkpoint
 from dialog_env.io.atomic import locked
 from dialog_env.io.reading import one_sentence, understand
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from dialog_env.agents.guo2018.network_agent import NetworkAgent
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-VALIDATION_SEED = 0
 REPORT_EVERY = 10
 
 
@@ -291,18 +290,8 @@ class Training:
 
     def judge(self) -> dict[str, float]:
         """Mean percentile over the turns, and at the last, of a dialog for every validation image."""
-        agent, schedule = self.agent, self.schedule
-        agent.network.eval()
-        record = protocol.run(
-            agent,
-            self.training_data.validation_gallery,
-            self.training_data.validation_simulator,
-            seed=VALIDATION_SEED,
-            turns=schedule.turns,
-            device=agent.device,
-        )
-        percentile = 100 * (1 - record.rank / record.images)
-        return {"validation": float(percentile.mean()), "validation_last": float(percentile[:, -1].mean())}
+        self.agent.network.eval()
+        return validate(self.agent, self.training_data, self.schedule.turns)
 
     def weights(self, epoch: int) -> dict[str, Tensor]:
         """All that the learner's modules hold; ValueError where it is no longer finite after an epoch."""

@@ -53,10 +53,11 @@ def interquartile_mean(values: Values, axis: int = -1) -> Values:
 
 def percentile(record: Record) -> Values:
     """(M, T) ranking percentile, 0 to 100: 100 (1 - rank / N)."""
-    return _percentile(record.rank, record.images)
+    return ranking_percentile(record.rank, record.images)
 
 
-def _percentile(rank: Values, images: int) -> Values:
+def ranking_percentile(rank: Values, images: int) -> Values:
+    """Percentiles of 0-based ranks, 0 to 100."""
     return 100 * (1 - rank / images)
 
 
@@ -112,7 +113,7 @@ def success_at(level: float) -> Callable[[Record], Values]:
 
 
 def _success(record: Record, level: float) -> Values:
-    return expected(record, lambda rank: 1.0 * (_percentile(rank, record.images) >= level))
+    return expected(record, lambda rank: 1.0 * (ranking_percentile(rank, record.images) >= level))
 
 
 def found(record: Record) -> Values:
