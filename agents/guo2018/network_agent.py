@@ -10,10 +10,10 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from dialog_env.agents.base import AGENT_FILE, Agent, AgentFacts, TrainingData, generator_for
+from dialog_env.agents.base import AGENT_FILE, AgentFacts, TrainingData, generator_for
 from dialog_env.agents.guo2018.networks import NETWORKS, DialogNetwork, Network, empty_network, new_network
 from dialog_env.agents.settings import settings_from
-from dialog_env.agents.training.trainer import Learner, Schedule, train
+from dialog_env.agents.training.trainer import Learner, Schedule, Trainee, train
 from dialog_env.catalog import Catalog
 from dialog_env.io import checkpoint
 from dialog_env.io.checkpoint import Saved
@@ -73,7 +73,7 @@ class NetworkSettings:
             )
 
 
-class NetworkAgent(Agent):
+class NetworkAgent(Trainee):
     """Shows the image whose embedding is nearest to the state of the dialog (Guo et al., 2018).
 
     Args:

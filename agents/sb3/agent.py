@@ -13,13 +13,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
-from dialog_env.agents.base import AGENT_FILE, Agent, Memory, TrainingData
+from dialog_env.agents.base import AGENT_FILE, Memory, TrainingData
 from dialog_env.agents.sb3.archive import read_weights
+from dialog_env.agents.sb3.dialogs import dialogs_for, spaces_for
 from dialog_env.agents.sb3.directions import Directions
 from dialog_env.agents.sb3.extractor import DialogExtractor
 from dialog_env.agents.sb3.former_names import FORMER_NAMES
 from dialog_env.agents.sb3.seeding import restored_global_generators
-from dialog_env.agents.sb3.training import dialogs_for, learn, spaces_for
+from dialog_env.agents.sb3.training import Trainee, learn
 from dialog_env.agents.settings import settings_from
 from dialog_env.catalog import Catalog
 from dialog_env.envs.observations import FeaturePart, FeedbackPart, TurnPart
@@ -94,7 +95,7 @@ class Falling:
         return self.first * (0.1 + 0.9 * remaining)
 
 
-class SB3Agent(Agent):
+class SB3Agent(Trainee):
     """An algorithm of Stable-Baselines3 behind the common interface.
 
     Its actions while training are steps along the main directions of the training gallery (`StepQueries`), or images
@@ -276,7 +277,7 @@ class SB3Agent(Agent):
         features = torch.from_numpy(training_data.gallery.features).to(self.device)
         directions = Directions.of(features, len(self.extractors()[0].directions.spread))
         weights = self.weights()
-        self.model = self._model(dialogs_for(self, training_data, directions))
+        self.model = self._model(dialogs_for(self, self.action, training_data, directions))
         self.load_weights(weights)
         for extractor in self.extractors():
             extractor.set_directions(directions)

@@ -13,34 +13,43 @@ from __future__ import annotations
 
 import json
 import time
+from abc import abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import gymnasium
-from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from tqdm import tqdm
 
 from dialog_env import agents
-from dialog_env.agents.base import AGENT_FILE, TrainingData
-from dialog_env.agents.sb3.directions import Directions, StepQueries
+from dialog_env.agents.base import AGENT_FILE, Agent, TrainingData
 from dialog_env.agents.sb3.seeding import restored_global_generators
-from dialog_env.agents.sb3.vec_env import DialogVecEnv
 from dialog_env.agents.settings import of_today
 from dialog_env.agents.training.validation import validate
-from dialog_env.envs import DialogRetrievalVectorEnv
-from dialog_env.envs.observations import default_space
-from dialog_env.envs.wrappers import DialogHistoryVector, history_space
 from dialog_env.io.atomic import locked, signed, write_atomically
 from dialog_env.io.reading import JSON_BYTES, parse_signed, read_bytes
-
-if TYPE_CHECKING:
-    from dialog_env.agents.sb3.agent import SB3Agent
+from dialog_env.world.vocabulary import Vocabulary
 
 TRAINING_FILE = "training.json"
+
+
+class Trainee(Agent):
+    """What the training has to know of an agent.
+
+    Attributes:
+        model: the algorithm of Stable-Baselines3, with its networks.
+        trained: how it came to be, for the records.
+    """
+
+    model: BaseAlgorithm
+    vocabulary: Vocabulary
+    trained: dict[str, Any]
+
+    @abstractmethod
+    def prepare_training(self, training_data: TrainingData) -> None:
+        """Makes the model ready to learn from dialogs in the training gallery."""
 
 
 @dataclass(frozen=True)
@@ -56,33 +65,6 @@ class Finished:
     summary: dict[str, Any]
 
 
-def spaces_for(dimensions: int, words: int, turns: int, history: bool) -> spaces.Dict:
-    """The observations of an agent, in a gallery whose features lie in [-1, 1]."""
-    space = default_space(dimensions, words, turns)
-    return history_space(space) if history else space
-
-
-def dialogs_for(agent: SB3Agent, training_data: TrainingData, directions: Directions) -> VecEnv:
-    """The dialogs that an agent learns from."""
-    native = DialogRetrievalVectorEnv(
-        agent.settings.n_envs,
-        output="torch",
-        catalog=training_data.gallery,
-        split=training_data.gallery.split_name,
-        simulator=training_data.simulator,
-        action=agent.action,
-        reward=agent.settings.reward,
-        turns=agent.settings.turns,
-        device=agent.device,
-    )
-    env: gymnasium.vector.VectorEnv[Any, Any, Any] = native
-    if agent.action == "query":
-        env = StepQueries(env, directions, agent.settings.reach, native.dialogs.world.feature_bound)
-    if agent.settings.history:
-        env = DialogHistoryVector(env)
-    return VecMonitor(DialogVecEnv(env))
-
-
 class Validation(BaseCallback):
     """Holds a dialog for every validation image from time to time, and saves the agent where it is better than before.
 
@@ -93,7 +75,7 @@ class Validation(BaseCallback):
         progress: shows a progress bar.
     """
 
-    def __init__(self, agent: SB3Agent, training_data: TrainingData, folder: Path, progress: bool) -> None:
+    def __init__(self, agent: Trainee, training_data: TrainingData, folder: Path, progress: bool) -> None:
         super().__init__()
         self.agent, self.training_data, self.folder = agent, training_data, folder
         self.history: list[dict[str, float]] = []
@@ -125,7 +107,7 @@ class Validation(BaseCallback):
             self.agent.save(self.folder)
 
 
-def learn(agent: SB3Agent, training_data: TrainingData, folder: Path, *, progress: bool) -> dict[str, Any]:
+def learn(agent: Trainee, training_data: TrainingData, folder: Path, *, progress: bool) -> dict[str, Any]:
     """Trains an agent to the end; see `SB3Agent.train`. OSError where another process trains in the folder."""
     facts = identity(agent, training_data)
     with locked(folder):
@@ -142,7 +124,7 @@ def learn(agent: SB3Agent, training_data: TrainingData, folder: Path, *, progres
 
 
 def _learn(
-    agent: SB3Agent, training_data: TrainingData, folder: Path, facts: dict[str, Any], progress: bool
+    agent: Trainee, training_data: TrainingData, folder: Path, facts: dict[str, Any], progress: bool
 ) -> dict[str, Any]:
     started = time.perf_counter()
     agent.trained = facts
@@ -165,7 +147,7 @@ def _learn(
     }
 
 
-def identity(agent: SB3Agent, training_data: TrainingData) -> dict[str, Any]:
+def identity(agent: Trainee, training_data: TrainingData) -> dict[str, Any]:
     """What makes two trainings the same."""
     return {
         "agent": agent.name,

@@ -32,14 +32,15 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dialog_env.agents.base import AGENT_FILE, AgentFacts, TrainingData, generator_for
+from dialog_env.agents.base import AGENT_FILE, Agent, AgentFacts, TrainingData, generator_for
+from dialog_env.agents.guo2018.networks import Network
 from dialog_env.agents.settings import settings_from
 from dialog_env.agents.training.batchnorm import recalibrate_batchnorm
 from dialog_env.agents.training.validation import validate
@@ -48,12 +49,27 @@ from dialog_env.io.atomic import locked
 from dialog_env.io.reading import one_sentence, understand
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import TargetRank, UnrankableError
-
-if TYPE_CHECKING:
-    from dialog_env.agents.guo2018.network_agent import NetworkAgent
+from dialog_env.world.vocabulary import Vocabulary
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 REPORT_EVERY = 10
+
+
+class Trainee(Agent):
+    """What the trainer has to know of an agent.
+
+    Attributes:
+        network: what learns.
+        trained: how it came to be, for the records.
+    """
+
+    network: Network
+    vocabulary: Vocabulary
+    trained: dict[str, Any]
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What is saved beside the weights."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +157,7 @@ class TrainingProgress:
     history: list[dict[str, float]]
 
 
-def identity(agent: NetworkAgent, training_data: TrainingData) -> dict[str, Any]:
+def identity(agent: Trainee, training_data: TrainingData) -> dict[str, Any]:
     """What makes two trainings the same: all that their weights depend on, but for the machine."""
     return {
         "agent": agent.name,
@@ -163,7 +179,7 @@ def hashed(facts: dict[str, Any]) -> str:
 
 
 def train(
-    agent: NetworkAgent,
+    agent: Trainee,
     learner: Learner,
     training_data: TrainingData,
     folder: Path,
@@ -213,7 +229,7 @@ class Training:
     """One training of one agent: where it stands, its epochs, and its files."""
 
     def __init__(
-        self, agent: NetworkAgent, learner: Learner, training_data: TrainingData, folder: Path, schedule: Schedule
+        self, agent: Trainee, learner: Learner, training_data: TrainingData, folder: Path, schedule: Schedule
     ) -> None:
         self.agent, self.learner, self.training_data = agent, learner, training_data
         self.folder, self.schedule = folder, schedule
