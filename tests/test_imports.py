@@ -57,3 +57,19 @@ def test_imports_run_one_way(layer: str) -> None:
 def test_only_adapters_import_gymnasium(layer: str) -> None:
     for file in set(files(layer)) - ADAPTERS:
         assert not [name for name in imported(file) if name.split(".")[0] in ("gymnasium", "stable_baselines3")], file
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    modules = {}
+    for layer in LAYERS:
+        for file in files(layer):
+            place = file.relative_to(REPOSITORY).with_suffix("").parts
+            parts = place if place[0] == "dialog_env" else ("dialog_env", *place)
+            modules[".".join(parts).removesuffix(".__init__")] = file
+    edges = {
+        module: {name if name in modules else name.rpartition(".")[0] for name in imported(file)} & modules.keys()
+        for module, file in modules.items()
+    }
+    while free := [module for module, needs in edges.items() if not needs]:
+        edges = {module: needs - set(free) for module, needs in edges.items() if module not in free}
+    assert not edges, edges
