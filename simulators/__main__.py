@@ -67,7 +67,7 @@ class Train:
         learner = CaptionTraining(self.settings, source, validation, self.output, device=find_device(self.device))
         saved = learner.run(facts={"command": typed()})
         print(
-            f"{self.output / CAPTIONER_FILE}: {len(saved.vocabulary)} words, best of {learner.progress.epoch} epochs "
+            f"{self.output / CAPTIONER_FILE}: {len(saved.vocabulary)} words, best of {learner.done.epoch} epochs "
             f"was {saved.provenance['epoch']}, validation loss {saved.provenance['validation loss']:.3f} nats per word"
         )
 

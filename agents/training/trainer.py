@@ -17,11 +17,8 @@ TensorBoard, in `<folder>/tensorboard`, over the number of updates made:
 
 The weights at the start are judged too (epoch 0), so that no training ends worse on validation than it began.
 
-`<folder>/checkpoint.safetensors` is written after every epoch and holds everything that the next epoch depends on:
-weights, optimiser, generator, position. A training that was killed goes on from it to the same numbers (on the same
-machine and number of threads; a graphics card may round differently). `<folder>/agent.safetensors` holds the weights
-that were best on validation. Both are replaced as a whole, the agent first: a kill between the two repeats an epoch
-that ends in the same two files. One training at a time has the folder.
+Checkpoints are those of `dialog_env.training.epochs`; `<folder>/agent.safetensors` holds the weights that were best on
+validation. One training at a time has the folder.
 """
 
 from __future__ import annotations
@@ -30,6 +27,7 @@ import hashlib
 import json
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,13 +44,10 @@ from dialog_env.agents.training.batchnorm import recalibrate_batchnorm
 from dialog_env.agents.training.validation import validate
 from dialog_env.io import checkpoint
 from dialog_env.io.atomic import locked
-from dialog_env.io.reading import one_sentence, understand
+from dialog_env.training.epochs import EpochTraining
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import TargetRank, UnrankableError
 from dialog_env.world.vocabulary import Vocabulary
-
-CHECKPOINT_FILE = "checkpoint.safetensors"
-REPORT_EVERY = 10
 
 
 class Trainee(Agent):
@@ -208,8 +203,8 @@ def train(
     with locked(folder):
         training = Training(agent, learner, training_data, folder, schedule)
         training.resume()
-        if training.done.best is None or training.done.epoch < schedule.epochs:
-            training.run(progress=progress)
+        if not training.stopped:
+            training.run_epochs(progress=progress)
         best = checkpoint.read(folder / AGENT_FILE)
     refuse_other(best.path, best.facts["trained"], training.identity, type(agent.settings))
     agent.network.load_state_dict(best.below("network"))
@@ -225,44 +220,89 @@ def train(
     }
 
 
-class Training:
-    """One training of one agent: where it stands, its epochs, and its files."""
+class Training(EpochTraining[TrainingProgress]):
+    """One training of one agent."""
+
+    watched = "charts/percentile"
 
     def __init__(
         self, agent: Trainee, learner: Learner, training_data: TrainingData, folder: Path, schedule: Schedule
     ) -> None:
-        self.agent, self.learner, self.training_data = agent, learner, training_data
-        self.folder, self.schedule = folder, schedule
-        self.identity = identity(agent, training_data)
+        self.agent, self.learner, self.training_data, self.schedule = agent, learner, training_data, schedule
+        self._identity = identity(agent, training_data)
         self.generator = generator_for(schedule.seed, "training")
-        self.done = TrainingProgress(0, None, [])
-        self.updates = -(-len(training_data.gallery) // schedule.batch)
+        super().__init__(
+            folder,
+            TrainingProgress(0, None, []),
+            name=agent.name,
+            epochs=schedule.epochs,
+            updates=-(-len(training_data.gallery) // schedule.batch),
+            modules=learner.modules,
+            optimiser=learner.optimiser,
+            generators={"generator": self.generator},
+        )
 
-    def run(self, *, progress: bool) -> None:
-        """Judges the start, where that is yet to be done; then all epochs that are left. Each ends in a checkpoint."""
-        total, before = self.schedule.epochs * self.updates, self.done.epoch * self.updates
-        writer = SummaryWriter(self.folder / "tensorboard", purge_step=before + (self.done.best is not None))
-        bar = tqdm(total=total, initial=before, desc=self.agent.name, unit="updates", disable=not progress)
-        with writer, bar:
-            if self.done.best is None:
-                self.finish(0, self.judge(), writer)
-            for epoch in range(self.done.epoch + 1, self.schedule.epochs + 1):
-                if epoch == self.schedule.drop_after + 1 > 1:
-                    for group in self.learner.optimiser.param_groups:
-                        group["lr"] /= 10
-                self.learner.begin_epoch(epoch)
-                try:
-                    row = self.learn(writer, bar, (epoch - 1) * self.updates)
-                    self.weights(epoch)
-                    row |= self.validate()
-                except UnrankableError as error:
-                    raise ValueError(self.diverged("what it ranks by", epoch)) from error
-                writer.add_scalar("charts/updates_per_second", row["updates_per_second"], epoch * self.updates)
-                bar.set_postfix(percentile=f"{row['percentile']:.2f}", validation=f"{row['validation']:.2f}")
-                self.done.history.append(row)
-                self.finish(epoch, row, writer)
+    @property
+    def identity(self) -> dict[str, Any]:
+        """As it was at the start."""
+        return self._identity
+
+    def refuse_other(self, path: Path, theirs: dict[str, Any]) -> None:
+        """ValueError where a file is of another training."""
+        refuse_other(path, theirs, self.identity, type(self.agent.settings))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the start has been judged and all epochs are done."""
+        return self.done.best is not None and super().stopped
+
+    @property
+    def judged(self) -> int:
+        """The start may be yet to be judged."""
+        return int(self.done.best is not None)
+
+    def begin(self, writer: SummaryWriter) -> None:
+        """Judges the start, where that is yet to be done."""
+        if self.done.best is None:
+            self.keep(0, self.judge(), writer)
+
+    def batches(self) -> Sequence[Tensor]:
+        """Targets (B,), drawn by the generator."""
+        images = len(self.training_data.gallery)
+        if self.schedule.targets == "once":
+            order = torch.randperm(images, generator=self.generator)
+        else:
+            order = torch.randint(images, (self.updates * self.schedule.batch,), generator=self.generator)
+        return order.split(self.schedule.batch)
+
+    def update(self, batch: Tensor, number: int) -> dict[str, Tensor]:
+        """What the learner does, in numbers."""
+        metrics = self.learner.update(batch, self.generator)
+        percentiles = metrics.percentiles()
+        losses = {f"losses/{name}": values.mean() for name, values in metrics.losses.items()}
+        return losses | {"charts/percentile": percentiles.mean(), "charts/percentile_last": percentiles[-1]}
+
+    def epoch(self, number: int, writer: SummaryWriter, bar: tqdm[Any]) -> None:
+        """One epoch, with the learning rate that is due."""
+        if number == self.schedule.drop_after + 1 > 1:
+            for group in self.optimiser.param_groups:
+                group["lr"] /= 10
+        self.learner.begin_epoch(number)
+        try:
+            super().epoch(number, writer, bar)
+        except UnrankableError as error:
+            raise ValueError(self.diverged("what it ranks by", number)) from error
 
     def finish(self, epoch: int, row: dict[str, float], writer: SummaryWriter) -> None:
+        """Judges the weights after an epoch, BatchNorm having taken its statistics, and keeps them."""
+        self.refuse_non_finite(epoch)
+        network, schedule = self.agent.network, self.schedule
+        recalibrate_batchnorm(network, self.learner.world, self.generator, schedule.statistics, schedule.batch)
+        row |= self.judge()
+        self.done.history.append(row)
+        self.keep(epoch, row, writer)
+
+    def keep(self, epoch: int, row: dict[str, float], writer: SummaryWriter) -> None:
         """Keeps the weights of an epoch (0: those at the start), and the agent that has them where it is better."""
         for name in ("validation", "validation_last"):
             writer.add_scalar(f"charts/{name}", row[name], epoch * self.updates)
@@ -270,56 +310,21 @@ class Training:
         better = best is None or row["validation"] > best
         self.done.epoch, self.done.best = epoch, row["validation"] if better else best
         self.agent.trained = {**self.identity, "epoch": epoch, "validation": row["validation"]}
-        self.save(better=better or self.schedule.keep == "last")
-
-    def learn(self, writer: SummaryWriter, bar: tqdm[Any], before: int) -> dict[str, float]:
-        """One pass over the targets, drawn by the generator; gives the epoch's mean numbers."""
-        started = time.perf_counter()
-        images = len(self.training_data.gallery)
-        if self.schedule.targets == "once":
-            order = torch.randperm(images, generator=self.generator)
-        else:
-            order = torch.randint(images, (self.updates * self.schedule.batch,), generator=self.generator)
-        rows: list[Tensor] = []
-        for number, targets in enumerate(order.split(self.schedule.batch), 1):
-            metrics = self.learner.update(targets, self.generator)
-            percentiles = metrics.percentiles()
-            numbers = {f"losses/{name}": values.mean() for name, values in metrics.losses.items()}
-            numbers |= {"charts/percentile": percentiles.mean(), "charts/percentile_last": percentiles[-1]}
-            rows.append(torch.stack(list(numbers.values())))
-            bar.update()
-            if number % REPORT_EVERY == 0 or number == self.updates:
-                for name, value in numbers.items():
-                    writer.add_scalar(name, value.item(), before + number)
-                bar.set_postfix(percentile=f"{numbers['charts/percentile'].item():.2f}")
-        means = torch.stack(rows).mean(dim=0).tolist()
-        row = {name.rpartition("/")[2]: value for name, value in zip(numbers, means, strict=True)}
-        return row | {"updates_per_second": self.updates / (time.perf_counter() - started)}
-
-    def validate(self) -> dict[str, float]:
-        """Judges the weights after an epoch, BatchNorm having taken its statistics."""
-        schedule = self.schedule
-        recalibrate_batchnorm(
-            self.agent.network, self.learner.world, self.generator, schedule.statistics, schedule.batch
-        )
-        return self.judge()
+        self.refuse_non_finite(epoch)
+        if better or self.schedule.keep == "last":
+            self.agent.save(self.folder)
+        self.save()
 
     def judge(self) -> dict[str, float]:
         """Mean percentile over the turns, and at the last, of a dialog for every validation image."""
         self.agent.network.eval()
         return validate(self.agent, self.training_data, self.schedule.turns)
 
-    def weights(self, epoch: int) -> dict[str, Tensor]:
-        """All that the learner's modules hold; ValueError where it is no longer finite after an epoch."""
-        tensors = {
-            f"{name}.{key}": tensor
-            for name, module in self.learner.modules.items()
-            for key, tensor in module.state_dict().items()
-        }
-        for name, tensor in tensors.items():
+    def refuse_non_finite(self, epoch: int) -> None:
+        """ValueError where a weight is no longer finite after an epoch."""
+        for name, tensor in self.weights().items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise ValueError(self.diverged(f"weight {name!r}", epoch))
-        return tensors
 
     def diverged(self, what: str, epoch: int) -> str:
         """What to say where something is no longer finite."""
@@ -328,53 +333,19 @@ class Training:
             "train with a lower learning rate"
         )
 
-    def save(self, *, better: bool) -> None:
-        """Writes the agent where it is better than before, then the checkpoint; refuses weights that are not finite."""
-        tensors = self.weights(self.done.epoch)
-        state = self.learner.optimiser.state_dict()
-        for parameter, values in state["state"].items():
-            tensors |= {f"optimiser.{parameter}.{key}": torch.as_tensor(value) for key, value in values.items()}
-        tensors["generator"] = self.generator.get_state()
-        if better:
-            self.agent.save(self.folder)
-        done = self.done
-        progress = {"epoch": done.epoch, "best": done.best, "history": done.history}
-        facts = {**self.agent.facts(), "identity": self.identity, "progress": progress, "groups": state["param_groups"]}
-        checkpoint.write(self.folder / CHECKPOINT_FILE, tensors, facts)
+    def facts(self) -> dict[str, Any]:
+        """Those of the agent: a checkpoint can be loaded as one."""
+        return self.agent.facts()
 
-    def resume(self) -> None:
-        """Takes everything up from the checkpoint in the folder, if there is one.
-
-        Raises:
-            ValueError: a checkpoint of another training, or of a later epoch than asked for.
-        """
-        for leftover in self.folder.glob(".*.safetensors.*.part"):
-            leftover.unlink(missing_ok=True)
-        path = self.folder / CHECKPOINT_FILE
-        if not path.exists():
-            return
-        saved = checkpoint.read(path)
-        with one_sentence(path, "training checkpoint of this release", "give another folder"):
-            refuse_other(path, saved.facts.get("identity", {}), self.identity, type(self.agent.settings))
-            self._take(saved)
-
-    def _take(self, saved: checkpoint.Saved) -> None:
-        done = understand(json.dumps(saved.facts["progress"]), TrainingProgress)
-        if done.epoch > self.schedule.epochs:
+    def take(self, saved: checkpoint.Saved, done: TrainingProgress) -> None:
+        """Takes up a checkpoint; ValueError for one of a later epoch than asked for."""
+        if done.epoch > self.epochs:
             raise ValueError(
-                f"{saved.path} is from epoch {done.epoch} and {self.schedule.epochs} were asked for; "
+                f"{saved.path} is from epoch {done.epoch} and {self.epochs} were asked for; "
                 "give more epochs or another folder"
             )
-        for name, module in self.learner.modules.items():
-            module.load_state_dict(saved.below(name))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in saved.below("optimiser").items():
-            parameter, _, key = name.partition(".")
-            state.setdefault(int(parameter), {})[key] = tensor
-        self.learner.optimiser.load_state_dict({"state": state, "param_groups": saved.facts["groups"]})
-        self.generator.set_state(saved.tensors["generator"])
+        super().take(saved, done)
         self.agent.trained = saved.facts_as(AgentFacts, "agent").trained
-        self.done = done
 
 
 def refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any], kind: type[Any]) -> None:

@@ -129,6 +129,31 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimiser by name, but for its settings (`optimiser.param_groups`)."""
+    state = optimiser.state_dict()["state"]
+    return {
+        f"optimiser.{parameter}.{key}": torch.as_tensor(value)
+        for parameter, values in state.items()
+        for key, value in values.items()
+    }
+
+
+def optimiser_groups(optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """The settings of an optimiser, as JSON can hold them."""
+    groups: list[dict[str, Any]] = optimiser.state_dict()["param_groups"]
+    return groups
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, saved: Saved, groups: list[dict[str, Any]]) -> None:
+    """Takes up what `optimiser_tensors` and `optimiser_groups` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in saved.below("optimiser").items():
+        parameter, _, key = name.partition(".")
+        state.setdefault(int(parameter), {})[key] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
 def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
     """Changes whenever anything in a file does."""
     digest = hashlib.sha256(json.dumps(facts).encode())

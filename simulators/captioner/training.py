@@ -7,21 +7,16 @@ TensorBoard, in `<folder>/tensorboard`, over the number of updates made:
     charts/learning_rate        of the update
     charts/pairs_per_second     speed of the epoch
 
-`<folder>/checkpoint.safetensors` is written after every epoch and holds everything that the next epoch depends on. A
-training that was killed goes on from it to the same weights (on the same machine and number of threads).
-`<folder>/captioner.safetensors` holds the weights that were best on validation, rounded to float16. Both are replaced
-as a whole, the captioner first: a kill between the two repeats an epoch that ends in the same two files. One training
-at a time has the folder.
+Checkpoints are those of `dialog_env.training.epochs`; `<folder>/captioner.safetensors` holds the weights that were best
+on validation, rounded to float16. One training at a time has the folder.
 
 The released code trains otherwise: see docs/released.md.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,13 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from dialog_env.catalog import Catalog
-from dialog_env.io import checkpoint
 from dialog_env.io.atomic import locked
 from dialog_env.io.keywords import checked
-from dialog_env.io.reading import one_sentence, understand
 from dialog_env.simulators.captioner import (
     ARCHITECTURES,
     Captioner,
@@ -50,12 +42,11 @@ from dialog_env.simulators.captioner import (
 )
 from dialog_env.simulators.captioner.caption_data import CaptionSource, Examples, batches, image_digests
 from dialog_env.simulators.captioner.user import CAPTIONER_FILE, check_regions, feature_origin
+from dialog_env.training.epochs import EpochTraining
 from dialog_env.world.vocabulary import Vocabulary
 
-CHECKPOINT_FILE = "checkpoint.safetensors"
 VALIDATION_SEED = 0
 VALIDATION_BATCH = 256
-REPORT_EVERY = 10
 KEPT_BYTES = 2 << 30
 """Region features of a split that take more than this are read from the catalogue batch by batch."""
 
@@ -157,7 +148,7 @@ class TrainingProgress:
     history: list[dict[str, float]]
 
 
-class CaptionTraining:
+class CaptionTraining(EpochTraining[TrainingProgress]):
     """A captioner that learns in a folder.
 
     Args:
@@ -173,6 +164,9 @@ class CaptionTraining:
         OSError: another process trains in the folder.
     """
 
+    unit = "pairs"
+    watched = "losses/train"
+
     def __init__(
         self,
         settings: CaptionerSettings,
@@ -183,7 +177,7 @@ class CaptionTraining:
         device: str | torch.device = "cpu",
     ) -> None:
         self.settings, self.source, self.validation = settings, source, validation
-        self.folder, self.device = Path(folder), torch.device(device)
+        self.device = torch.device(device)
         shared = set(source.gallery.ids) & set(validation.gallery.ids)
         if shared:
             raise ValueError(
@@ -194,12 +188,21 @@ class CaptionTraining:
         self.network = make_captioner(settings.architecture, self._sizes(), self.draws).to(self.device)
         self.drops = torch.Generator(self.device).manual_seed(settings.seed)
         self.network.draw_from(self.drops)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.images = ImageFeatures(source.gallery, self.network, self.device)
         self.validation_images = ImageFeatures(validation.gallery, self.network, self.device)
-        self.progress = TrainingProgress(0, math.inf, 0, [])
+        self.facts_given: dict[str, Any] = {}
+        super().__init__(
+            Path(folder),
+            TrainingProgress(0, math.inf, 0, []),
+            name=settings.architecture,
+            epochs=settings.epochs,
+            updates=len(self._batches(torch.Generator())),
+            modules={"network": self.network},
+            optimiser=torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate),
+            generators={"draws": self.draws, "drops": self.drops},
+        )
         with locked(self.folder):
-            self._resume()
+            self.resume()
 
     def _sizes(self) -> Sizes:
         gallery, settings, kind = self.source.gallery, self.settings, ARCHITECTURES[self.settings.architecture]
@@ -223,10 +226,14 @@ class CaptionTraining:
             "vocabulary": self.vocabulary.fingerprint,
         }
 
+    def refuse_other(self, path: Path, theirs: dict[str, Any]) -> None:
+        """ValueError where a file is of another training."""
+        refuse_other(path, theirs, self.identity)
+
     @property
     def stopped(self) -> bool:
         """Whether validation has not improved for as long as patience lasts, or all epochs are done."""
-        done = self.progress
+        done = self.done
         return done.epoch >= self.settings.epochs or done.epoch - done.best_epoch >= self.settings.patience
 
     def run(self, *, progress: bool = True, facts: dict[str, Any] | None = None) -> SavedCaptioner:
@@ -241,53 +248,35 @@ class CaptionTraining:
             OSError: another process trains in the folder.
         """
         with locked(self.folder):
-            self._learn(progress, facts or {})
+            self.facts_given = facts or {}
+            self.run_epochs(progress=progress)
             saved = load_captioner(self.folder / CAPTIONER_FILE)
         refuse_other(self.folder / CAPTIONER_FILE, saved.provenance, self.identity)
         return saved
 
-    def _learn(self, progress: bool, facts: dict[str, Any]) -> None:
-        updates = len(self._batches(torch.Generator()))
-        done = self.progress
-        writer = SummaryWriter(self.folder / "tensorboard", purge_step=done.epoch * updates + 1)
-        bar = tqdm(
-            total=self.settings.epochs * updates,
-            initial=done.epoch * updates,
-            desc=self.settings.architecture,
-            unit="updates",
-            disable=not progress,
-        )
-        with writer, bar:
-            while not self.stopped:
-                row = self._epoch(writer, bar, updates)
-                row["validation"] = self.validation_loss()
-                writer.add_scalar("losses/validation", row["validation"], (done.epoch + 1) * updates)
-                writer.add_scalar("charts/pairs_per_second", row["pairs_per_second"], (done.epoch + 1) * updates)
-                bar.set_postfix(train=f"{row['train']:.3f}", validation=f"{row['validation']:.3f}")
-                self._finish_epoch(row, facts)
+    def batches(self) -> Sequence[Examples]:
+        """Pairs with their sentences, drawn anew."""
+        self.network.train()
+        return self._batches(self.draws)
 
     def _batches(self, generator: torch.Generator) -> list[Examples]:
         return batches(self.source.draw(self.vocabulary, generator), self.settings.batch, generator)
 
-    def _epoch(self, writer: SummaryWriter, bar: Iterable[Any], updates: int) -> dict[str, float]:
-        """One draw of pairs; gives the epoch's mean numbers."""
-        assert isinstance(bar, tqdm)
-        started, pairs, losses = time.perf_counter(), 0, []
-        self.network.train()
-        first = self.progress.epoch * updates
-        for number, examples in enumerate(self._batches(self.draws), 1):
-            rate = self._learning_rate(first + number - 1, self.settings.epochs * updates)
-            losses.append(self._update(examples, rate))
-            pairs += len(examples.targets)
-            bar.update()
-            if number % REPORT_EVERY == 0 or number == updates:
-                value = float(losses[-1])
-                self._refuse_non_finite(value)
-                writer.add_scalar("losses/train", value, first + number)
-                writer.add_scalar("charts/learning_rate", rate, first + number)
-                bar.set_postfix(train=f"{value:.3f}")
-        seconds = time.perf_counter() - started
-        return {"train": float(torch.stack(losses).mean()), "pairs_per_second": pairs / seconds}
+    def size(self, batch: Examples) -> int:
+        """Pairs of a batch."""
+        return len(batch.targets)
+
+    def update(self, batch: Examples, number: int) -> dict[str, Tensor]:
+        """One step of Adam."""
+        return {"losses/train": self._update(batch, self._learning_rate(number, self.epochs * self.updates))}
+
+    def settings_of(self, number: int) -> dict[str, float]:
+        """The learning rate."""
+        return {"charts/learning_rate": self._learning_rate(number, self.epochs * self.updates)}
+
+    def refuse_numbers(self, numbers: dict[str, float]) -> None:
+        """ValueError where the loss is no longer finite."""
+        self._refuse_non_finite(numbers["losses/train"])
 
     def _learning_rate(self, update: int, updates: int) -> float:
         if self.settings.schedule == "constant":
@@ -322,13 +311,16 @@ class CaptionTraining:
     def _refuse_non_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
             raise ValueError(
-                f"the loss is {loss} in epoch {self.progress.epoch + 1}; what {self.folder} holds is from before that, "
+                f"the loss is {loss} in epoch {self.done.epoch + 1}; what {self.folder} holds is from before that, "
                 "train with a lower learning rate"
             )
 
-    def _finish_epoch(self, row: dict[str, float], facts: dict[str, Any]) -> None:
+    def finish(self, epoch: int, row: dict[str, float], writer: SummaryWriter) -> None:
+        """Notes the validation loss, and keeps the captioner where that is lower than before."""
+        row["validation"] = self.validation_loss()
         self._refuse_non_finite(row["train"] + row["validation"])
-        done = self.progress
+        writer.add_scalar("losses/validation", row["validation"], epoch * self.updates)
+        done = self.done
         done.epoch += 1
         done.history.append(row)
         if row["validation"] < done.best:
@@ -337,10 +329,10 @@ class CaptionTraining:
                 self.folder / CAPTIONER_FILE,
                 self.network,
                 self.vocabulary,
-                {**facts, **self.provenance()},
+                {**self.facts_given, **self.provenance()},
                 dtype=torch.float16,
             )
-        self._save()
+        self.save()
 
     def provenance(self) -> dict[str, Any]:
         """What a captioner's file says of its training."""
@@ -351,39 +343,10 @@ class CaptionTraining:
             "split": gallery.split_name,
             "features": feature_origin(gallery),
             "image digests": image_digests(gallery),
-            "epoch": self.progress.epoch,
-            "validation loss": self.progress.best,
-            "history": self.progress.history,
+            "epoch": self.done.epoch,
+            "validation loss": self.done.best,
+            "history": self.done.history,
         }
-
-    def _save(self) -> None:
-        tensors = {f"network.{name}": weight for name, weight in self.network.state_dict().items()}
-        state = self.optimiser.state_dict()
-        for parameter, values in state["state"].items():
-            tensors |= {f"optimiser.{parameter}.{key}": torch.as_tensor(value) for key, value in values.items()}
-        tensors |= {"draws": self.draws.get_state(), "drops": self.drops.get_state()}
-        facts = {"identity": self.identity, "progress": asdict(self.progress), "groups": state["param_groups"]}
-        checkpoint.write(self.folder / CHECKPOINT_FILE, tensors, facts)
-
-    def _resume(self) -> None:
-        """Takes everything up from the checkpoint in the folder, if there is one."""
-        path = self.folder / CHECKPOINT_FILE
-        for leftover in self.folder.glob(".*.safetensors.*.part"):
-            leftover.unlink(missing_ok=True)
-        if not path.exists():
-            return
-        saved = checkpoint.read(path)
-        with one_sentence(path, "training checkpoint of this release", "give another folder"):
-            refuse_other(path, saved.facts.get("identity", {}), self.identity)
-            self.network.load_state_dict(saved.below("network"))
-            state: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in saved.below("optimiser").items():
-                parameter, _, key = name.partition(".")
-                state.setdefault(int(parameter), {})[key] = tensor
-            self.optimiser.load_state_dict({"state": state, "param_groups": saved.facts["groups"]})
-            self.draws.set_state(saved.tensors["draws"])
-            self.drops.set_state(saved.tensors["drops"])
-            self.progress = understand(json.dumps(saved.facts["progress"]), TrainingProgress)
 
 
 def refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:

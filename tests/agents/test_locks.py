@@ -14,13 +14,13 @@ import pytest
 
 from dialog_env import agents
 from dialog_env.agents.base import AGENT_FILE
-from dialog_env.agents.training.trainer import CHECKPOINT_FILE
 from dialog_env.benchmarks import results
 from dialog_env.catalog import Catalog
 from dialog_env.io import checkpoint
 from dialog_env.io.atomic import locked
 from dialog_env.simulators.captioner import load_captioner
 from dialog_env.simulators.captioner.user import CAPTIONER_FILE
+from dialog_env.training.epochs import CHECKPOINT_FILE
 from tests.conftest import REPOSITORY
 
 WORKER = """

@@ -16,10 +16,11 @@ from dialog_env import agents
 from dialog_env.agents.__main__ import main
 from dialog_env.agents.base import AGENT_FILE, TrainingData
 from dialog_env.agents.guo2018.network_agent import NetworkAgent
-from dialog_env.agents.training.trainer import CHECKPOINT_FILE, Learner, Training, UpdateMetrics
+from dialog_env.agents.training.trainer import Learner, Training, UpdateMetrics
 from dialog_env.catalog import Catalog
 from dialog_env.evaluate import metrics, protocol
 from dialog_env.io import checkpoint
+from dialog_env.training.epochs import CHECKPOINT_FILE
 from tests.conftest import tiny_contents
 from tests.damage import refusal
 from tests.toys import ToyUser

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from dialog_env.agents.base import AGENT_FILE
-from dialog_env.agents.training.trainer import CHECKPOINT_FILE
 from dialog_env.io import checkpoint
+from dialog_env.training.epochs import CHECKPOINT_FILE
 from tests.conftest import REPOSITORY
 
 PROGRAM = """

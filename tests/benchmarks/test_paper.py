@@ -14,7 +14,6 @@ from PIL import Image
 
 from dialog_env import agents
 from dialog_env.agents.base import AGENT_FILE, TrainingData
-from dialog_env.agents.training.trainer import CHECKPOINT_FILE
 from dialog_env.benchmarks.experiment import AgentSpec, BenchmarkSettings
 from dialog_env.benchmarks.paper import arms, report, run, scores
 from dialog_env.benchmarks.results import Result
@@ -23,6 +22,7 @@ from dialog_env.evaluate import protocol
 from dialog_env.evaluate.statistics import paired_difference
 from dialog_env.io import checkpoint
 from dialog_env.simulators import make_simulator
+from dialog_env.training.epochs import CHECKPOINT_FILE
 from tests.benchmarks.test_benchmarks import made_up_result
 from tests.conftest import tiny_contents
 from tests.toys import ToyUser

@@ -20,8 +20,9 @@ from dialog_env.catalog.sources.captions import Captions, ImageCaption, Relative
 from dialog_env.io import checkpoint
 from dialog_env.simulators.captioner import save_captioner
 from dialog_env.simulators.captioner.caption_data import DescribedPairs, Examples, WrittenPairs, batches, open_captions
-from dialog_env.simulators.captioner.training import CHECKPOINT_FILE, CaptionerSettings, CaptionTraining
+from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
 from dialog_env.simulators.captioner.user import CAPTIONER_FILE, CaptioningUser
+from dialog_env.training.epochs import CHECKPOINT_FILE
 from dialog_env.world.vocabulary import Vocabulary, split_words
 from tests.conftest import shared_path, tiny_contents
 
@@ -57,7 +58,7 @@ def test_validation_loss_falls_and_the_best_epoch_is_kept(tmp_path: Path, archit
     learner = training(tiny_contents(48), tmp_path, replace(SMALL, architecture=architecture), pairs=200)
     before = learner.validation_loss()
     saved = learner.run(progress=False)
-    losses = [row["validation"] for row in learner.progress.history]
+    losses = [row["validation"] for row in learner.done.history]
     assert min(losses) < before - 0.3
     assert saved.provenance["validation loss"] == min(losses)
     assert saved.provenance["epoch"] == losses.index(min(losses)) + 1
@@ -86,7 +87,7 @@ def test_a_training_that_was_stopped_ends_in_the_same_weights(
         stopped.run(progress=False)
     monkeypatch.setattr(CaptionTraining, "_update", update)
     resumed = training(tiny_contents(), tmp_path / "parts", recipe)
-    assert resumed.progress.epoch == 2
+    assert resumed.done.epoch == 2
     parts = resumed.run(progress=False)
     assert parts.fingerprint == whole.fingerprint
     first, second = weights(tmp_path / "whole"), weights(tmp_path / "parts")
@@ -117,7 +118,7 @@ def test_a_checkpoint_of_before_there_was_a_choice_of_schedules_goes_on(tmp_path
     saved = checkpoint.read(tmp_path / CHECKPOINT_FILE)
     del saved.facts["identity"]["recipe"]["schedule"]
     checkpoint.write(tmp_path / CHECKPOINT_FILE, saved.tensors, saved.facts)
-    assert training(tiny_contents(), tmp_path).progress.epoch == 4
+    assert training(tiny_contents(), tmp_path).done.epoch == 4
     with pytest.raises(ValueError, match="a training with schedule 'cosine' and this one has 'constant'"):
         training(tiny_contents(), tmp_path, replace(SMALL, schedule="constant"))
     with pytest.raises(ValueError, match="no schedule 'linear'; known are cosine, constant"):
@@ -137,7 +138,7 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path: Path, monke
     monkeypatch.setattr(CaptionTraining, "validation_loss", lambda self: next(losses))
     learner = training(tiny_contents(), tmp_path, replace(SMALL, epochs=9, patience=2))
     saved = learner.run(progress=False)
-    assert learner.progress.epoch == 4
+    assert learner.done.epoch == 4
     assert saved.provenance["epoch"] == 2
     assert training(tiny_contents(), tmp_path, replace(SMALL, epochs=9, patience=2)).stopped
 
