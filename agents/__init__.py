@@ -1,5 +1,4 @@
-"""Agents by name: making, saving and loading them (`create`, `load`), and what they are
-(`dialog_env.agents.base.Agent`)."""
+"""Agents by name: made by `create`, read by `load`; `dialog_env.agents.base.Agent` says what one is."""
 
 from __future__ import annotations
 

@@ -197,8 +197,7 @@ class Agent(ABC):
         return {}
 
     def save(self, folder: str | Path) -> None:
-        """Writes what `dialog_env.agents.load` needs, atomically: what was learned, and what the agent was made
-        with."""
+        """Writes what `dialog_env.agents.load` needs, atomically: what was learned, and what it was made with."""
         tensors = {f"learned.{name}": tensor for name, tensor in self.learned().items()}
         facts = {
             "agent": self.saved_as(),

@@ -172,8 +172,7 @@ class PolicyImprovementLearner(Learner):
         if not getattr(training_data.simulator, "deterministic", True):
             raise ValueError(
                 f"user {training_data.simulator.id} may answer the same question in two ways, so what it would say "
-                "cannot be "
-                "looked up ahead; use a user that is deterministic"
+                "cannot be looked up ahead; use a user that is deterministic"
             )
         self.network, self.settings = network, settings
         self.looking = copy.deepcopy(network).eval().requires_grad_(False)

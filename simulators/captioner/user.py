@@ -143,8 +143,7 @@ def check_features(saved: SavedCaptioner, gallery: Catalog, name: str) -> None:
             f"the captioner {name!r} was trained on features of {different} {trained_on.get(different)}, and catalogue "
             f"{gallery.name!r} has {found.get(different)}; train one with "
             "`dialog-retrieval simulator train --catalog … --output FOLDER` and use the simulator "
-            "'captioner:FOLDER', or "
-            "use 'describer'"
+            "'captioner:FOLDER', or use 'describer'"
         )
 
 

@@ -19,7 +19,7 @@ from dialog_env.simulators.captioner.architectures.network import (
 class TopDown(Captioner):
     """`topdown` (Anderson et al., 2018): one LSTM looks, a second one speaks.
 
-    RecurrentState: hidden of the looking LSTM, of the speaking LSTM, then their cells.
+    Its state: hidden of the looking LSTM, of the speaking LSTM, then their cells.
     """
 
     architecture = "topdown"
