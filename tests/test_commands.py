@@ -59,13 +59,13 @@ def test_a_usage_error_and_a_defect_stay_what_they_are(capsys: pytest.CaptureFix
         run_command(lambda: 1 / 0)
 
 
-PROGRAMS = ["agents train supervised", "benchmarks run", "simulators train", "dialog_env.catalog build synthetic"]
+PROGRAMS = ["agent train supervised", "benchmark run", "simulator train", "catalog build synthetic"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_pipe_whose_reader_has_gone_is_no_error(program: str) -> None:
-    words = [sys.executable, "-m", *program.split(), "--help"]
+    words = [sys.executable, "-m", "dialog_env", *program.split(), "--help"]
     with subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -74,20 +74,13 @@ def test_a_pipe_whose_reader_has_gone_is_no_error(program: str) -> None:
     assert process.returncode == 0
 
 
-def has_begun(process: subprocess.Popen[str], output: Path | None) -> bool:
-    """Whether a command has made its output folder or, where None is given, is loading PyTorch; or has ended."""
-    if process.poll() is not None:
-        return True
-    return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text() if output is None else output.exists()
-
-
-def interrupt(command: list[str], output: Path | None, rest: float) -> tuple[int, str]:
-    """Exit status and stderr of a command that gets Ctrl-C so many seconds after it has begun."""
-    words = [sys.executable, "-m", *command]
+def interrupt(command: list[str], rest: float) -> tuple[int, str]:
+    """Exit status and stderr of a command that gets Ctrl-C so many seconds after it has begun to load PyTorch."""
+    words = [sys.executable, "-m", "dialog_env", *command]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     with subprocess.Popen(words, cwd=REPOSITORY, env=environment, text=True, **pipes) as process:
-        while not has_begun(process, output):
+        while process.poll() is None and "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
             time.sleep(0.01)
         time.sleep(rest)
         process.send_signal(signal.SIGINT)
@@ -101,10 +94,7 @@ def interrupt(command: list[str], output: Path | None, rest: float) -> tuple[int
 def test_ctrl_c_at_any_moment_ends_in_one_line(program: str, tmp_path: Path) -> None:
     draw = random.Random(program)
     for number in range(3):
-        output = tmp_path / f"{number}.h5"
-        # The packages `agents` and `simulators` load PyTorch before their command lines have begun.
-        sign = output if program.startswith(("agents", "simulators")) else None
-        status, said = interrupt([*program.split(), f"--output={output}"], sign, draw.uniform(0, 4))
+        status, said = interrupt([*program.split(), f"--output={tmp_path / str(number)}"], draw.uniform(0, 6))
         lines = said.replace("\r", "\n").splitlines()
         # Where Ctrl-C comes while Python runs a text (`exec`), it ends by the signal itself: 130 for shells as well.
         assert status in (STOPPED, -signal.SIGINT), said
