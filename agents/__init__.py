@@ -20,7 +20,7 @@ from dialog_env.agents.settings import settings_from
 from dialog_env.catalog import Catalog
 from dialog_env.io import checkpoint
 from dialog_env.io.device import find_device
-from dialog_env.io.keywords import told
+from dialog_env.io.keywords import checked_seed, told
 from dialog_env.io.reading import one_sentence
 from dialog_env.registry import Parts
 from dialog_env.world.vocabulary import Vocabulary
@@ -105,6 +105,7 @@ def create(
         ValueError: an unknown name, configuration, setting or device, or sizes that the agent needs and did not get.
     """
     kind = agent_class(name)
+    seed = checked_seed(seed)
     device = str(find_device(device))
     network = settings.pop("network") if isinstance(settings.get("network"), type) else None
     settings = settings_of(kind, configuration, settings)

@@ -34,7 +34,7 @@ def _refuse_unknown(kind: type[Any], settings: dict[str, Any]) -> None:
     known = {each.name: each for each in fields(kind)}
     unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise ValueError(f"no setting {unknown[0]!r}; known are {', '.join(known) or 'none'}")
+        raise ValueError(f"no setting {unknown[0]!r}; known are {', '.join(known) or 'no settings'}")
     for name, value in settings.items():
         inner = known[name].default_factory
         if isinstance(inner, type) and is_dataclass(inner) and isinstance(value, dict):

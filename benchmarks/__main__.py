@@ -23,6 +23,7 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     from dialog_env.io.atomic import locked
     from dialog_env.io.device import find_device
     from dialog_env.simulators import make_simulator
+    from dialog_env.world.ranking import UnrankableError
 
 
 @dataclass
@@ -183,9 +184,12 @@ class FilmCommand:
                 raise ValueError(f"{self.agent} is no folder of a trained agent, and as a name: {error}") from error
             if agent.trainable:
                 raise ValueError(f"agent {self.agent} has to be trained first; give the folder of a trained one")
-        targets, rows = film.hold_dialogs(
-            agent, gallery, user, dialogs=self.dialogs, seed=self.seed, turns=self.turns, device=device
-        )
+        try:
+            targets, rows = film.hold_dialogs(
+                agent, gallery, user, dialogs=self.dialogs, seed=self.seed, turns=self.turns, device=device
+            )
+        except UnrankableError as error:
+            raise ValueError(f"the agent {self.agent} gives no order ({error}); train it again") from error
         with locked(self.output):
             for path in film.write_film(gallery, targets, rows, self.output):
                 print(f"Written: {path}")

@@ -44,6 +44,7 @@ from dialog_env.agents.training.batchnorm import recalibrate_batchnorm
 from dialog_env.agents.training.validation import validate
 from dialog_env.io import checkpoint
 from dialog_env.io.atomic import locked
+from dialog_env.io.reading import one_sentence
 from dialog_env.training.epochs import EpochTraining
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import TargetRank, UnrankableError
@@ -207,7 +208,8 @@ def train(
             training.run_epochs(progress=progress)
         best = checkpoint.read(folder / AGENT_FILE)
     refuse_other(best.path, best.facts["trained"], training.identity, type(agent.settings))
-    agent.network.load_state_dict(best.below("network"))
+    with one_sentence(best.path, f"agent {agent.name}", "give another folder, or remove this one to train anew"):
+        agent.network.load_state_dict(best.below("network"))
     agent.network.eval()
     agent.trained = best.facts["trained"]
     done = training.done

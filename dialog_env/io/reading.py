@@ -53,7 +53,8 @@ def regular_file(path: str | Path, what: str, remedy: str, *, limit: int | None 
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"no {what} at {path}; {remedy}") from None
+        shown = path if str(path).isprintable() else repr(str(path))
+        raise FileNotFoundError(f"no {what} at {shown}; {remedy}") from None
     except ValueError as error:
         raise ValueError(f"{str(path)!r} names no file ({error}); {remedy}") from error
     if stat.S_ISDIR(found.st_mode):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dialog_env.io.atomic import signed, write_atomically
+from dialog_env.io.keywords import told
 from dialog_env.io.reading import JSON_BYTES, parse_signed, read_bytes
 
 MAX_WORDS = 16
@@ -98,6 +99,8 @@ class Vocabulary:
     def decode(self, tokens: Any) -> list[str]:
         """Sentences of token rows (B, L), each up to its first 0; ValueError for another shape or a token beyond V."""
         rows = np.asarray(tokens)
+        if rows.dtype.kind not in "iu":
+            raise ValueError(f"tokens are {told(tokens)}; give whole numbers, (B, L)")
         if rows.size and (rows.min() < 0 or rows.max() > len(self.words)):
             wrong = rows.max() if rows.max() > len(self.words) else rows.min()
             raise ValueError(
