@@ -15,7 +15,7 @@ from tools.reliability.cases import fail
 
 CLEAR = (ValueError, OSError, RuntimeError, TypeError, ImportError, gymnasium.error.Error)
 NEVER = (UnicodeError, RecursionError, NotImplementedError)
-LONGEST = 1000
+LONGEST = 1500
 """Characters of a message that is still one sentence: lists of known names can be long."""
 ROOT = Path(__file__).resolve().parents[2]
 OURS = tuple(str(ROOT / name) for name in ("dialog_env", "agents", "simulators", "benchmarks"))
