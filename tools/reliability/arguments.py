@@ -163,7 +163,9 @@ def made(name: str, **settings: Any) -> Door:
     shared = {"name": name, "seed": 0, "device": "cpu", "configuration": "released", **settings}
     vocabulary = make_simulator("relevance", catalog()).vocabulary
     return Door(
-        lambda **given: agents.create(given.pop("name"), dimensions=4, vocabulary=vocabulary, **given), lambda: shared
+        lambda **given: agents.create(given.pop("name"), dimensions=4, vocabulary=vocabulary, **given),
+        lambda: shared,
+        says=("no setting", "no agent"),
     )
 
 
