@@ -11,6 +11,7 @@ benchmark: $(INSTALLED)
 # Each process of the tests has one thread, and a file of tests stays in one process, for what its tests share.
 test: $(INSTALLED) check
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile
+	$(MAKE) reliability-small
 
 # A few cases of every part; less than two minutes on two cores.
 reliability-small: $(INSTALLED)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tools.reliability import materials, works
 from tools.reliability.cases import Case, Outcome, Part, fail
 from tools.reliability.commands import TRACEBACK, complaints, last, program
-from tools.reliability.kinds import BENCHMARKS, CATALOGS, SIMULATORS
+from tools.reliability.kinds import BENCHMARKS, CATALOGS, ENVIRONMENT, SIMULATORS
 from tools.reliability.processes import Child, Ended
 from tools.reliability.works import WORKS, at_event, former_of, require_end
 
@@ -51,20 +51,16 @@ def _film(folder: Path, output: Path) -> list[object]:
 
 
 def _paper(folder: Path, output: Path) -> list[object]:
-    return [
-        "paper",
-        "--catalog",
-        folder / materials.CATALOG,
-        "--simulator",
-        "describer",
-        "--seeds",
-        0,
-        "--output",
-        output,
-    ]
+    gallery = ["--catalog", folder / materials.CATALOG, "--simulator", "describer"]
+    return ["paper", *gallery, "--seeds", 0, "--output", output]
+
+
+def _check(folder: Path, output: Path) -> list[object]:
+    return ["check", "--catalog", folder / materials.CATALOG, "--simulator", "describer", "--turns", 2, "--dialogs", 2]
 
 
 COMMANDS: dict[str, Command] = {
+    "check": Command(ENVIRONMENT, _check),
     "info": Command(CATALOGS, lambda folder, output: ["info", folder / materials.CATALOG]),
     "evaluate": Command(SIMULATORS, _evaluate),
     "sheet": Command(SIMULATORS, _sheet),
@@ -139,8 +135,8 @@ PART = Part(
     tries="Ctrl-C at random moments of every command: one line, no traceback, and the same command then ends as always",
     run=run,
     prepare=works.prepare,
-    cases=130,
-    small=13,
+    cases=140,
+    small=14,
     seconds=600,
     memory=6 << 30,
 )

@@ -50,7 +50,7 @@ from tools.reliability.materials import (
     VOCABULARY,
 )
 
-CATALOGS, AGENTS, SIMULATORS, BENCHMARKS = "catalog", "agent", "simulator", "benchmark"
+CATALOGS, ENVIRONMENT, AGENTS, SIMULATORS, BENCHMARKS = "catalog", "environment", "agent", "simulator", "benchmark"
 """Groups of the command line."""
 
 

@@ -84,19 +84,8 @@ def _captioner(folder: Path, output: Path, seed: int) -> list[object]:
 
 def _photographs(folder: Path, output: Path, seed: int) -> list[object]:
     paths = ["--root", folder / materials.PHOTOGRAPHS, "--backbone", folder / materials.BACKBONE]
-    return [
-        "build",
-        "products",
-        *paths,
-        "--output",
-        output / "built.h5",
-        "--grid",
-        2,
-        "--batch",
-        4,
-        "--dimensions",
-        3 - seed,
-    ]
+    sizes = ["--grid", 2, "--batch", 4, "--dimensions", 3 - seed]
+    return ["build", "products", *paths, "--output", output / "built.h5", *sizes]
 
 
 def _drawn(folder: Path, output: Path, seed: int) -> list[object]:
