@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -79,12 +80,18 @@ def interrupt(command: list[str], rest: float) -> tuple[int, str]:
     words = [sys.executable, "-m", "dialog_env", *command]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with subprocess.Popen(words, cwd=REPOSITORY, env=environment, text=True, **pipes) as process:
+    # What runs the tests may have been told to ignore Ctrl-C, as shells tell what they start in the background.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(words, cwd=REPOSITORY, env=environment, text=True, preexec_fn=heard, **pipes) as process:
         while process.poll() is None and "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
             time.sleep(0.01)
         time.sleep(rest)
         process.send_signal(signal.SIGINT)
-        said = process.communicate()[1]
+        try:
+            said = process.communicate(timeout=120)[1]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     return process.returncode, said
 
 
