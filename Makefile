@@ -9,9 +9,8 @@ benchmark: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(VENV)/bin/dialog-retrieval benchmark run --catalog synthetic --agents random supervised --output runs/benchmark
 
 # Each process of the tests has one thread, and a file of tests stays in one process, for what its tests share.
-test: $(INSTALLED) check
+test: $(INSTALLED) check reliability-small
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile
-	$(MAKE) reliability-small
 
 # A few cases of every part; less than two minutes on two cores.
 reliability-small: $(INSTALLED)
