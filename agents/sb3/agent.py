@@ -37,6 +37,10 @@ from dialog_env.world.vocabulary import Vocabulary
 MODEL_FILE = "model.zip"
 MODEL_DIGEST = "model sha256"
 """Among the facts of an agent; agents of before it was kept have none."""
+MOST = 1 << 24
+"""Dialogs, turns, directions or units: more would fill the memory before anybody said why."""
+MOST_SEED = (1 << 32) - 1
+"""What Stable-Baselines3 takes."""
 NO_GALLERY = 2
 """Images of the stand-in for a gallery that is not known yet."""
 
@@ -77,6 +81,9 @@ class SB3Settings:
         for name in ("total_timesteps", "n_envs", "turns", "directions", "hidden", "evaluations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
+        for name in ("n_envs", "turns", "directions", "hidden"):
+            if getattr(self, name) > MOST:
+                raise ValueError(f"{name} is {getattr(self, name)}; give {MOST} or less")
         if not self.learning_rate > 0 or not self.reach > 0 or not 0 <= self.gamma <= 1:
             raise ValueError(
                 f"learning_rate {self.learning_rate}, reach {self.reach} and gamma {self.gamma} cannot be used; "
@@ -148,9 +155,11 @@ class SB3Agent(Trainee):
         seed: int,
         device: str,
     ) -> Self:
-        """An agent with new weights; ValueError where the sizes of its network are not known."""
+        """An agent with new weights; ValueError where the sizes of its network are not known, or for a larger seed."""
         if dimensions is None or vocabulary is None:
             raise ValueError(f"agent {cls.name} needs a gallery or its dimensions, and a vocabulary; give both")
+        if seed > MOST_SEED:
+            raise ValueError(f"seed is {seed}; agent {cls.name} takes seeds from 0 to {MOST_SEED}")
         return cls(settings, dimensions, vocabulary, seed=seed, device=device)
 
     @classmethod

@@ -252,6 +252,10 @@ def test_damaged_files_are_refused(training_data: TrainingData, tmp_path: Path) 
 def test_settings_and_galleries_that_do_not_fit_are_refused(training_data: TrainingData) -> None:
     with pytest.raises(ValueError, match="n_envs is 0"):
         make("sb3-ppo", training_data, n_envs=0)
+    with pytest.raises(ValueError, match=r"n_envs is 1000000000000; give 16777216 or less"):
+        make("sb3-ppo", training_data, n_envs=10**12)
+    with pytest.raises(ValueError, match=r"seed is 4294967296; agent sb3-ppo takes seeds from 0 to 4294967295"):
+        make("sb3-ppo", training_data, seed=1 << 32)
     with pytest.raises(ValueError, match=r"gamma 1.5"):
         make("sb3-ppo", training_data, gamma=1.5)
     with pytest.raises(ValueError, match="needs a gallery or its dimensions"):
