@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from tqdm import tqdm
 
 from dialog_env.io.atomic import write_atomically
 from tools.reliability.campaign import open_scratch, prepare, run_part
@@ -78,7 +77,6 @@ def main() -> None:
         print(f"the reliability campaign needs Linux, and this is {sys.platform}: nothing is done")
         return
     warm_up()
-    tqdm.monitor_interval = 0
     try:
         sys.exit(campaign())
     except (OSError, RuntimeError, ValueError) as error:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from dialog_env.benchmarks.provenance import git_revision
 from dialog_env.io.atomic import write_atomically
 from tools.reliability.cases import FAILURES, SKIPPED, Outcome, Part
-from tools.reliability.processes import own_cache
+from tools.reliability.processes import own_bars, own_cache
 from tools.reliability.workers import FORK, outcomes
 
 STATE_FILE = "campaign.json"
@@ -49,6 +49,7 @@ class Tally:
 
 def run_part(part: Part, cases: int, seed: int, scratch: Path, workers: int) -> Tally:
     """The first `cases` cases of a part; those that have been done already are read from the record."""
+    own_bars()
     tally = Tally(part)
     record = scratch / "outcomes" / f"{part.name}.jsonl"
     record.parent.mkdir(exist_ok=True)

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from tqdm import tqdm
 
 from tools.reliability.cases import fail
 
@@ -42,6 +44,15 @@ def limit_memory(more: int) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + more
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def own_bars() -> None:
+    """Gives the progress bars of this process a lock of its own.
+
+    By default forked processes share one, and a process that is killed while it holds it would stop all others.
+    """
+    tqdm.monitor_interval = 0
+    tqdm.set_lock(threading.RLock())
 
 
 def warm_up() -> None:
@@ -125,6 +136,7 @@ def _live(function: Callable[[], Any], files: list[Path]) -> None:
     status = 1
     try:
         die_with_parent()
+        own_bars()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number, path in enumerate(files, 1):
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
