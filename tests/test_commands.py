@@ -54,6 +54,33 @@ def test_an_interruption_is_one_line_and_the_status_that_shells_give_it(capsys: 
     assert STOPPED == 130
 
 
+class Finalized:
+    """Ctrl-C comes while Python finalizes it, where an error can end nothing."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("rest", [0, 600])
+def test_an_interruption_that_a_finalizer_swallows_still_ends_the_command(
+    rest: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        thing = Finalized()
+        del thing
+        time.sleep(rest)
+
+    usual, handler = sys.unraisablehook, signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            run_command(command)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert stopped.value.code == STOPPED
+    assert capsys.readouterr().err == "stopped\n"
+    assert sys.unraisablehook is usual
+
+
 def test_a_usage_error_and_a_defect_stay_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert ends(SystemExit(2), capsys) == (2, "")
     with pytest.raises(ZeroDivisionError):

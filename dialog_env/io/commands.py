@@ -6,12 +6,17 @@ import os
 import shlex
 import signal
 import sys
+import threading
+from _thread import interrupt_main
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 STOPPED = 128 + signal.SIGINT
 """Exit status of a command that Ctrl-C ended, as shells give it."""
+AGAIN = 0.01
+"""Seconds after which Ctrl-C is raised again where the first time had no effect."""
 
 
 def run_command(command: Callable[[], object], stopped: str = "stopped") -> None:
@@ -32,7 +37,8 @@ def one_line(stopped: str = "stopped") -> Iterator[None]:
     """
     try:
         try:
-            yield
+            with interrupts_kept():
+                yield
         except SystemExit:
             sys.stdout.flush()
             raise
@@ -46,6 +52,37 @@ def one_line(stopped: str = "stopped") -> Iterator[None]:
         sys.exit(0)
     except (ValueError, OSError, ImportError, MemoryError) as error:
         sys.exit(f"error: {sentence(error)}")
+
+
+@contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """Raises Ctrl-C again where it came in a finalizer or a callback of a library, which Python cannot end by it.
+
+    Python would print a traceback there and go on as if nobody had pressed anything.
+    """
+    usual = sys.unraisablehook
+    lost: list[threading.Timer] = []
+    kill = getattr(signal, "pthread_kill", None)  # not on Windows
+    # A signal also ends the waiting for a file, a lock or a clock.
+    interrupt = partial(kill, threading.get_ident(), signal.SIGINT) if kill else interrupt_main
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            return usual(unraisable)
+        lost.append(threading.Timer(AGAIN, interrupt))  # raised here and now, it would be lost once more
+        lost[-1].daemon = True
+        lost[-1].start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
+        late = [timer for timer in lost if timer.is_alive()]
+        for timer in late:
+            timer.cancel()
+    if late:
+        raise KeyboardInterrupt
 
 
 def typed() -> str:
