@@ -2,90 +2,105 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
 from dialog_env.io.commands import one_line, run_command
 
 with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
+    import torch
     import tyro
 
     from dialog_env import agents
     from dialog_env.benchmarks import film, report, results
-    from dialog_env.benchmarks.experiment import AgentSpec, BenchmarkSettings, Experiment
+    from dialog_env.benchmarks.experiment import AgentSpec
+    from dialog_env.benchmarks.jobs import Plan, run_all
     from dialog_env.benchmarks.paper import report as paper_report
     from dialog_env.benchmarks.paper import scores
     from dialog_env.benchmarks.paper.run import run as run_paper
+    from dialog_env.benchmarks.suites import Suite, find_suite
     from dialog_env.catalog import load_catalog
     from dialog_env.envs.dialog_batch import DEFAULT_SIMULATOR
     from dialog_env.evaluate.metrics import metric_of
     from dialog_env.io.atomic import locked
     from dialog_env.io.device import find_device
+    from dialog_env.io.keywords import checked_count
     from dialog_env.simulators import make_simulator
     from dialog_env.world.ranking import UnrankableError
 
 
 @dataclass
 class RunCommand:
-    """Train and evaluate agents on a catalogue; write results, a table and a plot."""
+    """Train and evaluate agents on a suite, or on a catalogue of your own; write results, tables and plots."""
 
-    catalog: str = "synthetic"
-    """Name or file of the catalogue."""
-    simulator: str = DEFAULT_SIMULATOR
-    """The user."""
+    suite: str | None = None
+    """Name of a suite, or a JSON file with one; without it the default catalogue."""
+    catalog: str | None = None
+    """Name or file of the catalogue, in place of the suite's."""
+    training_catalog: str | None = None
+    """Name or file of the catalogue to learn on, where that is another."""
+    simulator: str | None = None
+    """The user, in place of the suite's."""
     agents: tuple[str, ...] = ("random", "supervised")
     """Agents: name, name@configuration or name:setting=value,…; the first is what the others are compared with."""
-    seeds: tuple[int, ...] = (0,)
-    """Training seeds."""
-    output: Path = Path("runs/benchmark")
-    """Folder of the results; what is there already is not run again."""
-    train_split: str = "train"
+    seeds: tuple[int, ...] | None = None
+    """Training seeds; those of the suite, or 0, where left out."""
+    output: Path | None = None
+    """Folder of the results, where what is there is not run again; left out, runs/SUITE, or runs/benchmark."""
+    train_split: str | None = None
     """Gallery to learn on."""
-    validation_split: str = "validation"
+    validation_split: str | None = None
     """Gallery to choose the best epoch by."""
-    test_split: str = "test"
+    test_split: str | None = None
     """Gallery to evaluate on."""
-    evaluation_seed: int = 0
+    evaluation_seed: int | None = None
     """Draws the first candidates of the evaluation."""
-    turns: int = 5
+    turns: int | None = None
     """Turns of a dialog."""
     device: str = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
-    ties: str = "half"
+    ties: str | None = None
     """half, or strict ranks as in the released code."""
     targets: int | None = None
     """So many images are targets, drawn by the evaluation seed: at least 2,000 of a large gallery; all where None."""
+    trained: Path | None = None
+    """Folder of trained agents that several suites share; runs/trained with a suite, else with the results."""
+    jobs: int = 1
+    """Runs at once, each with one thread."""
 
     metrics: tuple[str, ...] = report.COLUMNS
     """Columns of the second table: names of metrics, or module:NAME of your own."""
 
     def __call__(self) -> None:
-        """Runs every agent with every seed, one after the other."""
+        """Runs every agent with every seed; what fails is reported at the end, with status 1."""
         for metric in self.metrics:
             metric_of(metric)
-        experiment = Experiment(
-            BenchmarkSettings(
-                catalog=self.catalog,
-                simulator=self.simulator,
-                output=self.output,
-                train_split=self.train_split,
-                validation_split=self.validation_split,
-                test_split=self.test_split,
-                evaluation_seed=self.evaluation_seed,
-                turns=self.turns,
-                device=self.device,
-                ties=self.ties,
-                targets=self.targets,
+        checked_count("jobs", self.jobs)
+        suite = find_suite(self.suite) if self.suite is not None else Suite(seeds=(0,))
+        given = {each.name: getattr(self, each.name) for each in fields(Suite) if hasattr(self, each.name)}
+        changes = {name: value for name, value in given.items() if value is not None}
+        if changes.keys() - {"seeds"}:
+            changes |= {"name": "", "gallery": "", "user": ""}  # it is another suite then
+        suite = replace(suite, **changes)
+        named = self.suite is not None and suite.name
+        output = self.output or Path("runs") / (suite.name if named else "benchmark")
+        trained = self.trained or (Path("runs/trained") if named else None)
+        if named and self.device in ("auto", "cpu"):
+            torch.set_num_threads(1)  # another number rounds differently, and trains to other digits
+        plan = Plan(suite, output, str(find_device(self.device)), trained)
+        experiment = plan.open()
+        output.mkdir(parents=True, exist_ok=True)
+        done, failed = run_all(plan, experiment, self.agents, suite.seeds, self.jobs)
+        if done:
+            baseline = self.agents[0] if any(result.run.agent == self.agents[0] for result in done) else None
+            with locked(output):
+                print("\n" + report.write(done, output, baseline, self.metrics))
+            print(f"Written: {output / 'table.md'}, {output / 'percentile.png'}")
+        if failed:
+            raise ValueError(
+                f"{len(failed)} runs failed: " + "; ".join(f"{name}: {why}" for name, why in failed.items())
             )
-        )
-        self.output.mkdir(parents=True, exist_ok=True)
-        for agent in self.agents:
-            experiment.agent(agent, self.seeds[0])
-        done = [experiment.run(agent, seed) for agent in self.agents for seed in self.seeds]
-        with locked(self.output):
-            print("\n" + report.write(done, self.output, self.agents[0], self.metrics))
-        print(f"Written: {self.output / 'table.md'}, {self.output / 'percentile.png'}")
 
 
 @dataclass
@@ -107,8 +122,8 @@ class PaperCommand:
 
     def __call__(self) -> None:
         """Runs every arm with every seed, then writes tables and figures."""
-        settings = BenchmarkSettings(self.catalog, self.simulator, self.output, device=self.device)
-        found = run_paper(settings, self.seeds, self.feedback_seeds)
+        suite = Suite(catalog=self.catalog, simulator=self.simulator)
+        found = run_paper(suite, self.output, self.seeds, self.feedback_seeds, device=str(find_device(self.device)))
         with locked(self.output):
             print("\n" + paper_report.write(*found, self.output))
         print(f"Written: table.md, results.json and the figures in {self.output}")

@@ -6,6 +6,8 @@ import hashlib
 import inspect
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,18 @@ from dialog_env.agents import TrainingData
 from dialog_env.agents.settings import of_today, settings_from
 from dialog_env.benchmarks import results
 from dialog_env.benchmarks.provenance import agent_digests, provenance
-from dialog_env.benchmarks.results import RESULT, Result, Run
+from dialog_env.benchmarks.results import RESULT, Result, Run, readable
+from dialog_env.benchmarks.suites import Suite
 from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.evaluate import protocol
-from dialog_env.io.atomic import locked
+from dialog_env.io.atomic import locked, write_atomically
 from dialog_env.io.device import find_device
+from dialog_env.io.reading import read_json
 from dialog_env.simulators import make_simulator
-from dialog_env.world.dialog import TURNS
 from dialog_env.world.user import UserSimulator, facts_of
 from dialog_env.world.vocabulary import Vocabulary
+
+TRAINING = "training.json"
 
 
 @dataclass(frozen=True)
@@ -77,62 +82,64 @@ def _as_today(kind: type[Any], configuration: dict[str, Any]) -> dict[str, Any]:
     return {**present, **json.loads(json.dumps(asdict(settings)))}
 
 
-@dataclass(frozen=True)
-class BenchmarkSettings:
-    """What all agents of a benchmark share.
+class Experiment:
+    """The galleries and users of a suite, opened once, and the runs on them.
 
     Args:
-        catalog: name or file.
-        simulator: the user.
+        suite: what is shared by all runs.
         output: folder of the results.
-        train_split, validation_split, test_split: galleries to learn on, to choose the best epoch by, to evaluate on.
-        evaluation_seed: draws the first candidates of the evaluation.
-        turns: T.
         device: where everything lives.
-        ties: "half" or "strict".
-        targets: how many images are targets of the evaluation, a sample; None for all.
+        trained: folder of trained agents, under a hash of all they depend on, shared with suites that train the same;
+            where None each lies in the folder of its result.
+
+    Raises:
+        FileNotFoundError: the files of the suite are not there.
+        ValueError: the gallery is another than the suite names, or splits are unknown.
     """
 
-    catalog: str
-    simulator: str
-    output: Path
-    train_split: str = "train"
-    validation_split: str = "validation"
-    test_split: str = "test"
-    evaluation_seed: int = 0
-    turns: int = TURNS
-    device: str = "cpu"
-    ties: str = "half"
-    targets: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.ties not in ("half", "strict"):
-            raise ValueError(f"ties={self.ties!r} is not known; choose half or strict")
-        object.__setattr__(self, "device", str(find_device(self.device)))
-
-
-class Experiment:
-    """The galleries and users of a setting, opened once, and the runs on them."""
-
-    def __init__(self, settings: BenchmarkSettings) -> None:
-        self.settings = settings
-        catalog = load_catalog(settings.catalog)
-        self.train, self.validation, self.test = (
-            catalog.split(name) for name in (settings.train_split, settings.validation_split, settings.test_split)
-        )
+    def __init__(self, suite: Suite, output: Path, *, device: str = "cpu", trained: Path | None = None) -> None:
+        self.suite, self.output, self.trained = suite, output, trained
+        self.device = str(find_device(device))
+        with self._hint():
+            catalog = load_catalog(suite.catalog)
+            learning = catalog if suite.training_catalog is None else load_catalog(suite.training_catalog)
+        self.train, self.validation = learning.split(suite.train_split), learning.split(suite.validation_split)
+        self.test = catalog.split(suite.test_split)
         self._users: dict[str, UserSimulator] = {}
+        self._require("gallery", suite.gallery, self.test.fingerprint)
+        with self._hint():
+            self._require("user", suite.user, self.user(self.test).id)
+
+    @contextmanager
+    def _hint(self) -> Iterator[None]:
+        """Says how the files of the suite are made where they are not there."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if not self.suite.build:
+                raise
+            raise FileNotFoundError(
+                f"suite {self.suite.name} needs files that are not there ({error}); make them with `{self.suite.build}`"
+            ) from error
+
+    def _require(self, what: str, asked: str, found: str) -> None:
+        if asked not in ("", found):
+            raise ValueError(
+                f"suite {self.suite.name} is of {what} {asked}, and this is {found}: results would not be comparable; "
+                "use the files that the suite was made with, or write a suite of your own"
+            )
 
     def user(self, gallery: Catalog) -> UserSimulator:
         """The user simulator for one of the galleries, built when first needed."""
         key = gallery.fingerprint
         if key not in self._users:
-            self._users[key] = make_simulator(self.settings.simulator, gallery, device=self.settings.device)
+            self._users[key] = make_simulator(self.suite.simulator, gallery, device=self.device)
         return self._users[key]
 
     def agent(self, text: str, seed: int) -> agents.Agent:
         """An untrained agent as written on the command line; ValueError where it cannot be made or used."""
         user = self.user(self.test)
-        agent = AgentSpec.parse(text).create(self.train, user.vocabulary, seed=seed, device=self.settings.device)
+        agent = AgentSpec.parse(text).create(self.train, user.vocabulary, seed=seed, device=self.device)
         agent.check_user(facts_of(user))
         return agent
 
@@ -148,45 +155,64 @@ class Experiment:
         run = Run(
             agent=spec.text,
             seed=seed,
-            catalog=self.settings.catalog,
-            split=self.settings.test_split,
+            catalog=self.suite.catalog,
+            split=self.suite.test_split,
             gallery=self.test.fingerprint,
             training_gallery=self.train.fingerprint,
-            user=self.settings.simulator,
+            user=self.suite.simulator,
             simulator=user.id,
-            evaluation_seed=self.settings.evaluation_seed,
-            turns=self.settings.turns,
-            ties=self.settings.ties,
+            evaluation_seed=self.suite.evaluation_seed,
+            turns=self.suite.turns,
+            ties=self.suite.ties,
             validation_gallery=self.validation.fingerprint,
             configuration=_settings(agent),
-            targets=self.settings.targets,
+            targets=self.suite.targets,
         )
-        folder = self.settings.output / run.name
+        folder = self.output / run.name
         with locked(folder):
             if (folder / RESULT).exists():
                 return self._reuse(run, folder)
             return self._make(run, agent, user, folder)
 
     def _make(self, run: Run, agent: agents.Agent, user: UserSimulator, folder: Path) -> Result:
-        training = self._train(agent, folder)
+        agent, training = self._trained(run, agent, folder)
         record = protocol.run(
             agent,
             self.test,
             user,
             seed=run.evaluation_seed,
             turns=run.turns,
-            ties=self.settings.ties,
-            targets=self.settings.targets,
-            device=self.settings.device,
+            ties=run.ties,
+            targets=run.targets,
+            device=self.device,
             progress=True,
         )
-        result = Result(run, record, provenance(self.settings.device), training)
+        result = Result(run, record, provenance(self.device), training)
         results.write(result, folder)
         return result
 
-    def _train(self, agent: agents.Agent, folder: Path) -> dict[str, Any]:
+    def _trained(self, run: Run, agent: agents.Agent, folder: Path) -> tuple[agents.Agent, dict[str, Any]]:
+        """The agent, trained or as a suite that trains the same has left it, and what its training gave."""
         if not agent.trainable:
-            return {}
+            return agent, {}
+        if self.trained is None:
+            return agent, self._train(agent, folder / "agent")
+        users = [self.user(gallery).id for gallery in (self.train, self.validation)]
+        depends = [run.agent, run.seed, run.configuration, run.training_gallery, run.validation_gallery, *users]
+        digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:12]
+        shared = self.trained / f"{readable(run.agent)}_seed{run.seed}_{digest}"
+        with locked(shared):
+            if not (shared / TRAINING).exists():
+                training = self._train(agent, shared / "agent")
+                write_atomically(shared / TRAINING, json.dumps(training, indent=1).encode())
+                return agent, training
+            training = read_json(shared / TRAINING, dict[str, Any], "summary of a training", "remove its folder")
+        kind, network = type(agent), getattr(agent, "network", None)
+        return agents.load(
+            shared / "agent", self.device, kind=kind, network=None if network is None else type(network)
+        ), training
+
+    def _train(self, agent: agents.Agent, folder: Path) -> dict[str, Any]:
         started = time.perf_counter()
         train, validation = (
             gallery.apart(attributes=agent.reads_attributes) for gallery in (self.train, self.validation)
@@ -196,11 +222,11 @@ class Experiment:
             self.user(self.train),
             validation,
             self.user(self.validation),
-            pretrained=self.settings.output / "pretrained",
+            pretrained=(self.output if self.trained is None else self.trained) / "pretrained",
         )
-        summary = agent.train(training_data, folder / "agent")
+        summary = agent.train(training_data, folder)
         seconds = round(time.perf_counter() - started, 1)
-        return {**summary, "seconds": seconds, "sha256": agent_digests(folder / "agent")}
+        return {**summary, "seconds": seconds, "sha256": agent_digests(folder)}
 
     def _reuse(self, run: Run, folder: Path) -> Result:
         found = results.read(folder)

@@ -84,7 +84,12 @@ class Run:
         """Readable, and different for different agents, seeds and galleries."""
         user = "-".join(Path(part).name for part in self.user.split(":"))
         parts = (Path(self.catalog).stem, user, self.agent, f"seed{self.seed}")
-        return "_".join("".join(letter if letter.isalnum() or letter in "-." else "-" for letter in p) for p in parts)
+        return "_".join(map(readable, parts))
+
+
+def readable(text: str) -> str:
+    """A text as a part of the name of a file."""
+    return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in text)
 
 
 @dataclass(frozen=True)

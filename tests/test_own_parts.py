@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from dialog_env.benchmarks import report
-from dialog_env.benchmarks.experiment import BenchmarkSettings, Experiment
+from dialog_env.benchmarks.experiment import Experiment
+from dialog_env.benchmarks.suites import Suite
 from dialog_env.catalog import Catalog
 from dialog_env.envs import DialogRetrievalEnv, DialogRetrievalVectorEnv
 from dialog_env.envs.wrappers import DialogHistory, DialogHistoryVector
@@ -267,7 +268,7 @@ def test_an_agent_a_simulator_and_a_metric_stand_in_a_table(
 
 
 def test_an_agent_and_a_metric_as_objects(theirs: ModuleType, tmp_path: Path, catalog_file: Path) -> None:
-    experiment = Experiment(BenchmarkSettings(str(catalog_file), "their_parts:Parrot", tmp_path / "objects"))
+    experiment = Experiment(Suite(catalog=str(catalog_file), simulator="their_parts:Parrot"), tmp_path / "objects")
     results = [experiment.run(agent, 0) for agent in ("random", "their_parts:Last")]
     METRICS.register("first half", theirs.FIRST_HALF)
     assert isinstance(METRICS["first half"], Metric)

@@ -28,7 +28,8 @@ import json, sys
 from pathlib import Path
 import torch
 from dialog_env import agents
-from dialog_env.benchmarks.experiment import Experiment, BenchmarkSettings
+from dialog_env.benchmarks.experiment import Experiment
+from dialog_env.benchmarks.suites import Suite
 from dialog_env.catalog import Catalog
 from dialog_env.catalog.__main__ import Build
 from dialog_env.catalog.sources.drawn import Drawn
@@ -52,8 +53,8 @@ def captioner(folder, seed):
     return CaptionTraining(recipe, *pairs, folder).run(progress=False).provenance["recipe"]["seed"]
 
 def benchmark(folder, seed):
-    setting = BenchmarkSettings(str(folder.parent / "tiny.h5"), "describer", folder, evaluation_seed=seed)
-    return Experiment(setting).run("supervised:epochs=2,batch=8", 0).run.evaluation_seed
+    suite = Suite(catalog=str(folder.parent / "tiny.h5"), simulator="describer", evaluation_seed=seed)
+    return Experiment(suite, folder).run("supervised:epochs=2,batch=8", 0).run.evaluation_seed
 
 def catalog(folder, seed):
     built = Build(Drawn(folder / "catalog.h5", size=60, seed=seed))

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from dialog_env.benchmarks import report, results
-from dialog_env.benchmarks.experiment import AgentSpec, BenchmarkSettings, Experiment
+from dialog_env.benchmarks.experiment import AgentSpec, Experiment
 from dialog_env.benchmarks.results import Result, Run
+from dialog_env.benchmarks.suites import Suite
 from dialog_env.evaluate import protocol
 from dialog_env.evaluate.protocol import Record
 from dialog_env.evaluate.statistics import Difference
@@ -267,9 +268,9 @@ def toy_user():
 
 
 def test_a_benchmark_trains_evaluates_and_keeps_what_it_did(tiny_file, tmp_path, toy_user):
-    setting = BenchmarkSettings(str(tiny_file), toy_user, tmp_path / "out")
+    suite = Suite(catalog=str(tiny_file), simulator=toy_user)
     spec = "supervised:epochs=1,batch=8"
-    first = [Experiment(setting).run(agent, 3) for agent in ("random", spec)]
+    first = [Experiment(suite, tmp_path / "out").run(agent, 3) for agent in ("random", spec)]
     assert [result.run.agent for result in first] == ["random", spec]
     assert sorted(first[0].record.target) == list(range(6))
     assert np.array_equal(first[0].record.target, first[1].record.target)
@@ -283,26 +284,26 @@ def test_a_benchmark_trains_evaluates_and_keeps_what_it_did(tiny_file, tmp_path,
 
 
 def test_a_result_that_is_there_is_not_made_again_and_never_overwritten(tiny_file, tmp_path, toy_user):
-    setting = BenchmarkSettings(str(tiny_file), toy_user, tmp_path)
-    Experiment(setting).run("random", 0)
+    suite = Suite(catalog=str(tiny_file), simulator=toy_user)
+    Experiment(suite, tmp_path).run("random", 0)
     path = next(tmp_path.glob("*/result.json"))
     written = path.stat().st_mtime_ns
-    Experiment(setting).run("random", 0)
+    Experiment(suite, tmp_path).run("random", 0)
     assert path.stat().st_mtime_ns == written
     with pytest.raises(ValueError, match="holds a result of other settings"):
-        Experiment(BenchmarkSettings(str(tiny_file), toy_user, tmp_path, turns=3)).run("random", 0)
+        Experiment(replace(suite, turns=3), tmp_path).run("random", 0)
     assert path.stat().st_mtime_ns == written
 
 
 def test_a_sample_of_targets_is_part_of_a_run(tiny_file, tmp_path, toy_user):
-    setting = BenchmarkSettings(str(tiny_file), toy_user, tmp_path, targets=4)
-    made = Experiment(setting).run("random", 0)
+    suite = Suite(catalog=str(tiny_file), simulator=toy_user, targets=4)
+    made = Experiment(suite, tmp_path).run("random", 0)
     assert (made.dialogs, made.images, made.run.targets) == (4, 6, 4)
-    assert Experiment(setting).run("random", 0).run == made.run
+    assert Experiment(suite, tmp_path).run("random", 0).run == made.run
     with pytest.raises(ValueError, match="holds a result of other settings"):
-        Experiment(replace(setting, targets=None)).run("random", 0)
+        Experiment(replace(suite, targets=None), tmp_path).run("random", 0)
     with pytest.raises(ValueError, match="targets is 7; give a whole number from 1 to 6"):
-        Experiment(replace(setting, targets=7, output=tmp_path / "many")).run("random", 0)
+        Experiment(replace(suite, targets=7), tmp_path / "many").run("random", 0)
 
 
 def test_runs_with_different_users_or_agents_have_different_names():
@@ -335,18 +336,17 @@ def test_dialogs_are_paired_by_target_whatever_order_they_were_held_in():
 
 
 def test_ties_are_part_of_a_run_and_other_agents_are_known_by_their_source(tiny_file, tmp_path, toy_user):
-    half = Experiment(BenchmarkSettings(str(tiny_file), toy_user, tmp_path)).run("tests.agents.test_agents.Mean", 0)
+    suite = Suite(catalog=str(tiny_file), simulator=toy_user)
+    half = Experiment(suite, tmp_path).run("tests.agents.test_agents.Mean", 0)
     assert half.run.configuration["source"]
     with pytest.raises(ValueError, match="holds a result of other settings"):
-        Experiment(BenchmarkSettings(str(tiny_file), toy_user, tmp_path, ties="strict")).run(
-            "tests.agents.test_agents.Mean", 0
-        )
+        Experiment(replace(suite, ties="strict"), tmp_path).run("tests.agents.test_agents.Mean", 0)
     with pytest.raises(ValueError, match="choose half or strict"):
-        BenchmarkSettings(str(tiny_file), toy_user, tmp_path, ties="nope")
+        replace(suite, ties="nope")
 
 
 def test_a_row_says_what_its_agent_asked_to_know(tiny_file, tmp_path, toy_user):
-    experiment = Experiment(BenchmarkSettings(str(tiny_file), toy_user, tmp_path))
+    experiment = Experiment(Suite(catalog=str(tiny_file), simulator=toy_user), tmp_path)
     results = [experiment.run(agent, 0) for agent in ("random", "tests.evaluate.test_protocol.Reader")]
     assert results[1].run.configuration["declared"] == "reads attributes, knows the user"
     rows = report.table(results).splitlines()
@@ -360,7 +360,7 @@ def test_a_row_says_what_its_agent_asked_to_know(tiny_file, tmp_path, toy_user):
 
 
 def test_an_agent_that_does_not_know_the_words_of_the_user_is_refused(tiny_file, tmp_path, toy_user):
-    experiment = Experiment(BenchmarkSettings(str(tiny_file), toy_user, tmp_path))
+    experiment = Experiment(Suite(catalog=str(tiny_file), simulator=toy_user), tmp_path)
     agent = experiment.agent("supervised", 0)
     with pytest.raises(ValueError, match="use the user it was trained with"):
         protocol.run(agent, experiment.test, make_simulator("describer", experiment.test), seed=0)

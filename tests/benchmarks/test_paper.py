@@ -14,9 +14,10 @@ from PIL import Image
 
 from dialog_env import agents
 from dialog_env.agents.base import AGENT_FILE, TrainingData
-from dialog_env.benchmarks.experiment import AgentSpec, BenchmarkSettings
+from dialog_env.benchmarks.experiment import AgentSpec
 from dialog_env.benchmarks.paper import arms, report, run, scores
 from dialog_env.benchmarks.results import Result
+from dialog_env.benchmarks.suites import Suite
 from dialog_env.catalog import Catalog, Contents
 from dialog_env.evaluate import protocol
 from dialog_env.evaluate.statistics import paired_difference
@@ -147,7 +148,7 @@ def test_arms_that_a_catalogue_has_nothing_for_are_left_out_with_the_reason(
     greedy, told = arms.Arm("greedy", "greedy"), arms.Arm("3 attributes", "greedy", "attributes:3")
     monkeypatch.setattr(run, "LEARNERS", (greedy,))
     monkeypatch.setattr(run, "FEEDBACK", (told,))
-    results, missing = run.run(BenchmarkSettings(str(path), "relevance", tmp_path / "out"), seeds=(1, 0))
+    results, missing = run.run(Suite(catalog=str(path), simulator="relevance"), tmp_path / "out", seeds=(1, 0))
     assert [result.run.seed for result in results[greedy]] == [0, 1]
     assert "has no attributes to tell" in missing[told]
     assert told not in results
@@ -157,9 +158,9 @@ def test_the_user_of_the_benchmark_and_its_seeds_have_to_be_there(tmp_path: Path
     path = tmp_path / "tiny.h5"
     Catalog(tiny_contents()).write(path)
     with pytest.raises(ValueError, match="no user simulator 'nobody'"):
-        run.run(BenchmarkSettings(str(path), "nobody", tmp_path / "out"), seeds=(0,))
+        run.run(Suite(catalog=str(path), simulator="nobody"), tmp_path / "out", seeds=(0,))
     with pytest.raises(ValueError, match="no training seeds"):
-        run.run(BenchmarkSettings(str(path), "describer", tmp_path / "out"), seeds=())
+        run.run(Suite(catalog=str(path), simulator="describer"), tmp_path / "out", seeds=())
 
 
 def test_a_seed_that_is_given_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,5 +169,5 @@ def test_a_seed_that_is_given_twice_counts_once(tmp_path: Path, monkeypatch: pyt
     greedy = arms.Arm("greedy", "greedy")
     monkeypatch.setattr(run, "LEARNERS", (greedy,))
     monkeypatch.setattr(run, "FEEDBACK", ())
-    results, _ = run.run(BenchmarkSettings(str(path), "describer", tmp_path / "out"), seeds=(1, 1, 0))
+    results, _ = run.run(Suite(catalog=str(path), simulator="describer"), tmp_path / "out", seeds=(1, 1, 0))
     assert [result.run.seed for result in results[greedy]] == [0, 1]

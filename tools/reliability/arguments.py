@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from dialog_env import agents
-from dialog_env.benchmarks.experiment import AgentSpec, BenchmarkSettings
+from dialog_env.benchmarks.experiment import AgentSpec
+from dialog_env.benchmarks.suites import Suite
 from dialog_env.catalog import Catalog, Contents, load_catalog
 from dialog_env.envs import DialogRetrievalEnv, DialogRetrievalVectorEnv
 from dialog_env.envs.wrappers import DialogHistory, DialogHistoryVector, TensorEpisodeStatistics
@@ -202,11 +203,8 @@ DOORS: dict[str, Door] = {
     "create(sb3-ppo)": made("sb3-ppo", total_timesteps=8, n_envs=2, reward="found", hidden=4, gamma=0.5),
     "create(unseen)": made("unseen", inner="random", settings={}),
     "AgentSpec.parse": Door(AgentSpec.parse, lambda: {"text": ""}, TEXTS),
-    "Setting": Door(
-        BenchmarkSettings,
-        lambda: {"catalog": "synthetic", "simulator": "describer", "output": Path("x"), "ties": "half"},
-        TEXTS,
-        changed=("ties",),
+    "Suite": Door(
+        Suite, lambda: {"name": "mine", "catalog": "synthetic", "ties": "half"}, TEXTS, changed=("name", "ties")
     ),
     "protocol.run": Door(protocol.run, evaluation, changed=("seed", "turns", "batch", "ties", "device")),
     "catalogs.load": Door(
