@@ -42,6 +42,8 @@ class RunCommand:
     """Name or file of the catalogue to learn on, where that is another."""
     simulator: str | None = None
     """The user, in place of the suite's."""
+    training_simulator: str | None = None
+    """The user to learn from, where that is another."""
     agents: tuple[str, ...] = ("random", "supervised")
     """Agents: name, name@configuration or name:setting=value,…; the first is what the others are compared with."""
     seeds: tuple[int, ...] | None = None

@@ -105,7 +105,7 @@ class Experiment:
             learning = catalog if suite.training_catalog is None else load_catalog(suite.training_catalog)
         self.train, self.validation = learning.split(suite.train_split), learning.split(suite.validation_split)
         self.test = catalog.split(suite.test_split)
-        self._users: dict[str, UserSimulator] = {}
+        self._users: dict[tuple[str, str | None], UserSimulator] = {}
         self._require("gallery", suite.gallery, self.test.fingerprint)
         with self._hint():
             self._require("user", suite.user, self.user(self.test).id)
@@ -131,15 +131,18 @@ class Experiment:
 
     def user(self, gallery: Catalog) -> UserSimulator:
         """The user simulator for one of the galleries, built when first needed."""
-        key = gallery.fingerprint
+        learning = gallery is not self.test and self.suite.training_simulator is not None
+        name = self.suite.training_simulator if learning else self.suite.simulator
+        key = (gallery.fingerprint, name)
         if key not in self._users:
-            self._users[key] = make_simulator(self.suite.simulator, gallery, device=self.device)
+            self._users[key] = make_simulator(name, gallery, device=self.device)
         return self._users[key]
 
     def agent(self, text: str, seed: int) -> agents.Agent:
         """An untrained agent as written on the command line; ValueError where it cannot be made or used."""
         user = self.user(self.test)
-        agent = AgentSpec.parse(text).create(self.train, user.vocabulary, seed=seed, device=self.device)
+        vocabulary = self.user(self.train).vocabulary
+        agent = AgentSpec.parse(text).create(self.train, vocabulary, seed=seed, device=self.device)
         agent.check_user(facts_of(user))
         return agent
 
@@ -167,6 +170,7 @@ class Experiment:
             validation_gallery=self.validation.fingerprint,
             configuration=_settings(agent),
             targets=self.suite.targets,
+            training_user=self.suite.training_simulator,
         )
         folder = self.output / run.name
         with locked(folder):

@@ -60,6 +60,7 @@ class Run:
         validation_gallery: fingerprint of the gallery by which its best epoch was chosen.
         configuration: settings of the agent, with a hash of its source where it is not one of `agents`.
         targets: how many images were targets, a sample; None for all.
+        training_user: the user simulator it learned from; None: the same.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
@@ -78,6 +79,7 @@ class Run:
     validation_gallery: str
     configuration: dict[str, Any]
     targets: int | None = None
+    training_user: str | None = None
 
     @property
     def name(self) -> str:

@@ -29,6 +29,7 @@ class Suite:
         catalog: name or file of the catalogue that is searched.
         simulator: the user.
         training_catalog: name or file of the catalogue that agents learn on; the same where None.
+        training_simulator: the user that agents learn from; the same where None.
         train_split, validation_split, test_split: galleries to learn on, to choose the best epoch by, to evaluate on.
         evaluation_seed: draws the order of the dialogs, the targets where they are a sample, the first candidates.
         turns: T.
@@ -47,6 +48,7 @@ class Suite:
     catalog: str = "synthetic"
     simulator: str = DEFAULT_SIMULATOR
     training_catalog: str | None = None
+    training_simulator: str | None = None
     train_split: str = "train"
     validation_split: str = "validation"
     test_split: str = "test"
