@@ -93,7 +93,8 @@ class Agent(ABC):
 
     Use: `bind` a gallery, `begin` a batch of dialogs, then `act` once a turn with the memory of the turn before.
     Nothing of the target reaches an agent outside `train`. A new agent needs `bind` and `rank`; one that learns also
-    `train`, and `learned`, so that it can be saved.
+    `train`, and `learned`, so that it can be saved. One that believes something may say so: `log_belief(memory)` gives
+    the log-probability of each image (B, N), for people who talk to it.
 
     Attributes:
         name: as in `dialog_env.agents.AGENTS`, or as it shall be called.

@@ -5,6 +5,7 @@
     dialog-retrieval simulator train|evaluate|sheet
     dialog-retrieval agent train
     dialog-retrieval benchmark run|paper|table|film
+    dialog-retrieval talk
 
 Nothing but the part that is asked for is imported, so that help is quick. The folder in which the command is given is
 where `module:Class` is looked for after the installed packages.
@@ -27,6 +28,7 @@ GROUPS = {
         "dialog_env.benchmarks.__main__",
         "run agents against each other; tables, claims of the paper, films",
     ),
+    "talk": ("dialog_env.sessions.talk", "talk to an agent in the terminal"),
 }
 """Name to the module whose `main(arguments, program)` reads the rest, and what it is for."""
 

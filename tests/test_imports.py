@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-LAYERS = ("io", "training", "catalog", "world", "simulators", "envs", "evaluate", "agents", "benchmarks")
+LAYERS = ("io", "training", "catalog", "world", "simulators", "envs", "evaluate", "agents", "sessions", "benchmarks")
 """Each imports from itself and from those before it."""
 
 BESIDE = ("checkout", "registry")
@@ -19,7 +19,7 @@ BESIDE = ("checkout", "registry")
 NUMBERS_ALONE = "dialog_env.evaluate.intervals"
 """Imports nothing of the project, so that everybody may use it."""
 
-WITHOUT_GYMNASIUM = ("io", "training", "catalog", "world", "simulators", "evaluate", "benchmarks")
+WITHOUT_GYMNASIUM = ("io", "training", "catalog", "world", "simulators", "evaluate", "sessions", "benchmarks")
 ADAPTERS = {REPOSITORY / "dialog_env" / "evaluate" / "minari_export.py"}
 
 

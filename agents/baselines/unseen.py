@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dialog_env.agents.base import AGENT_FILE, Agent, Decision, Memory, TrainingData
 from dialog_env.agents.candidate_selection import first_unseen
@@ -99,6 +101,13 @@ class Unseen(Agent):
         ranking, within = self.inner.rank(observation, within)
         candidate = observation.candidate[:, None]
         return ranking, (candidate if shown is None else torch.cat([shown, candidate], dim=1), within)
+
+    @property
+    def log_belief(self) -> Callable[[Memory], Tensor]:
+        """That of the other agent; AttributeError where it has none."""
+        inner: Any = self.inner
+        believed: Callable[[Memory], Tensor] = inner.log_belief
+        return lambda memory: believed(memory[1])
 
     def act(self, observation: Observation, memory: Memory) -> Decision:
         """Chooses the first image of the ranking not shown yet; once all have been, simply the first."""

@@ -164,6 +164,13 @@ class Ceiling(Agent):
         shown = torch.cat([shown, candidate[:, None]], dim=1)
         return ScoreRanking(self._bound().scores(belief, _marked(shown, belief))), Known(belief, shown)
 
+    def log_belief(self, memory: Known) -> Tensor:
+        """(B, N) float64 log-probabilities that each image is the target, in nats."""
+        belief = memory.belief
+        if belief.dtype == torch.bool:
+            belief = torch.zeros_like(belief, dtype=torch.float64).masked_fill(~belief, -torch.inf)
+        return belief.log_softmax(dim=1)
+
     def act(self, observation: Observation, memory: Known) -> Decision:
         """Shows a likeliest image, or the one that tells most; once all images have been shown, any of them again."""
         ranking, memory = self.rank(observation, memory)
