@@ -98,7 +98,7 @@ class RunCommand:
             baseline = self.agents[0] if any(result.run.agent == self.agents[0] for result in done) else None
             with locked(output):
                 print("\n" + report.write(done, output, baseline, self.metrics))
-            print(f"Written: {output / 'table.md'}, {output / 'percentile.png'}")
+            print(f"Written: {output / 'table.md'}, {output / 'turns.png'}")
         if failed:
             raise ValueError(
                 f"{len(failed)} runs failed: " + "; ".join(f"{name}: {why}" for name, why in failed.items())

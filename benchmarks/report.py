@@ -8,28 +8,41 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dialog_env.benchmarks import page
+from dialog_env.benchmarks.headroom import share_of_ceiling, value_of_asking
 from dialog_env.benchmarks.results import Result, Run
+from dialog_env.benchmarks.tables import Cell, Table, comma_separated, latex, markdown
 from dialog_env.evaluate.intervals import Interval
 from dialog_env.evaluate.metrics import metric_of
 from dialog_env.evaluate.statistics import Difference, confidence_interval, holm, paired_difference
 from dialog_env.io.atomic import replacing, write_atomically
 
 COLUMNS = (
-    "found",
-    "IQM percentile",
-    "R@1",
     "R@10",
-    "R@50",
-    "median rank",
     "MRR",
+    "R@1",
+    "R@50",
+    "percentile",
+    "IQM percentile",
+    "median rank",
     "NDCG@10",
     "Hits@10",
     "success@95",
     "repeat rate",
     "BRI",
 )
+VERDICTS = ("found", "MRR", "R@1")
+"""Metrics by which agents are compared, at the last turn."""
+CHANCE, CEILING, ASKING = "random", "ceiling", "ceiling@asks"
+SHARE = (
+    "Share of the ceiling: how far, in percent, it has come on the way from `random` to `ceiling`, which knows the "
+    "user exactly, in what it has found by the last turn."
+)
 BOOTSTRAP_SEED = 0
 MARKERS = "osD^vPX*<>"
+BOUNDS: dict[str, Any] = {CHANCE: ":", CEILING: "--", ASKING: (0, (6, 1, 1, 1))}
+"""How the lines are drawn between which agents lie."""
+TABLE, PLOT = "table", "turns.png"
 
 
 class Evaluated(Protocol):
@@ -50,6 +63,10 @@ class Evaluated(Protocol):
     @property
     def targets(self) -> np.ndarray[Any, Any] | None:
         """(M,) sorted positions of the targets; None where one score stands for all dialogs."""
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """What the agent's training gave; empty for one that is not trained."""
 
     @property
     def metrics(self) -> Collection[str]:
@@ -100,83 +117,143 @@ def row_name(agent: str, group: Group) -> str:
     return f"{agent} ({note})" if note else agent
 
 
-def table(results: Sequence[Result], columns: Sequence[str] = COLUMNS) -> str:
-    """Markdown: percentile at each turn, then other metrics at the last turn, each with its 95% interval."""
+def tables(results: Sequence[Result], columns: Sequence[str] = COLUMNS) -> list[Table]:
+    """What separates agents comes first: found at each turn, then metrics at the last turn, then percentiles."""
     check_alike(results)
-    return table_of(by_agent(results), columns)
+    return tables_of(by_agent(results), columns)
 
 
-def table_of(groups: Groups, columns: Sequence[str] = COLUMNS) -> str:
+def tables_of(groups: Groups, columns: Sequence[str] = COLUMNS) -> list[Table]:
     """The same of results that are grouped already; where they have scores alone, of the metrics that these are of."""
     results = [result for group in groups.values() for result in group]
     turns = results[0].run.turns
-    lines = _head(["agent", *(f"percentile, turn {turn}" for turn in range(1, turns + 1))])
-    for agent, group in groups.items():
-        cells = [f"{cell:.1f}" for cell in _per_turn(values(group, "percentile"))]
-        lines.append(f"| {row_name(agent, group)} | " + " | ".join(cells) + " |")
     columns = [name for name in columns if all(name in result.metrics or ":" in name for result in results)]
-    lines += ["", *_head([f"agent, turn {turns}", *(name.rpartition(":")[2] for name in columns)])]
+    shares = shares_of_ceiling(groups)
+    head = [f"agent, turn {turns}", *(["share of the ceiling"] if shares else []), *map(_short, columns)]
+    rows: list[list[str | Cell]] = []
     for agent, group in groups.items():
-        cells = []
-        for name in columns:
-            of_metric = values(group, name)
-            last = of_metric[..., -1] if of_metric.ndim == 3 else of_metric
-            metric = metric_of(name)
-            interval = confidence_interval(last, _generator(), metric.summary, percent=metric.percent)
-            cells.append(f"{interval:.{metric.decimals}f}")
-        lines.append(f"| {row_name(agent, group)} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", _footnote(results, columns), ""])
+        row: list[str | Cell] = [row_name(agent, group)]
+        if shares:
+            row.append(shares.get(agent, ""))
+        rows.append([*row, *(at_the_end(group, name) for name in columns)])
+    note = _footnote(results, columns) + (f" {SHARE}" if shares else "")
+    found = [per_turn(groups, "found")] if all("found" in result.metrics for result in results) else []
+    return [*found, Table(head, rows, note), per_turn(groups, "percentile")]
 
 
-def _head(columns: Sequence[str]) -> list[str]:
-    line = "| " + " | ".join(columns) + " |"
-    return [line, "|" + "---|" * (line.count("|") - 1)]
+def per_turn(groups: Groups, metric: str) -> Table:
+    """A metric at every turn."""
+    turns = next(iter(groups.values()))[0].run.turns
+    head = ["agent", *(f"{_short(metric)}, turn {turn}" for turn in range(1, turns + 1))]
+    known = metric_of(metric)
+    rows: list[list[str | Cell]] = [
+        [row_name(agent, group), *(Cell(each, known.decimals) for each in _per_turn(values(group, metric)))]
+        for agent, group in groups.items()
+    ]
+    return Table(head, rows, known.meaning)
+
+
+def at_the_end(group: Group, name: str) -> Cell:
+    """A metric at the last turn, or of whole dialogs."""
+    of_metric, metric = values(group, name), metric_of(name)
+    last = of_metric[..., -1] if of_metric.ndim == 3 else of_metric
+    return Cell(confidence_interval(last, _generator(), metric.summary, percent=metric.percent), metric.decimals)
+
+
+def shares_of_ceiling(groups: Groups) -> dict[str, Cell]:
+    """Agent to its share of the way from chance to the ceiling in what it has found by the last turn.
+
+    Empty where `random` or `ceiling` was not run, or the ceiling finds no more than chance.
+    """
+    if CHANCE not in groups or CEILING not in groups:
+        return {}
+    if any("found" not in result.metrics for group in groups.values() for result in group):
+        return {}
+    last = {agent: values(group, "found")[..., -1] for agent, group in groups.items()}
+    if last[CEILING].mean() <= last[CHANCE].mean():
+        return {}
+    ends = last[CHANCE][:1], last[CEILING][:1]
+    return {
+        agent: Cell(share_of_ceiling(of_agent, *ends))
+        for agent, of_agent in last.items()
+        if agent not in (CHANCE, CEILING)
+    }
+
+
+def asking(groups: Groups) -> Table | None:
+    """What choosing images by what their answers would tell is worth in this world; None without both ceilings."""
+    if CEILING not in groups or ASKING not in groups:
+        return None
+    asks, likely = values(groups[ASKING], "found"), values(groups[CEILING], "found")
+    turns = range(asks.shape[-1])
+    row = [Cell(value_of_asking(asks[..., turn], likely[..., turn]), signed=True) for turn in turns]
+    return Table(
+        ["value of asking", *(f"found, turn {turn + 1}" for turn in turns)],
+        [[f"{ASKING} less {CEILING}", *row]],
+        "Both know the user exactly; one shows the image whose answer would tell most, the other one of the likeliest.",
+    )
+
+
+def table(results: Sequence[Result], columns: Sequence[str] = COLUMNS) -> str:
+    """Markdown of `tables`."""
+    return "\n".join(map(markdown, tables(results, columns)))
 
 
 def differences(results: Sequence[Result], baseline: str) -> str:
-    """Markdown: how each agent compares with the baseline.
+    """Markdown of `against`."""
+    return markdown(against(results, baseline))
+
+
+def against(results: Sequence[Result], baseline: str) -> Table:
+    """How each agent compares with the baseline.
 
     Raises:
-        ValueError: a baseline that was not run, or agents that were not run with the same seeds.
+        ValueError: a baseline that was not run, or agents that were not trained with the same seeds.
     """
     groups = by_agent(results)
     if baseline not in groups:
         raise ValueError(f"there are no results of {baseline!r} to compare with; there are {', '.join(groups)}")
     others = {agent: group for agent, group in groups.items() if agent != baseline}
-    pairs = {row_name(agent, group): (group, groups[baseline]) for agent, group in others.items()}
-    return compared(pairs, f"agent against {row_name(baseline, groups[baseline])}")
+    pairs: dict[tuple[str, ...], tuple[Group, Group]] = {
+        (row_name(agent, group),): (group, groups[baseline]) for agent, group in others.items()
+    }
+    return compared(pairs, [f"agent against {row_name(baseline, groups[baseline])}"])
 
 
-def compared(pairs: Mapping[str, tuple[Group, Group]], heading: str) -> str:
-    """Markdown: a row for each pair of results, with the difference of the first from the second and what it shows.
+def compared(pairs: Mapping[tuple[str, ...], tuple[Group, Group]], heading: Sequence[str]) -> Table:
+    """A row for each pair of results, with the difference of the first from the second and what it shows.
 
     Args:
-        pairs: what a row is called, one cell or several with "|" between them, to the results of the two.
-        heading: of the first column or columns, in the same way.
+        pairs: what a row is called, in one cell or several, to the results of the two.
+        heading: of these cells.
     """
-    some = next(iter(pairs.values()))[0]
-    turns, of_dialogs = some[0].run.turns, some[0].targets is not None
-    columns = [heading, f"percentile, turn {turns}", "higher", "percentile, mean over turns", "higher"]
-    lines = _head([*columns, f"dialogs in which it is higher, turn {turns}"] if of_dialogs else columns)
-    rows = {name: difference(*pair) for name, pair in pairs.items()}
+    everything = [result for pair in pairs.values() for group in pair for result in group]
+    turns, of_dialogs = everything[0].run.turns, everything[0].targets is not None
+    judged = [name for name in VERDICTS if all(name in result.metrics for result in everything)]
+    head = [*heading, *(text for name in judged for text in (f"{_short(name)}, turn {turns}", "higher"))]
+    rows = {name: [difference(*pair, metric) for metric in judged] for name, pair in pairs.items()}
     corrected = iter(holm([each.p for row in rows.values() for each in row]))
+    lines: list[list[str | Cell]] = []
     for name, row in rows.items():
-        cells = [name, *(f"{each:+.2f} | {verdict(each, next(corrected))}" for each in row)]
+        cells: list[str | Cell] = [*name]
+        for each in row:
+            cells += [Cell(each, 2, signed=True), verdict(each, next(corrected))]
         if of_dialogs:
-            cells.append(f"{improvement(*pairs[name]):.1f}")
-        lines.append("| " + " | ".join(cells) + " |")
+            cells.append(Cell(improvement(*pairs[name])))
+        lines.append(cells)
     notes = [
         f"Paired {'by training seed and dialog' if of_dialogs else 'by training seed'}. "
-        f"In brackets: 95% intervals over {over(some)}, each by itself.",
-        f"Higher: whether the difference is above zero, by a t test at 5%, with p corrected for the {2 * len(pairs)} "
-        "verdicts of this table (Holm, 1979).",
+        f"In brackets: 95% intervals over {over(everything)}, each by itself.",
+        f"Higher: whether the difference is above zero, by a t test at 5%, with p corrected for the "
+        f"{len(judged) * len(pairs)} verdicts of this table (Holm, 1979).",
     ]
     if of_dialogs:
+        head.append(f"dialogs in which it ranks higher, turn {turns}")
         notes.append(
-            "The last column, in percent, counts dialogs at the same percentile half; 50 is no difference "
+            "The last column, in percent, counts dialogs at the same rank half; 50 is no difference "
             "(probability of improvement, Agarwal et al., 2021, here of the same dialog with the same training seed)."
         )
-    return "\n".join([*lines, "", " ".join(notes), ""])
+    return Table(head, lines, " ".join(notes))
 
 
 def verdict(difference: Difference, corrected: float) -> str:
@@ -188,29 +265,48 @@ def verdict(difference: Difference, corrected: float) -> str:
 
 
 def improvement(first: Group, second: Group) -> Interval:
-    """Percent of the dialogs in which the first is at a higher percentile at the last turn, level ones counted half."""
-    own, other = values(first, "percentile")[..., -1], values(second, "percentile")[..., -1]
-    return confidence_interval(50.0 + 50.0 * np.sign(own - other), _generator(), percent=True)
+    """Percent of the dialogs in which the first ranks the target higher at the last turn, level ones counted half."""
+    own, other = paired(first, second, "percentile")
+    return confidence_interval(50.0 + 50.0 * np.sign(own[..., -1] - other[..., -1]), _generator(), percent=True)
 
 
-def difference(first: Group, second: Group) -> tuple[Difference, Difference]:
-    """Percentile of the first results less that of the second, paired: at the last turn, and in the mean over turns.
+def difference(first: Group, second: Group, metric: str = "percentile") -> Difference:
+    """A metric of the first results less that of the second at the last turn, paired.
 
     Raises:
         ValueError: other seeds in one than in the other.
     """
-    if [result.run.seed for result in first] != [result.run.seed for result in second]:
-        names = " and ".join(repr(group[0].run.agent) for group in (first, second))
-        raise ValueError(f"{names} were not run with the same seeds; run both with the same")
-    own, reference = values(first, "percentile"), values(second, "percentile")
-    last = paired_difference(own[..., -1], reference[..., -1])
-    return last, paired_difference(own.mean(axis=-1), reference.mean(axis=-1))
+    own, reference = (each[..., -1] for each in paired(first, second, metric))
+    return paired_difference(own, reference)
+
+
+def paired(first: Group, second: Group, metric: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """(S, M, T) values of a metric of both; what was run with one seed and not trained stands beside every seed.
+
+    Raises:
+        ValueError: other seeds in one than in the other.
+    """
+    seeds = [[result.run.seed for result in group] for group in (first, second)]
+    both = [values(group, metric) for group in (first, second)]
+    if seeds[0] != seeds[1]:
+        for number, group in enumerate((first, second)):
+            if len(group) == 1 and not group[0].training:
+                both[number] = np.repeat(both[number], len(seeds[1 - number]), axis=0)
+        if len(both[0]) != len(both[1]):
+            names = " and ".join(repr(group[0].run.agent) for group in (first, second))
+            raise ValueError(f"{names} were not trained with the same seeds; run both with the same")
+    return both[0], both[1]
 
 
 def _per_turn(of_metric: np.ndarray[Any, Any]) -> list[Interval]:
     return [
         confidence_interval(of_metric[..., turn], _generator(), percent=True) for turn in range(of_metric.shape[-1])
     ]
+
+
+def _short(metric: str) -> str:
+    """A metric as a heading: the name alone of one from somewhere else."""
+    return metric.rpartition(":")[2]
 
 
 def _generator() -> np.random.Generator:
@@ -237,63 +333,62 @@ def over(results: Sequence[Evaluated]) -> str:
     return "dialogs and training seeds"
 
 
-def plot(results: Sequence[Result], path: Path) -> None:
-    """Percentile against turn, one line an agent, with its 95% interval as a band."""
-    run = results[0].run
-    lines = {
-        row_name(agent, group): np.concatenate(
-            [np.stack([result.start for result in group])[..., None], values(group, "percentile")], axis=-1
-        )
-        for agent, group in by_agent(results).items()
-    }
-    plot_lines(lines, path, f"{Path(run.catalog).stem}, user: {run.user}", over(results), from_turn=0)
+FIGURES = {"found": "target has been shown, % of dialogs", "percentile": "ranking percentile of the target"}
+"""Metrics that are drawn, and what the axis is called."""
 
 
-def plot_lines(
-    lines: Mapping[str, np.ndarray[Any, Any]], path: Path, title: str, chance: str, *, from_turn: int = 1
-) -> None:
-    """The same of any lines.
+def plot(groups: Groups, path: Path, title: str) -> None:
+    """What is found and how high the target ranks, turn by turn, side by side, each agent with its 95% band.
 
-    Args:
-        lines: what each is called to its percentiles (S, M, K) at K turns.
-        path: of the picture.
-        title: above it.
-        chance: what the intervals are over.
-        from_turn: the first of the turns; 0 is the start.
+    The ceilings and chance are broken lines: they bound what there is to win.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8 if len(lines) < 5 else 9.5, 4.2), dpi=130, layout="constrained")
-    axes = figure.add_subplot()
-    for number, (label, percentiles) in enumerate(lines.items()):
-        turns = np.arange(from_turn, from_turn + percentiles.shape[-1])
-        cells = _per_turn(percentiles)
-        line = axes.plot(
-            turns,
-            [cell.value for cell in cells],
-            marker=MARKERS[number % len(MARKERS)],
-            label=f"{label}: {cells[-1].value:.1f}",
-        )[0]
-        axes.fill_between(
-            turns, [c.low for c in cells], [c.high for c in cells], color=line.get_color(), alpha=0.2, linewidth=0
-        )
-    axes.set(xlabel="turn", ylabel="ranking percentile of the target")
-    axes.set_xticks(turns, ["start" if turn == 0 else str(turn) for turn in turns])
-    axes.set_title(title, fontsize=11)
-    axes.grid(alpha=0.3)
-    legend = f"at the last turn; bands: 95% over\n{chance}"
-    figure.legend(title=legend, loc="outside right center", frameon=False)
+    everything = [result for group in groups.values() for result in group]
+    drawn = {name: label for name, label in FIGURES.items() if all(name in each.metrics for each in everything)}
+    height = max(4.2, 1.6 + 0.22 * len(groups))
+    figure = Figure(figsize=(5.2 * len(drawn) + 3.2, height), dpi=110, layout="constrained")
+    for axes, (metric, label) in zip(np.ravel(figure.subplots(1, len(drawn))), drawn.items(), strict=True):
+        for number, (agent, group) in enumerate(groups.items()):
+            cells = _per_turn(values(group, metric))
+            bound = agent in (CHANCE, CEILING, ASKING)
+            turns = np.arange(1, len(cells) + 1)
+            line = axes.plot(
+                turns,
+                [cell.value for cell in cells],
+                color="0.35" if bound else f"C{number % 10}",
+                linestyle=BOUNDS.get(agent, "-" if number < 10 else "-."),
+                marker="" if bound else MARKERS[number % len(MARKERS)],
+                label=row_name(agent, group),
+            )[0]
+            low, high = [cell.low for cell in cells], [cell.high for cell in cells]
+            axes.fill_between(turns, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        axes.set(xlabel="turn", ylabel=label)
+        axes.set_xticks(turns)
+        axes.grid(alpha=0.3)
+    figure.suptitle(title, fontsize=11)
+    handles, labels = axes.get_legend_handles_labels()
+    note = f"bands: 95% over\n{over(everything)}"
+    figure.legend(handles, labels, title=note, loc="outside right center", frameon=False, fontsize=9)
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def write(
     results: Sequence[Result], output: Path, baseline: str | None = None, columns: Sequence[str] = COLUMNS
 ) -> str:
-    """Writes `table.md` and `percentile.png` into the folder and returns the tables."""
-    text = table(results, columns)
+    """Writes the tables as Markdown, CSV, LaTeX and a page, and the plot, into the folder; returns the Markdown."""
+    made = tables(results, columns)
+    worth = asking(by_agent(results))
+    made += [worth] if worth is not None else []
     if baseline is not None and len(by_agent(results)) > 1:
-        text += "\n" + differences(results, baseline)
-    write_atomically(output / "table.md", text.encode())
-    plot(results, output / "percentile.png")
+        made.append(against(results, baseline))
+    text = "\n".join(map(markdown, made))
+    write_atomically(output / f"{TABLE}.md", text.encode())
+    write_atomically(output / f"{TABLE}.csv", "\n".join(map(comma_separated, made)).encode())
+    write_atomically(output / f"{TABLE}.tex", "\n".join(map(latex, made)).encode())
+    run = results[0].run
+    title = f"{Path(run.catalog).stem} ({run.split}), user: {run.user}"
+    plot(by_agent(results), output / PLOT, title)
+    page.write(made, output, title, PLOT)
     return text

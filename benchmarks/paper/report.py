@@ -20,6 +20,7 @@ from dialog_env.benchmarks.paper.arms import (
 from dialog_env.benchmarks.paper.run import Results
 from dialog_env.benchmarks.paper.scores import Scores
 from dialog_env.benchmarks.report import Group
+from dialog_env.benchmarks.tables import markdown
 from dialog_env.io.atomic import write_atomically
 
 Compared = Mapping[Arm, Group]
@@ -33,12 +34,12 @@ def groups_of(results: Compared, arms: Sequence[Arm]) -> dict[str, Group]:
 
 def claims(results: Compared) -> str:
     """Markdown: the paired difference of every comparison, with verdicts that are corrected together."""
-    pairs = {
-        f"{claim.better.label} | {claim.than.label}": (results[claim.better], results[claim.than])
+    pairs: dict[tuple[str, ...], tuple[Group, Group]] = {
+        (claim.better.label, claim.than.label): (results[claim.better], results[claim.than])
         for claim in CLAIMS
         if claim.better in results and claim.than in results
     }
-    return report.compared(pairs, "is better | than")
+    return markdown(report.compared(pairs, ["is better", "than"]))
 
 
 def look_ahead(kept: Mapping[Arm, Sequence[Scores]]) -> str:
@@ -53,7 +54,7 @@ def look_ahead(kept: Mapping[Arm, Sequence[Scores]]) -> str:
 
 
 def write(results: Results, missing: Mapping[Arm, str], output: Path) -> str:
-    """Writes `table.md`, `results.json`, `percentile.png` and `feedback.png` into the folder; returns the tables."""
+    """Writes `table.md`, `results.json`, `turns.png` and `feedback.png` into the folder; returns the tables."""
     return _write_tables(results, scores.write(results, output), missing, output)
 
 
@@ -76,9 +77,9 @@ def _write_tables(
     report.check_alike(everything, names=("gallery", "evaluation_seed", "turns", "ties"))
     parts = [
         "## Learners, one user\n",
-        report.table_of(learners),
+        _markdown(learners),
         "## Kinds of feedback, one learner\n",
-        report.table_of(feedback) if feedback else "Not run.\n",
+        _markdown(feedback) if feedback else "Not run.\n",
         *(f"Left out: {arm.label} ({reason}).\n" for arm, reason in missing.items()),
         "## Claims\n",
         claims(results),
@@ -86,15 +87,14 @@ def _write_tables(
     ]
     text = "\n".join(parts)
     write_atomically(output / "table.md", text.encode())
-    run, over = everything[0].run, report.over(everything)
+    run = everything[0].run
     catalog = Path(run.catalog).stem
     drawn = {label: group for label, group in learners.items() if label not in ("random", "greedy")}
-    _plot(drawn, output / "percentile.png", f"{catalog}, learners; user: {run.user}", over)
+    report.plot(drawn, output / report.PLOT, f"{catalog}, learners; user: {run.user}")
     if feedback:
-        _plot(feedback, output / "feedback.png", f"{catalog}, kinds of feedback; language: {run.user}", over)
+        report.plot(feedback, output / "feedback.png", f"{catalog}, kinds of feedback; language: {run.user}")
     return text
 
 
-def _plot(groups: Mapping[str, Group], path: Path, title: str, over: str) -> None:
-    lines = {label: report.values(group, "percentile") for label, group in groups.items()}
-    report.plot_lines(lines, path, title, over)
+def _markdown(groups: Mapping[str, Group]) -> str:
+    return "\n".join(map(markdown, report.tables_of(groups)))

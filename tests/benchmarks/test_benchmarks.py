@@ -209,19 +209,65 @@ def test_tables_and_plots_come_from_the_results(tmp_path):
     made += [made_up_result("better", seed, shift=30) for seed in (0, 1)]
     text = report.write(made, tmp_path, baseline="random")
     rows = [line for line in text.splitlines() if line.startswith("| better")]
-    mean = np.mean([100 - result.record.rank[:, -1] for result in made[2:]])
-    assert f"{mean:.1f} [" in rows[0]
-    gain = mean - np.mean([100 - result.record.rank[:, -1] for result in made[:2]])
-    assert f"{gain:+.2f} [+" in rows[-1]
+    found = [np.mean([result.values("found")[:, turn] for result in made[2:]]) for turn in range(5)]
+    assert [cell.split(" [")[0] for cell in rows[0].split(" | ")[1:]] == [f"{value:.1f}" for value in found]
+    mean = np.mean([result.values("percentile")[:, -1] for result in made[2:]])
+    assert f"| {mean:.1f} [" in rows[2]
+    gain = np.mean([made[2 + seed].values("MRR")[:, -1] - made[seed].values("MRR")[:, -1] for seed in (0, 1)])
+    assert f"| {gain:+.2f} [+" in rows[-1]
     assert (tmp_path / "table.md").read_text() == text
-    with Image.open(tmp_path / "percentile.png") as picture:
+    with Image.open(tmp_path / "turns.png") as picture:
         assert picture.width > 600
-    assert rows[-1].count("| yes (p ") == 2
-    assert "| found | IQM percentile |" in text
-    assert "Found: the target has been shown by that turn. IQM: interquartile mean, of the middle half" in text
-    assert "corrected for the 2 verdicts" in text
+    assert "| agent, turn 5 | R@10 | MRR | R@1 |" in text
+    assert "\nFound: the target has been shown by that turn.\n" in text
+    assert "IQM: interquartile mean, of the middle half" in text
+    assert "corrected for the 3 verdicts" in text
+    assert "Share of the ceiling" not in text
     with pytest.raises(ValueError, match="no results of 'best'"):
         report.differences(made, "best")
+
+
+def test_the_same_results_give_the_same_bytes(tmp_path):
+    made = [made_up_result("random"), made_up_result("better", shift=30)]
+    for name in ("once", "again"):
+        report.write(made, tmp_path / name, baseline="random")
+    written = {path.name: path.read_bytes() for path in (tmp_path / "once").iterdir()}
+    assert written.keys() == {"table.md", "table.csv", "table.tex", "turns.png", "index.html"}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == written
+
+
+def shown_to(result, share, seed=5):
+    """The same dialogs, in which a share of the targets is shown at the first turn."""
+    shown = result.record.shown.copy()
+    found = np.random.default_rng(seed).random(len(shown)) < share
+    shown[:, 1:] = np.where(shown[:, 1:] == result.record.target[:, None], 99, shown[:, 1:])
+    shown[found, 1] = result.record.target[found]
+    return replace(result, record=replace(result.record, shown=shown))
+
+
+def test_agents_stand_between_chance_and_the_ceiling(tmp_path):
+    made = [shown_to(made_up_result(name), share) for name, share in (("random", 0.0), ("ceiling", 1.0), ("mine", 0.5))]
+    made.append(shown_to(made_up_result("ceiling@asks"), 1.0))
+    share = report.shares_of_ceiling(report.by_agent(made))
+    assert share.keys() == {"mine", "ceiling@asks"}
+    chance, ceiling, mine = (result.values("found")[:, -1].mean() for result in made[:3])
+    assert share["mine"].interval.value == pytest.approx(100 * (mine - chance) / (ceiling - chance))
+    assert share["mine"].interval.low < share["mine"].interval.value < share["mine"].interval.high
+    text = report.write(made, tmp_path)
+    assert "| agent, turn 5 | share of the ceiling |" in text
+    assert "| ceiling@asks less ceiling | +0.0 [+0.0, +0.0] |" in text
+    level = [made[0], replace(made[0], run=replace(made[0].run, agent="ceiling"))]
+    assert report.shares_of_ceiling(report.by_agent(level)) == {}
+
+
+def test_an_agent_that_is_not_trained_stands_beside_every_seed_of_one_that_is():
+    trained = [replace(made_up_result("b", seed, shift=30), training={"updates": 1}) for seed in (3, 4)]
+    alone = made_up_result("random", 0)
+    own, other = report.paired(trained, [alone], "percentile")
+    assert own.shape == other.shape == (2, 60, 5)
+    assert np.array_equal(other[0], other[1])
+    with pytest.raises(ValueError, match="not trained with the same seeds"):
+        report.paired(trained, [replace(alone, training={"updates": 1})], "percentile")
 
 
 def test_an_agent_is_better_in_the_dialogs_in_which_it_is_higher_and_level_ones_count_half():
@@ -247,9 +293,9 @@ def test_a_verdict_is_that_of_the_corrected_p():
     for result in wrong:
         result.record.shown[:, 0] = 0
     text = report.differences(wrong, "agent 0")
-    assert "corrected for the 58 verdicts" in text
-    assert text.count("| not shown (") == 58
-    differences = [report.difference([result], [wrong[0]])[0] for result in wrong[1:]]
+    assert "corrected for the 87 verdicts" in text
+    assert text.count("| not shown (") == 87
+    differences = [report.difference([result], [wrong[0]], "MRR") for result in wrong[1:]]
     assert min(difference.p for difference in differences) < 0.05
 
 
@@ -319,8 +365,8 @@ def test_results_that_do_not_belong_together_are_refused_and_seeds_count_once(tm
     other = Result(replace(first.run, agent="b", simulator="relevance-1"), first.record, {}, {})
     with pytest.raises(ValueError, match="differ in simulator"):
         report.table([first, other])
-    apart = Result(replace(again.run, agent="b"), again.record, {}, {})
-    with pytest.raises(ValueError, match="not run with the same seeds"):
+    apart = Result(replace(again.run, agent="b"), again.record, {}, {"updates": 1})
+    with pytest.raises(ValueError, match="not trained with the same seeds"):
         report.differences([first, apart], "random")
 
 
@@ -354,9 +400,9 @@ def test_a_row_says_what_its_agent_asked_to_know(tiny_file, tmp_path, toy_user):
         sum(
             row.startswith("| tests.evaluate.test_protocol.Reader (reads attributes, knows the user) |") for row in rows
         )
-        == 2
+        == 3
     )
-    assert sum(row.startswith("| random |") for row in rows) == 2
+    assert sum(row.startswith("| random |") for row in rows) == 3
 
 
 def test_an_agent_that_does_not_know_the_words_of_the_user_is_refused(tiny_file, tmp_path, toy_user):
