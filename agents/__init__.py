@@ -111,7 +111,9 @@ def create(
     settings = settings_of(kind, configuration, settings)
     dimensions = gallery.dimensions if gallery is not None else dimensions
     make = with_network(kind, kind.create, network)
-    return make(settings, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
+    agent = make(settings, dimensions=dimensions, vocabulary=vocabulary, seed=seed, device=device)
+    agent.space = "" if gallery is None else gallery.space_id
+    return agent
 
 
 def with_network(kind: type[Agent], make: Callable[..., Agent], network: type[Any] | None) -> Callable[..., Agent]:
@@ -149,7 +151,8 @@ def load(
     folder = Path(folder)
     device = str(find_device(device))
     saved = checkpoint.read(folder / ("checkpoint.safetensors" if last else AGENT_FILE))
-    name = saved.facts_as(AgentFacts, "agent").agent
+    facts = saved.facts_as(AgentFacts, "agent")
+    name = facts.agent
     if kind is None:
         if name not in AGENTS:
             raise ValueError(
@@ -160,4 +163,6 @@ def load(
     elif name not in (kind.name, kind.saved_as()):
         raise ValueError(f"{saved.path} is of agent {name!r} and not of {kind.saved_as()!r}; give the class of that")
     with one_sentence(saved.path, f"agent {name}", checkpoint.REMEDY, folder=folder):
-        return with_network(kind, kind.restore, network)(saved, folder, device)
+        agent = with_network(kind, kind.restore, network)(saved, folder, device)
+        agent.space = facts.space
+    return agent

@@ -59,6 +59,7 @@ def train(kind: type[Agent], job: TrainingJob, settings: Any) -> None:
         seed=job.seed,
         device=device,
     )
+    agent.space = training_data.gallery.space_id
     summary = agent.train(training_data, job.output)
     facts = ", ".join(f"{name} {value}" for name, value in summary.items() if isinstance(value, int | float | str))
     print(f"{job.output}: {facts}")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dialog_env.agents.settings import settings_from
 from dialog_env.catalog import Catalog
+from dialog_env.catalog.space import other_space
 from dialog_env.io import checkpoint
 from dialog_env.io.checkpoint import Saved
 from dialog_env.world.ranking import Ranking
@@ -78,6 +79,7 @@ class AgentFacts:
         dimensions: D of its galleries, where it knows it.
         vocabulary: the words that it reads, if any.
         trained: how it came to be.
+        space: id of the feature space that it learned in, "" where that is unknown.
     """
 
     agent: str
@@ -86,6 +88,7 @@ class AgentFacts:
     dimensions: Annotated[int, Field(ge=1, le=MOST_DIMENSIONS)] | None = None
     vocabulary: tuple[str, ...] | None = None
     trained: dict[str, Any] = field(default_factory=dict)
+    space: str = ""
 
 
 class Agent(ABC):
@@ -104,6 +107,7 @@ class Agent(ABC):
         Settings: the dataclass of its settings.
         configurations: name to the settings that differ from the defaults; the defaults are "released"
             (docs/released.md says what that is).
+        space: id of the feature space of its galleries, "" where that is unknown; kept with what it learned.
     """
 
     name: ClassVar[str]
@@ -112,6 +116,7 @@ class Agent(ABC):
     knows_user: ClassVar[bool] = False
     Settings: ClassVar[type[Any]] = NoSettings
     configurations: ClassVar[dict[str, dict[str, Any]]] = {"released": {}}
+    space: str = ""
 
     def __init__(
         self,
@@ -206,8 +211,25 @@ class Agent(ABC):
             "seed": self.seed,
             "dimensions": self.dimensions,
             "vocabulary": None if self.vocabulary is None else list(self.vocabulary.words),
+            "space": self.space,
         }
         checkpoint.write(Path(folder, AGENT_FILE), tensors, facts)
+
+    def check_gallery(self, gallery: Catalog) -> None:
+        """Refuses, with a ValueError, a gallery whose features are not such as the agent knows.
+
+        An agent that has learned from features calls this in `bind`.
+        """
+        if self.dimensions is not None and gallery.dimensions != self.dimensions:
+            raise ValueError(
+                f"agent {self.name} was made for features of {self.dimensions} dimensions and {gallery!r} "
+                f"has {gallery.dimensions}; create it for this catalogue"
+            )
+        if other_space(self.space, gallery.space_id):
+            raise ValueError(
+                f"agent {self.name} knows feature space {self.space} and {gallery!r} lies in {gallery.space}; build "
+                "that catalogue with --like the one that the agent learned from, or train an agent for it"
+            )
 
     def check_user(self, user: UserFacts | UserSimulator) -> None:
         """Refuses, with a ValueError, a user whose words the agent does not know."""

@@ -1,7 +1,7 @@
 """`dialog-retrieval` and `python -m dialog_env`: everything that is done from a command line.
 
     dialog-retrieval environment check
-    dialog-retrieval catalog build|info
+    dialog-retrieval catalog build|add|info
     dialog-retrieval simulator train|evaluate|sheet
     dialog-retrieval agent train
     dialog-retrieval benchmark run|paper|table|film
@@ -21,7 +21,7 @@ from dialog_env.io.commands import one_line
 
 GROUPS = {
     "environment": ("dialog_env.envs.__main__", "try an environment, with parts of your own or without"),
-    "catalog": ("dialog_env.catalog.__main__", "build catalogues of images, and say what one holds"),
+    "catalog": ("dialog_env.catalog.__main__", "build catalogues of images, grow them, and say what one holds"),
     "simulator": ("dialog_env.simulators.__main__", "train captioning users, evaluate them, look at what they say"),
     "agent": ("dialog_env.agents.__main__", "train an agent"),
     "benchmark": (

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.catalog.sources import photographs
+from dialog_env.catalog.sources import encoders
 from dialog_env.catalog.sources.products import Products
 from tests.catalog.test_sources_products import ROW, write_products
 
@@ -29,24 +28,24 @@ LEAST, MOST = 16, 400
 """KiB of the disk at first."""
 
 
-@dataclass
-class Pixels:
-    """Stands for the preprocessing of a backbone."""
-
-    def pixels(self, content: bytes) -> NDArray[np.uint8]:
-        return np.frombuffer(content, np.uint8)[-CHANNELS:]
-
-
 class Stub:
     """Stands for a backbone: features that depend on the picture and take no network."""
 
     description: dict[str, Any] = {"name": "stub"}  # noqa: RUF012
 
-    def __init__(self, folder: Path, device: str) -> None:
-        self.preprocessing = Pixels()
+    name, recipe = "stub", description
 
-    def __call__(self, pixels: NDArray[np.uint8], grid: int) -> tuple[Tensor, Tensor]:
-        pooled = torch.from_numpy(pixels.astype(np.float32))
+    def __init__(self, folder: Path, device: str, pooling: str) -> None:
+        """Needs nothing."""
+
+    def check(self, grid: int) -> None:
+        """Always works."""
+
+    def prepare(self, content: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return content[-CHANNELS:]
+
+    def __call__(self, pixels: list[NDArray[np.uint8]], grid: int) -> tuple[Tensor, Tensor]:
+        pooled = torch.from_numpy(np.stack(pixels).astype(np.float32))
         return pooled, torch.stack([pooled.roll(shift, 1) for shift in range(grid * grid)], dim=1)
 
 
@@ -103,7 +102,7 @@ def play(data: Path, disk: Path, expected: str, random: np.random.Generator) -> 
 
 def main(folder: Path, rounds: int, seed: int) -> None:
     """Plays rounds of a seed."""
-    photographs.VisionBackbone = Stub  # type: ignore[assignment, misc]
+    encoders.VisionBackbone = Stub  # type: ignore[assignment, misc]
     data, disk = folder / "data", folder / "disk"
     write_products(data, [[str(number), *ROW] for number in range(IMAGES)])
     disk.mkdir()

@@ -15,6 +15,7 @@ from dialog_env.agents.guo2018.networks import NETWORKS, DialogNetwork, Network,
 from dialog_env.agents.settings import settings_from
 from dialog_env.agents.training.trainer import Learner, Schedule, Trainee, train
 from dialog_env.catalog import Catalog
+from dialog_env.catalog.space import other_space
 from dialog_env.io import checkpoint
 from dialog_env.io.checkpoint import Saved
 from dialog_env.io.reading import first_line, one_sentence
@@ -160,7 +161,7 @@ class NetworkAgent(Trainee):
 
     def bind(self, gallery: Catalog) -> None:
         """Embeds the images of a gallery; ValueError where its features have another width."""
-        self._check_width(gallery)
+        self.check_gallery(gallery)
         self._gallery = self.embed(torch.from_numpy(gallery.features).to(self.device))
 
     def begin(self, batch: int) -> Tensor:
@@ -191,6 +192,7 @@ class NetworkAgent(Trainee):
             "fusion": self.settings.fusion,
             "vocabulary": list(self.vocabulary.words),
             "trained": self.trained,
+            "space": self.space,
         }
 
     def save(self, folder: str | Path) -> None:
@@ -212,8 +214,9 @@ class NetworkAgent(Trainee):
             (training_data.gallery, training_data.simulator),
             (training_data.validation_gallery, training_data.validation_simulator),
         ):
-            self._check_width(gallery)
+            self.check_gallery(gallery)
             self.check_user(user)
+        self.space = self.space or training_data.gallery.space_id
         folder = Path(folder)
         initial = (
             Path(self.settings.initial)
@@ -243,7 +246,8 @@ class NetworkAgent(Trainee):
     def fitting(self, folder: Path) -> dict[str, Tensor]:
         """The weights of the agent saved in `folder`; ValueError where its network or vocabulary is another."""
         saved = checkpoint.read(folder / AGENT_FILE)
-        words = saved.facts_as(AgentFacts, "agent").vocabulary
+        facts = saved.facts_as(AgentFacts, "agent")
+        words = facts.vocabulary
         own = {**self.facts(), "vocabulary": self.vocabulary.fingerprint}
         known = {"network": network_name(saved), **{key: saved.facts.get(key) for key in ("dimensions", "fusion")}}
         known["vocabulary"] = None if words is None else Vocabulary(words).fingerprint
@@ -253,14 +257,12 @@ class NetworkAgent(Trainee):
                     f"the initial weights of {folder} have {key} {value!r} and this agent has {own[key]!r}; "
                     "give weights of the same network"
                 )
-        return saved.below("network")
-
-    def _check_width(self, gallery: Catalog) -> None:
-        if gallery.dimensions != self.dimensions:
+        if other_space(facts.space, self.space):
             raise ValueError(
-                f"agent {self.name} was made for features of {self.dimensions} dimensions and {gallery!r} "
-                f"has {gallery.dimensions}; create it for this catalogue"
+                f"the initial weights of {folder} know feature space {facts.space} and this agent {self.space}; give "
+                "weights that were learned in the same"
             )
+        return saved.below("network")
 
 
 def network_name(saved: Saved) -> str:

@@ -208,7 +208,7 @@ class SB3Agent(Trainee):
 
     def bind(self, gallery: Catalog) -> None:
         """Prepares the features of a gallery; ValueError where they have another width."""
-        self._check_width(gallery)
+        self.check_gallery(gallery)
         features = torch.from_numpy(gallery.features).to(self.device)
         self._gallery = EmbeddedGallery(features)
         self._coordinates = self.extractors()[0].directions.coordinates(features)
@@ -254,6 +254,7 @@ class SB3Agent(Trainee):
             "dimensions": self.dimensions,
             "vocabulary": list(self.vocabulary.words),
             "trained": self.trained,
+            "space": self.space,
         }
 
     def save(self, folder: str | Path) -> None:
@@ -277,8 +278,9 @@ class SB3Agent(Trainee):
             (training_data.gallery, training_data.simulator),
             (training_data.validation_gallery, training_data.validation_simulator),
         ):
-            self._check_width(gallery)
+            self.check_gallery(gallery)
             self.check_user(user)
+        self.space = self.space or training_data.gallery.space_id
         return learn(self, training_data, Path(folder), progress=progress)
 
     def prepare_training(self, training_data: TrainingData) -> None:
@@ -323,10 +325,3 @@ class SB3Agent(Trainee):
         model.n_envs = self.settings.n_envs
         model._setup_model()
         return model
-
-    def _check_width(self, gallery: Catalog) -> None:
-        if gallery.dimensions != self.dimensions:
-            raise ValueError(
-                f"agent {self.name} was made for features of {self.dimensions} dimensions and {gallery!r} "
-                f"has {gallery.dimensions}; create it for this catalogue"
-            )

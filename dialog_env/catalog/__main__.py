@@ -1,4 +1,4 @@
-"""Command line: `dialog-retrieval catalog build <source> …` and `info <path>`."""
+"""Command line: `dialog-retrieval catalog build <source> …`, `add <source> …` and `info <path>`."""
 
 from __future__ import annotations
 
@@ -32,6 +32,24 @@ class Build:
 
 
 @dataclass
+class Add:
+    """Adds images from a source to the catalogue at its output, in that one's feature space."""
+
+    source: Any
+
+    def __call__(self) -> None:
+        """Grows and describes the catalogue; ValueError where the source only builds new ones."""
+        output: Path = self.source.output
+        if not hasattr(self.source, "add"):
+            raise ValueError(f"source {type(self.source).__name__} only builds new catalogues; use `catalog build`")
+        if not output.is_file():
+            raise FileNotFoundError(f"no catalogue {output} to add to; give one as --output, or use `catalog build`")
+        with locked(output.parent, output.name):
+            print(describe(self.source.add()))
+        print(f"added to {output}")
+
+
+@dataclass
 class Info:
     """Describes a catalogue and checks that it is whole.
 
@@ -55,6 +73,7 @@ def describe(catalog: Catalog) -> str:
         f"{catalog.name}: {len(catalog)} images, fingerprint {catalog.fingerprint}",
         "splits: " + ", ".join(f"{name} {count}" for name, count in catalog.splits.items()),
         f"features: {catalog.dimensions}, regions: {catalog.region_shape}, pictures: {catalog.image_size}",
+        f"feature space: {catalog.space or 'unknown'}",
     ]
     if table is not None:
         known = (table.categorical >= 0).mean(axis=0)
@@ -72,12 +91,16 @@ def read_command(given: list[str], program: str) -> Any:
     Raises:
         ValueError: a source that is not there, or is none.
     """
-    if given[:1] == ["build"] and ":" in "".join(given[1:2]):
-        return Build(tyro.cli(source(given[1]), prog=f"{program} build {given[1]}", args=given[2:]))
+    if given[:1] in (["build"], ["add"]) and ":" in "".join(given[1:2]):
+        kind = Build if given[0] == "build" else Add
+        return kind(tyro.cli(source(given[1]), prog=f"{program} {given[0]} {given[1]}", args=given[2:]))
     sources = tuple(Annotated[source(name), tyro.conf.subcommand(name)] for name in sorted(SOURCES))
-    Build.__annotations__["source"] = Union[sources]  # noqa: UP007
+    for each in (Build, Add):
+        each.__annotations__["source"] = Union[sources]  # noqa: UP007
     commands = Union[  # noqa: UP007
-        Annotated[Build, tyro.conf.subcommand("build")], Annotated[Info, tyro.conf.subcommand("info")]
+        Annotated[Build, tyro.conf.subcommand("build")],
+        Annotated[Add, tyro.conf.subcommand("add")],
+        Annotated[Info, tyro.conf.subcommand("info")],
     ]
     settings = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
     return tyro.cli(commands, prog=program, args=given, config=settings)

@@ -6,7 +6,7 @@ import copy
 import hashlib
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from dialog_env.catalog.attributes import AttributeTable
 from dialog_env.catalog.catalog_file import read_contents, write_contents
 from dialog_env.catalog.contents import Contents, checked_positions
+from dialog_env.catalog.growing import joined
+from dialog_env.catalog.space import FeatureSpace
+
+if TYPE_CHECKING:
+    from dialog_env.catalog.embedding import Embedder
 
 __all__ = ["Catalog", "Contents"]
 
@@ -82,6 +87,16 @@ class Catalog:
     def provenance(self) -> dict[str, Any]:
         """Where the images and features come from."""
         return self._contents.provenance
+
+    @property
+    def space(self) -> FeatureSpace | None:
+        """The space that the features live in; None where nothing is known of it."""
+        return self._contents.space
+
+    @property
+    def space_id(self) -> str:
+        """The id of the feature space, "" where it is unknown."""
+        return "" if self.space is None else self.space.id
 
     @cached_property
     def ids(self) -> NDArray[Any]:
@@ -173,8 +188,38 @@ class Catalog:
         contents.ids, contents.features = contents.ids.copy(), np.array(contents.features)
         contents.attributes = copy.deepcopy(contents.attributes) if attributes else None
         contents.splits, contents.provenance = copy.deepcopy((contents.splits, contents.provenance))
+        contents.space = copy.deepcopy(contents.space)
         positions = None if self._positions is None else self._positions.copy()
         return Catalog(contents, positions, self.split_name)
+
+    def extended(self, others: Contents) -> Catalog:
+        """This whole catalogue with other images of the same feature space behind its own.
+
+        The images that are there keep their positions, features and attributes. What one side does not know of an
+        attribute is unknown.
+
+        Raises:
+            ValueError: a selection, ids that are there already, or another feature space.
+        """
+        if self._positions is not None:
+            raise ValueError("only a whole catalogue can grow; extend the one that this split was taken from")
+        return Catalog(joined(self._contents, others))
+
+    def embedder(self, encoder: str | Path | None = None, device: str = "cpu") -> Embedder:
+        """What puts new pictures, or descriptions, into the feature space of this catalogue.
+
+        Args:
+            encoder: folder of the encoder that the catalogue was built with; none for drawn shoes.
+            device: where it runs.
+
+        Raises:
+            ValueError: the feature space is unknown, or the encoder is another.
+        """
+        from dialog_env.catalog.embedding import Embedder  # PyTorch is loaded where it is needed
+
+        if self.space is None:
+            raise ValueError(f"the feature space of catalogue {self.name!r} is unknown; build it again from its source")
+        return Embedder(self.space, encoder, device)
 
     def _select(self, positions: NDArray[np.int64] | None, split: str) -> Catalog:
         selected = Catalog(self._path or self._contents, positions, split)

@@ -11,6 +11,9 @@
     /images               attribute `source` (JSON): {"kind": "encoded" | "drawn", "size": [H, W], …}; may be absent
     /images/bytes         (M,) uint8: JPEG or PNG files end to end, for kind "encoded"
     /images/offsets       (N + 1,) int64: where each begins in them, and the end
+    /space                attributes `recipe` (JSON), `name`, `region_factor`: the feature space; may be absent
+    /space/<part>/mean    (C,) float32, and /space/<part>/components (C, D) float32 with attribute `kept`: the fitted
+                          reduction of "pooled" and "regions", each of which may be absent
 
 Files of version 1 are read too: they have no seal, and in place of the last two `/images/encoded`, (N,) uint8 of
 varying length. A file is checked when it is first read: by its seal, or in version 1 all contents by their fingerprint,
@@ -31,6 +34,8 @@ from numpy.typing import NDArray
 from dialog_env.catalog.attributes import AttributeTable
 from dialog_env.catalog.contents import BLOCK_ROWS, Contents
 from dialog_env.catalog.images import MOST_PIXELS, DrawnImages, EncodedImages, ImageSource, Slices
+from dialog_env.catalog.sources.reduction import Projection
+from dialog_env.catalog.space import FeatureSpace, drawn_space
 from dialog_env.io.atomic import replacing
 from dialog_env.io.heaps import refuse_endless_heaps
 from dialog_env.io.reading import attribute, data_set, first_line, open_hdf5, parse_json, regular_file
@@ -152,6 +157,8 @@ def _write_parts(contents: Contents, path: Path) -> None:
             file.create_group("images").attrs["source"] = json.dumps(contents.images.description)
             if isinstance(contents.images, EncodedImages):
                 _write_encoded(file, contents.images)
+        if contents.space is not None:
+            _write_space(file, contents.space)
 
 
 def _write_attributes(file: h5py.File, table: AttributeTable) -> None:
@@ -170,6 +177,16 @@ def _write_encoded(file: h5py.File, images: EncodedImages) -> None:
         content[start:end] = picture
 
 
+def _write_space(file: h5py.File, space: FeatureSpace) -> None:
+    group = file.create_group("space")
+    group.attrs.update(recipe=json.dumps(space.recipe), name=space.name, region_factor=space.region_factor)
+    for name, projection in (("pooled", space.pooled), ("regions", space.regions)):
+        if projection is not None:
+            group.create_dataset(f"{name}/mean", data=projection.mean.astype(np.float32))
+            components = group.create_dataset(f"{name}/components", data=projection.components.astype(np.float32))
+            components.attrs["kept"] = projection.kept
+
+
 def _read_parts(path: Path, file: h5py.File) -> Contents:
     if "format" not in file.attrs or attribute(file, "format", str) != FORMAT:
         raise ValueError("it says to be something else")
@@ -179,6 +196,7 @@ def _read_parts(path: Path, file: h5py.File) -> Contents:
     features = _part(file, "features", "f", (None, None))
     size = len(features)
     regions = _part(file, "regions", "fu", (size, None, None)) if "regions" in file else None
+    provenance = _parsed(file, "provenance", dict[str, Any])
     return Contents(
         name=attribute(file, "name", str),
         ids=_part(file, "ids", "S", (size,)).asstr()[:],
@@ -188,8 +206,9 @@ def _read_parts(path: Path, file: h5py.File) -> Contents:
         attributes=_read_attributes(file, size),
         splits=_read_splits(file, size),
         images=_read_images(path, file, size),
-        provenance=_parsed(file, "provenance", dict[str, Any]),
+        provenance=provenance,
         fingerprint=attribute(file, "fingerprint", str),
+        space=_read_space(file, provenance),
     )
 
 
@@ -231,6 +250,33 @@ def _read_images(path: Path, file: h5py.File, size: int) -> ImageSource | None:
     if offsets[0] != 0 or offsets[-1] != len(content) or (np.diff(offsets) < 0).any():
         raise ValueError("'images/offsets' do not divide 'images/bytes' among the images")
     return EncodedImages(Slices(_lasting(path, content), offsets), source.size, str(path))
+
+
+def _read_space(file: h5py.File, provenance: dict[str, Any]) -> FeatureSpace | None:
+    group = _group(file, "space")
+    if group is None:
+        if provenance.get("source") != "synthetic":
+            return None
+        made = provenance.get("backbone", {})  # of before spaces were kept; one network is all there is to it
+        return drawn_space(str(made["fingerprint"])) if isinstance(made, dict) and "fingerprint" in made else None
+    return FeatureSpace(
+        recipe=_parsed(group, "recipe", dict[str, Any]),
+        name=attribute(group, "name", str),
+        pooled=_read_projection(file, "space/pooled"),
+        regions=_read_projection(file, "space/regions"),
+        region_factor=attribute(group, "region_factor", float),
+    )
+
+
+def _read_projection(file: h5py.File, name: str) -> Projection | None:
+    if name not in file:
+        return None
+    mean = _part(file, f"{name}/mean", "f", (None,))
+    components = _part(file, f"{name}/components", "f", (len(mean), None))
+    found = Projection(mean[:], components[:], attribute(components, "kept", float))
+    if not np.isfinite(found.mean).all() or not np.isfinite(found.components).all():
+        raise ValueError(f"{name!r} has numbers that are NaN or infinite")
+    return found
 
 
 def _varying(path: Path, file: h5py.File, size: int) -> h5py.Dataset:

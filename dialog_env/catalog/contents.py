@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dialog_env.catalog.attributes import AttributeTable
 from dialog_env.catalog.images import EncodedImages, ImageSource
+from dialog_env.catalog.space import FeatureSpace
 from dialog_env.io.keywords import told
 from dialog_env.io.reading import some
 
@@ -57,6 +58,7 @@ class Contents:
         images: source of the pictures, or None.
         provenance: where it all comes from (source, backbone, preprocessing, …), JSON-able.
         fingerprint: changes whenever any of the above but name and provenance does; computed where empty.
+        space: that the features live in, or None where nothing is known of it.
 
     Raises:
         ValueError: duplicate or overlong ids, shapes that disagree, NaN or infinite features or such that squares of
@@ -73,6 +75,7 @@ class Contents:
     images: ImageSource | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    space: FeatureSpace | None = None
 
     def __post_init__(self) -> None:
         self.ids = np.asarray(self.ids, dtype=object)

@@ -13,6 +13,8 @@ from PIL import Image, UnidentifiedImageError
 WHITE = (255, 255, 255)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """What pictures may be encoded as; Pillow knows others, some of which start programs."""
+MOST_BYTES = 256 << 20
+"""Of a picture's file: no fewer than its pixels may take."""
 MOST_PIXELS = 64_000_000
 """Of a picture; decoded, it takes 4 bytes each, several times over. Few cameras make larger ones."""
 

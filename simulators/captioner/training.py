@@ -342,6 +342,7 @@ class CaptionTraining(EpochTraining[TrainingProgress]):
             "catalog": {"name": gallery.name, "fingerprint": gallery.split("all").fingerprint},
             "split": gallery.split_name,
             "features": feature_origin(gallery),
+            "space": gallery.space_id,
             "image digests": image_digests(gallery),
             "epoch": self.done.epoch,
             "validation loss": self.done.best,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
+from dialog_env.catalog.space import other_space
 from dialog_env.simulators.captioner import DEFAULT_MEMORY_LIMIT, PrecomputedCaptioner, SavedCaptioner, load_captioner
 from dialog_env.world.vocabulary import Vocabulary
 
@@ -137,7 +138,15 @@ def check_features(saved: SavedCaptioner, gallery: Catalog, name: str) -> None:
     if saved.network.needs_regions:
         check_regions(gallery, saved.network.architecture)
     trained_on, found = saved.provenance.get("features"), feature_origin(gallery)
-    if trained_on is not None and trained_on != found:
+    space = saved.provenance.get("space", "")
+    if other_space(space, gallery.space_id):
+        raise ValueError(
+            f"the captioner {name!r} knows feature space {space}, and catalogue {gallery.name!r} lies in "
+            f"{gallery.space}; build that catalogue with --like the one that the captioner learned from, or train one "
+            "with `dialog-retrieval simulator train --catalog … --output FOLDER` and use the simulator "
+            "'captioner:FOLDER', or use 'describer'"
+        )
+    if (not space or space != gallery.space_id) and trained_on is not None and trained_on != found:
         different = next(key for key in ("backbone", "reduction") if trained_on.get(key) != found.get(key))
         raise ValueError(
             f"the captioner {name!r} was trained on features of {different} {trained_on.get(different)}, and catalogue "

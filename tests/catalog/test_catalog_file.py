@@ -148,7 +148,7 @@ def check_damage(folder: Path, version: int, count: int) -> None:
         (replaced("features", data=np.full((24, 8), np.nan, np.float32)), "NaN or infinite features at image 0"),
         (replaced("features", data=np.full((24, 8), 1e30, np.float32)), "whose squares float32 cannot hold"),
         (replaced("regions", data=np.zeros((24, 4), np.float16)), r"'regions' has shape \(24, 4\)"),
-        (replaced("splits/test", data=np.zeros(0, np.int64)), "split 'test' .* is empty"),
+        (replaced("splits/test", data=np.zeros(0, np.int64)), "split 'test' .* are .*; give a list of 1 or more"),
         (replaced("splits/test", data=np.zeros(3)), "'splits/test' has numbers of type float64"),
         (replaced("splits/test", data=np.arange(25)), "split 'test' has 25 positions among 24 images"),
         (replaced("attributes/categorical", data=np.full((24, 2), 9, np.int16)), "code outside"),

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dialog_env.catalog.sources.manifest import Manifest
-from dialog_env.catalog.sources.photo_grades import measure, scale
+from dialog_env.catalog.sources.photo_grades import bounds_of, measure, scale
 from dialog_env.catalog.sources.photographs import read_pictures
 from dialog_env.catalog.sources.products import COLUMNS, Products, read_brands, read_styles, split_of
 from tests.conftest import shared_path
@@ -179,7 +179,7 @@ def test_a_broken_picture_is_named_or_skipped_and_counted(tmp_path: Path, damage
     kept, pictures = read_pictures(manifest, skip_broken=True)
     assert kept.ids == ["1", "3"]
     assert kept.skipped["image cannot be decoded"] == 1
-    assert len(pictures.encoded) == len(pictures.measures["bright in colour"]) == 2
+    assert len(pictures.content) == len(pictures.measures["bright in colour"]) == 2
     assert pictures.size == (80, 60)
 
 
@@ -240,13 +240,14 @@ def test_leg_grows_with_height_and_a_gap_under_the_arch_is_no_leg() -> None:
 def test_a_picture_without_object_is_unknown_and_stays_so_when_scaled() -> None:
     blank = measure(np.full((80, 60, 3), 255, np.uint8))
     assert all(np.isnan(value) for value in blank.values())
-    scaled = scale(np.array([np.nan, *range(101)]))
+    values = np.array([np.nan, *range(101)])
+    scaled = scale(values, bounds_of(values))
     assert np.isnan(scaled[0])
     assert scaled[1] == 0
     assert scaled[-1] == 1
     assert scaled[51] == pytest.approx(0.5)
-    assert np.isnan(scale(np.full(3, np.nan))).all()
-    assert (scale(np.full(3, 7.0)) == 0.5).all()
+    assert np.isnan(scale(np.full(3, np.nan), bounds_of(np.full(3, np.nan)))).all()
+    assert (scale(np.full(3, 7.0), bounds_of(np.full(3, 7.0))) == 0.5).all()
 
 
 def test_the_real_photographs_are_listed_whole() -> None:

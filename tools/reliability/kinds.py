@@ -266,7 +266,7 @@ def read_photographs(kind: type[Photographs]) -> Callable[[Place], Any]:
             "columns": manifest.columns,
             "skipped": manifest.skipped,
             "notes": manifest.notes,
-            "pictures": pictures.encoded,
+            "pictures": [bytes(pictures.content[row]) for row in range(len(pictures.content))],
             "measures": pictures.measures,
         }
 

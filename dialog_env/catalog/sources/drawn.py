@@ -12,6 +12,7 @@ from tqdm import tqdm
 from dialog_env.catalog import synthetic
 from dialog_env.catalog.catalog import Catalog, Contents
 from dialog_env.catalog.images import DrawnImages
+from dialog_env.catalog.space import drawn_space
 from dialog_env.catalog.synthetic.backbone import LARGEST_REGION
 
 PICTURE_SIDE = 96
@@ -74,6 +75,7 @@ def drawn_contents(size: int, seed: int, device: str = "cpu", batch: int = 64) -
             "drawing version": synthetic.VERSION,
             "backbone": {"name": "synthetic", "fingerprint": synthetic.backbone_fingerprint()},
         },
+        space=drawn_space(synthetic.backbone_fingerprint()),
     )
 
 

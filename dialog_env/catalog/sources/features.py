@@ -1,4 +1,4 @@
-"""Pooled and region features of photographs by a local Hugging Face vision backbone."""
+"""Pooled and region features of photographs by a local Hugging Face vision backbone, and their extraction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from dialog_env.io.device import find_device
 from dialog_env.io.reading import first_line, one_sentence, read_json, regular_file
 
 RAW_VERSION = 2
+POOLINGS = ("mean", "cls", "projection")
 MOST_SIDE = 4096
 """Pixels of the longest side that a backbone may ask for."""
 
@@ -97,11 +98,51 @@ class Preprocessing:
         return scaled.permute(0, 3, 1, 2)
 
 
+class Encoder(Protocol):
+    """Gives raw features of items, which may be pictures or descriptions.
+
+    Attributes:
+        name: for people.
+        recipe: what tells it from others, JSON-able: the digests of its files and how it reads an item.
+        description: the same as catalogues record it.
+    """
+
+    name: str
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """See above."""
+        ...
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """See above."""
+        ...
+
+    def prepare(self, content: Any) -> Any:
+        """What it reads of the bytes of one item; may be called in several threads."""
+        ...
+
+    def check(self, grid: int) -> None:
+        """Tries it on something; ValueError where it gives no features."""
+        ...
+
+    def __call__(self, prepared: Any, grid: int, /) -> tuple[Tensor, Tensor | None]:
+        """Pooled (B, C) and region features (B, R, C) of B prepared items; no regions for grid 0."""
+        ...
+
+
 class VisionBackbone:
     """A vision network from a local folder in Hugging Face layout; nothing is fetched.
 
     Its features are the last hidden state: a map (B, C, H, W) of a convolutional network or tokens (B, T, C) of a
-    transformer, whose class and register tokens are left out. Pooled features are the mean over the map.
+    transformer, whose class and register tokens are left out.
+
+    Args:
+        folder: of the network.
+        device: where it runs.
+        pooling: what pooled features are: "mean" over the map; "cls", the class token; or "projection", what the
+            network itself compares pictures and sentences by (CLIP and its relatives).
 
     Raises:
         FileNotFoundError: the folder or a needed file is missing.
@@ -109,7 +150,7 @@ class VisionBackbone:
         ImportError: transformers is not installed.
     """
 
-    def __init__(self, folder: str | Path, device: str = "cpu") -> None:
+    def __init__(self, folder: str | Path, device: str = "cpu", pooling: str = "mean") -> None:
         self.folder = Path(folder)
         remedy = "give a vision model in Hugging Face layout"
         weights = [regular_file(path, "weights", remedy) for path in sorted(self.folder.glob("*.safetensors"))]
@@ -118,12 +159,19 @@ class VisionBackbone:
                 f"{self.folder} is no backbone; it must hold config.json, preprocessor_config.json and *.safetensors"
             )
         self.preprocessing = Preprocessing.read(self.folder)
-        self.name = self.folder.resolve().name
-        self.fingerprint = _digest(weights)
-        network = _load_network(self.folder)
+        self.name, self.pooling = self.folder.resolve().name, pooling
+        self.fingerprint = digest_of_files(weights)
+        whole = load_network(self.folder).float().eval()
+        network = getattr(whole, "vision_model", whole)
+        if pooling == "projection" and not hasattr(whole, "get_image_features"):
+            raise ValueError(
+                f"{self.folder} compares no pictures with sentences, so that it has no projection; "
+                "choose --pooling mean or cls"
+            )
         try:
             self.device = find_device(device)
             self.network = network.to(self.device, memory_format=torch.channels_last)
+            self._projection = getattr(whole, "visual_projection", torch.nn.Identity()).to(self.device)
         except (AssertionError, RuntimeError) as error:
             raise ValueError(
                 f"device {device!r} cannot be used ({first_line(error)}); choose another, such as cpu"
@@ -131,24 +179,65 @@ class VisionBackbone:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What fixes the features: name, checksum of the weights, preprocessing."""
-        return {"name": self.name, "weights sha256": self.fingerprint, "preprocessing": asdict(self.preprocessing)}
+        """What fixes the features: name, checksum of the weights, preprocessing, pooling where it is no mean."""
+        facts = {"name": self.name, "weights sha256": self.fingerprint, "preprocessing": asdict(self.preprocessing)}
+        return facts if self.pooling == "mean" else {**facts, "pooling": self.pooling}
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What tells it from other encoders."""
+        return {
+            "kind": "vision",
+            "weights sha256": self.fingerprint,
+            "configuration sha256": digest_of_files([self.folder / "config.json"]),
+            "preprocessing": asdict(self.preprocessing),
+        }
+
+    def prepare(self, content: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture in an encoded file, scaled and cut: (height, width, 3) uint8."""
+        return self.preprocessing.pixels(content)
+
+    def check(self, grid: int) -> None:
+        """Looks at a white picture; ValueError where the network, or the pooling, gives no features of it."""
+        white = np.full((1, self.preprocessing.height, self.preprocessing.width, 3), 255, np.uint8)
+        refuse_non_finite(*self(white, grid), 0)
 
     @torch.inference_mode()
-    def __call__(self, pixels: NDArray[np.uint8], grid: int) -> tuple[Tensor, Tensor | None]:
-        """Pooled (B, C) and region features (B, grid * grid, C) of pictures (B, H, W, 3); no regions for grid 0."""
-        batch = self.preprocessing.normalise(torch.from_numpy(pixels).to(self.device))
+    def __call__(
+        self, pixels: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], grid: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Pooled (B, C) and region features (B, grid * grid, C) of B pictures (H, W, 3); no regions for grid 0."""
+        batch = self.preprocessing.normalise(torch.from_numpy(np.stack(list(pixels))).to(self.device))
         batch = batch.contiguous(memory_format=torch.channels_last)
-        hidden = getattr(self.network(pixel_values=batch), "last_hidden_state", None)
+        try:
+            given = self.network(pixel_values=batch)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{self.folder} cannot look at a picture ({first_line(error)}); choose a vision backbone whose "
+                "preprocessor_config.json fits it"
+            ) from error
+        hidden = getattr(given, "last_hidden_state", None)
         if hidden is None or hidden.ndim not in (3, 4):
             raise ValueError(f"{self.folder} gives no last_hidden_state of 3 or 4 axes; choose another vision backbone")
         features = hidden if hidden.ndim == 4 else self._fold(hidden)  # (B, C, H, W)
-        pooled = features.mean(dim=(2, 3))
+        pooled = self._pool(given, features)
         if not grid:
             return pooled, None
         if features.shape[2:] != (grid, grid):
             features = functional.adaptive_avg_pool2d(features, grid)
         return pooled, features.flatten(2).transpose(1, 2)
+
+    def _pool(self, given: Any, features: Tensor) -> Tensor:
+        """Pooled features (B, C) of what the network gave, and its map (B, C, H, W)."""
+        if self.pooling == "mean":
+            return features.mean(dim=(2, 3))
+        if self.pooling == "projection":
+            projected: Tensor = self._projection(given.pooler_output)
+            return projected
+        hidden: Tensor = given.last_hidden_state
+        if hidden.ndim == 4 or hidden.shape[1] == features.shape[2] * features.shape[3]:
+            raise ValueError(f"{self.folder} gives no class token; choose --pooling mean")
+        return hidden[:, 0]
 
     def _fold(self, tokens: Tensor) -> Tensor:
         """Patch tokens (B, T, C) as a map (B, C, H, W); what stands before the patches is left out."""
@@ -162,15 +251,18 @@ class VisionBackbone:
 
 
 def extract(
-    encoded: Sequence[bytes],
-    backbone: VisionBackbone,
+    encoded: Any,
+    backbone: Encoder,
     partial: Path,
     *,
     grid: int,
     batch: int,
     notify: Callable[[str], Any],
+    digests: Sequence[bytes] = (),
 ) -> Batches:
-    """Features of N encoded pictures, written as they come into the folder `partial`; gives its open batches.
+    """Features of N items, written as they come into the folder `partial`; gives its open batches.
+
+    The items are encoded pictures, or descriptions in UTF-8; `digests` are their SHA-256 where these are known.
 
     A call that finds the batches of a stopped one, for the same pictures, backbone and grid, goes on where that ended;
     with batches of the same size the numbers are the same as without the stop. There are `pooled` (N, C) float32 and,
@@ -184,17 +276,18 @@ def extract(
         "version": RAW_VERSION,
         "backbone": backbone.description,
         "grid": grid,
-        "pictures": hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in encoded)).hexdigest(),
+        "pictures": hashlib.sha256(b"".join(digests or map(digest, encoded))).hexdigest(),
     }
     batches = Batches(partial, settings, notify)
     try:
         done, size = batches.done, len(encoded)
         with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=size, initial=done, unit="image") as bar:
             for start in range(done, size, batch):
-                pictures = list(pool.map(backbone.preprocessing.pixels, encoded[start : start + batch]))
-                pooled, regions = backbone(np.stack(pictures), grid)
+                rows = range(start, min(start + batch, size))
+                prepared = list(pool.map(lambda row: backbone.prepare(encoded[row]), rows))
+                pooled, regions = backbone(prepared, grid)
                 batches.append(_checked(pooled, regions, start))
-                bar.update(len(pictures))
+                bar.update(len(prepared))
     except BaseException:
         batches.close()
         raise
@@ -203,18 +296,27 @@ def extract(
 
 def _checked(pooled: Tensor, regions: Tensor | None, start: int) -> dict[str, Tensor]:
     """The features of a batch as they are kept."""
-    parts = {"pooled": pooled.float().cpu()}
-    if regions is not None:
-        parts["regions"] = regions.to(torch.float16).cpu()
-    for name, rows in parts.items():
-        if not bool(rows.isfinite().all()):
+    kept = pooled.float().cpu(), None if regions is None else regions.to(torch.float16).cpu()
+    refuse_non_finite(*kept, start)
+    return {"pooled": kept[0]} if kept[1] is None else {"pooled": kept[0], "regions": kept[1]}
+
+
+def refuse_non_finite(pooled: Tensor, regions: Tensor | None, start: int) -> None:
+    """ValueError where features of the items from number `start` on are NaN or infinite."""
+    for name, rows in (("pooled", pooled), ("regions", regions)):
+        if rows is not None and not bool(rows.isfinite().all()):
             raise ValueError(
                 f"the backbone gives NaN or infinite {name} features from image {start}; check its weights"
             )
-    return parts
 
 
-def _load_network(folder: Path) -> Any:
+def digest(content: Any) -> bytes:
+    """The SHA-256 of an item."""
+    return hashlib.sha256(content).digest()
+
+
+def load_network(folder: Path) -> Any:
+    """The network in a folder, as transformers makes it, from local files and without code of theirs."""
     try:
         from transformers import AutoModel
         from transformers.utils import logging
@@ -239,16 +341,17 @@ def _load_network(folder: Path) -> Any:
         raise ValueError(f"{folder} cannot be loaded as a backbone ({problem}); {remedy}") from error
     finally:
         logging.set_verbosity(told)
-    return getattr(network, "vision_model", network).float().eval()
+    return network
 
 
-def _digest(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
+def digest_of_files(files: Sequence[Path]) -> str:
+    """The SHA-256 of the contents of files, one behind the other."""
+    found = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
             while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+                found.update(block)
+    return found.hexdigest()
 
 
 def _sides(size: Any) -> tuple[int, int]:

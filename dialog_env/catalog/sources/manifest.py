@@ -6,13 +6,15 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dialog_env.catalog.attributes import AttributeTable
 from dialog_env.io.reading import some
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,11 @@ class Manifest:
     Args:
         name: the name of the catalogue.
         ids: N ids.
-        files: N image files.
+        files: N image files; none where there are descriptions.
         splits: the split of each image.
         columns: categorical attributes, N values each, "" where unknown.
+        graded: graded attributes, N numbers each on a scale of their own, NaN where unknown.
+        descriptions: N sentences, in place of pictures that are missing.
         skipped: how many entries were left out, by reason.
         notes: what may be a mistake in the source, a sentence each.
         provenance: what else is worth recording, JSON-able.
@@ -37,7 +41,9 @@ class Manifest:
     ids: list[str]
     files: list[Path]
     splits: list[str]
-    columns: dict[str, list[str]]
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    graded: dict[str, list[float]] = field(default_factory=dict)
+    descriptions: list[str] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -52,18 +58,25 @@ class Manifest:
             raise ValueError(
                 f"source {self.name!r} has the id {some([twice])!r} {count} times; give every image an id of its own"
             )
-        if {len(self.files), len(self.splits), *map(len, self.columns.values())} != {len(self.ids)}:
+        lists = [self.descriptions or self.files, self.splits, *self.columns.values(), *self.graded.values()]
+        if set(map(len, lists)) != {len(self.ids)}:
             raise ValueError(f"source {self.name!r} gives lists of different lengths; give one entry for each image")
 
     def keep(self, positions: list[int], reason: str) -> Manifest:
         """The images at `positions`; the others are counted as skipped for `reason`."""
         dropped = len(self.ids) - len(positions)
+
+        def kept(values: list[T]) -> list[T]:
+            return [values[position] for position in positions] if values else values
+
         return replace(
             self,
-            ids=[self.ids[position] for position in positions],
-            files=[self.files[position] for position in positions],
-            splits=[self.splits[position] for position in positions],
-            columns={name: [values[position] for position in positions] for name, values in self.columns.items()},
+            ids=kept(self.ids),
+            files=kept(self.files),
+            splits=kept(self.splits),
+            columns={name: kept(values) for name, values in self.columns.items()},
+            graded={name: kept(values) for name, values in self.graded.items()},
+            descriptions=kept(self.descriptions),
             skipped={**self.skipped, reason: self.skipped.get(reason, 0) + dropped} if dropped else self.skipped,
         )
 
@@ -74,8 +87,13 @@ class Manifest:
         splits = np.array(self.splits)
         return {name: np.flatnonzero(splits == name).astype(np.int64) for name in order}
 
-    def attribute_table(self, grades: dict[str, NDArray[np.float32]]) -> AttributeTable:
-        """The columns as categorical attributes beside measured grades, (N,) each; values in alphabetical order."""
+    def attribute_table(self, grades: dict[str, NDArray[np.float32]]) -> AttributeTable | None:
+        """The columns as categorical attributes beside grades, (N,) each; values in alphabetical order.
+
+        None where there are neither.
+        """
+        if not grades and not self.columns:
+            return None
         values = {name: tuple(sorted(set(column) - {""})) for name, column in self.columns.items()}
         codes = [
             [position[value] if value else -1 for value in self.columns[name]]

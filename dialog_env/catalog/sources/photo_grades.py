@@ -24,8 +24,9 @@ def silhouette(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def measure(picture: NDArray[np.uint8]) -> dict[str, float]:
-    """Raw measures of one picture (H, W, 3), NaN where no object is seen; `scale` brings them into [0, 1].
+    """Raw measures of one picture (H, W, 3), NaN where no object is seen.
 
+    `bounds_of` and `scale` bring them into [0, 1].
     "bright in colour" is the mean of the largest colour channel over the object; "long on the leg" its height, less
     the gap under its arch, over its width.
     """
@@ -43,15 +44,23 @@ def measure(picture: NDArray[np.uint8]) -> dict[str, float]:
     }
 
 
-def scale(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Measures (N,) brought into [0, 1] so that the 1st and 99th percentile become 0 and 1; NaN stays.
+def bounds_of(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    """The 1st and 99th percentile of measures (N,); None where none is known.
 
     A range, not a rank: a difference in grade must be as large as the difference that can be seen.
     """
     known = values[np.isfinite(values)]
     if not len(known):
-        return np.full(len(values), np.nan, dtype=np.float32)
+        return None
     low, high = np.percentile(known, RANGE)
+    return float(low), float(high)
+
+
+def scale(values: NDArray[np.float64], bounds: tuple[float, float] | None) -> NDArray[np.float32]:
+    """Measures (N,) brought into [0, 1] so that the two bounds become 0 and 1; NaN stays."""
+    if bounds is None:
+        return np.full(len(values), np.nan, dtype=np.float32)
+    low, high = bounds
     if high <= low:
         return np.where(np.isfinite(values), 0.5, np.nan).astype(np.float32)
     return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)

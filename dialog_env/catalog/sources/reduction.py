@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,19 +60,14 @@ def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return features / np.maximum(norms, np.finfo(np.float32).tiny)
 
 
-def reduce_regions(
-    features: Any, rows: NDArray[np.int64], channels: int, append: Callable[[NDArray[np.float16]], None]
-) -> Projection:
-    """Gives regions (N, R, C) reduced to float16 (N, R, channels) to `append`, block by block.
+def fit_regions(features: Any, rows: NDArray[np.int64], channels: int) -> tuple[Projection, float]:
+    """A reduction of regions (N, R, C) to `channels`, fitted on `rows`, and a number to multiply the reduced ones with.
 
-    They are centred, rotated and divided by one number, so that their mean square over the fitted rows is 1.
+    With it, their mean square over the fitted rows is 1.
     """
     projection = Projection.fit(features, rows, channels)
     square = np.mean([float(np.square(projection(block)).mean()) for block in _batches(features, rows)])
-    factor = np.float32(1 / np.sqrt(max(square, np.finfo(np.float32).tiny)))
-    for start in range(0, len(features), BLOCK):
-        append((projection(features[start : start + BLOCK]) * factor).astype(np.float16))
-    return projection
+    return projection, float(np.float32(1 / np.sqrt(max(square, np.finfo(np.float32).tiny))))
 
 
 def _batches(features: Any, rows: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
