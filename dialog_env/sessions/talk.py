@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
-from dialog_env.io.commands import one_line, run_command
+from dialog_env.io.commands import one_line, run_command, sentence
 
 with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     import torch
     import tyro
 
     from dialog_env.catalog import Catalog
+    from dialog_env.evaluate.records import RecordFile
     from dialog_env.sessions.choice import Choice
+    from dialog_env.sessions.recording import CONSENT, Recording
     from dialog_env.sessions.session import Answer, Image, Session
 
 WIDTH = 32
@@ -39,6 +44,9 @@ class Talk(Choice):
     seed: int | None = None
     """Draws the image to look for and the first that is shown; another dialog each time where left out."""
 
+    record: Path | None = None
+    """File to which the dialog is appended, if you agree when you are asked."""
+
     def __call__(self) -> None:
         """Holds the dialog on stdin and stdout."""
         partner, _ = self.open()
@@ -49,21 +57,46 @@ class Talk(Choice):
         )
         session = Session(partner, target=target, seed=seed)
         print(f"You talk to {partner.agent.name!r} about {len(partner.gallery)} images of {partner.gallery.name!r}.\n")
-        print(HELP + "\n")
-        if session.target is not None:
-            show("Lead it to this one", session.target, partner.gallery)
-        show("It shows", session.candidate, partner.gallery)
-        for line in typed():
-            if line == "/quit":
-                break
-            try:
-                obey(line, session) if line.startswith("/") else tell(session.say(line), session)
-            except ValueError as error:
-                print(error)
-                continue
-            if session.found:
-                print("Found.")
-                break
+        with ExitStack() as stack:
+            recording = None
+            if self.record is not None and agreed(self.record):
+                recording = Recording(stack.enter_context(RecordFile(self.record)), session, seed=seed)
+            hold(session, recording)
+
+
+def agreed(file: Path) -> bool:
+    """Whether the person lets the dialog be recorded."""
+    print(f"{CONSENT}\nMay it be written to {file}? Type yes or no.")
+    answer = next(typed(), "no").lower() in ("y", "yes")
+    print("It is recorded. /quit ends it.\n" if answer else "Nothing is recorded.\n")
+    return answer
+
+
+def hold(session: Session, recording: Recording | None) -> None:
+    """Reads lines and answers them until the target is shown or there are no more."""
+    print(HELP + "\n")
+    if session.target is not None:
+        show("Lead it to this one", session.target, session.partner.gallery)
+    show("It shows", session.candidate, session.partner.gallery)
+    seen = time.monotonic()
+    for line in typed():
+        if line == "/quit":
+            break
+        try:
+            obey(line, session) if line.startswith("/") else tell(session.say(line), session)
+            if recording is not None:
+                recording.follow(round(1000 * (time.monotonic() - seen)))
+        except ValueError as error:
+            print(error)
+            continue
+        except OSError as error:
+            print(f"{sentence(error)}; the dialog goes on, but nothing more of it is recorded")
+        seen = time.monotonic()
+        if session.found:
+            print("Found.")
+            break
+    if recording is not None and not recording.failed:
+        recording.end()
 
 
 def typed() -> Iterator[str]:

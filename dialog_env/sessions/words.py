@@ -22,7 +22,7 @@ class Heard:
     """A sentence, and what became of its words.
 
     Args:
-        sentence: as it was typed.
+        sentence: as it was typed; a half of a character, which no file can hold, is U+FFFD.
         understood: words that the vocabulary has, in their order; these the agent hears.
         unknown: words that it has not.
         unheard: words that it has, beyond the 16 that a sentence can have.
@@ -56,6 +56,7 @@ def hear(sentence: str, vocabulary: Vocabulary) -> Heard:
             f"the sentence has {len(sentence):,} characters; say it in at most {MOST_LETTERS:,}, of which "
             f"{MAX_WORDS} words are heard"
         )
+    sentence = sentence.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     known = vocabulary.tokens.keys() - {UNKNOWN}
     words = split_words(sentence)
     understood = [word for word in words if word in known]

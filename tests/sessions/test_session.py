@@ -128,9 +128,8 @@ def test_strange_sentences_are_kept_as_they_are_in_json(text: str, gallery: Cata
     session = Session(partner, first=3)
     session.say(f"{text} more0")
     saved = session.to_json()
-    assert json.loads(saved)["events"] == [{"say": f"{text} more0"}]
-    if text != STRANGE["lone surrogate"]:
-        assert Session.from_json(saved.encode(), partner).to_json() == saved
+    assert json.loads(saved)["events"] == [{"say": f"{text} more0".replace("\ud800", "\ufffd")}]
+    assert Session.from_json(saved.encode(), partner).to_json() == saved
     json.dumps(session.as_dict())
 
 

@@ -44,7 +44,7 @@ def test_the_word_for_unknown_words_is_not_understood() -> None:
 @pytest.mark.parametrize("text", STRANGE.values(), ids=STRANGE)
 def test_strange_sentences_are_kept_as_they_are(text: str) -> None:
     heard = hear(text, WORDS)
-    assert heard.sentence == text
+    assert heard.sentence == text.replace("\ud800", "\ufffd")
     assert set(heard.understood) <= {"red", "heel"}
 
 
