@@ -13,8 +13,8 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     import tyro
 
     from dialog_env import agents
-    from dialog_env.benchmarks import film, report, results
-    from dialog_env.benchmarks.experiment import AgentSpec
+    from dialog_env.benchmarks import film, leaderboard, page, report, results
+    from dialog_env.benchmarks.experiment import AgentSpec, Experiment
     from dialog_env.benchmarks.jobs import Plan, run_all
     from dialog_env.benchmarks.paper import report as paper_report
     from dialog_env.benchmarks.paper import scores
@@ -28,6 +28,8 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     from dialog_env.io.keywords import checked_count
     from dialog_env.simulators import make_simulator
     from dialog_env.world.ranking import UnrankableError
+
+FILM_WIDTH = 800
 
 
 @dataclass
@@ -70,6 +72,8 @@ class RunCommand:
     """Folder of trained agents that several suites share; runs/trained with a suite, else with the results."""
     jobs: int = 1
     """Runs at once, each with one thread."""
+    films: int = 0
+    """So many dialogs of each agent are filmed for the page."""
 
     metrics: tuple[str, ...] = report.COLUMNS
     """Columns of the second table: names of metrics, or module:NAME of your own."""
@@ -90,19 +94,42 @@ class RunCommand:
         trained = self.trained or (Path("runs/trained") if named else None)
         if named and self.device in ("auto", "cpu"):
             torch.set_num_threads(1)  # another number rounds differently, and trains to other digits
+        checked_count("films", self.films, least=0)
         plan = Plan(suite, output, str(find_device(self.device)), trained)
         experiment = plan.open()
+        if self.films and experiment.test.image_size is None:
+            raise ValueError(f"catalogue {experiment.test.name!r} has no pictures to film; leave out --films")
         output.mkdir(parents=True, exist_ok=True)
         done, failed = run_all(plan, experiment, self.agents, suite.seeds, self.jobs)
+        if self.films:
+            for agent in dict.fromkeys(result.run.agent for result in done):
+                _film(experiment, agent, suite.seeds[0], self.films, output / page.FILMS)
         if done:
             baseline = self.agents[0] if any(result.run.agent == self.agents[0] for result in done) else None
+            title = f"{suite.name}: {suite.about}" if named else ""
             with locked(output):
-                print("\n" + report.write(done, output, baseline, self.metrics))
-            print(f"Written: {output / 'table.md'}, {output / 'turns.png'}")
+                print("\n" + report.write(done, output, baseline, self.metrics, title))
+            print(f"Written: {output / 'table.md'}, {output / 'index.html'} and more")
         if failed:
             raise ValueError(
                 f"{len(failed)} runs failed: " + "; ".join(f"{name}: {why}" for name, why in failed.items())
             )
+
+
+def _film(experiment: Experiment, text: str, seed: int, dialogs: int, folder: Path) -> None:
+    agent, gallery = experiment.trained_agent(text, seed), experiment.test
+    user, suite = experiment.user(gallery), experiment.suite
+    shown = film.hold_dialogs(
+        agent,
+        gallery,
+        user,
+        dialogs=dialogs,
+        seed=suite.evaluation_seed,
+        turns=suite.turns,
+        device=experiment.device,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    film.write_moving(gallery, *shown, folder / f"{results.readable(text)}.gif", FILM_WIDTH)
 
 
 @dataclass
@@ -153,6 +180,55 @@ class TableCommand:
             raise ValueError(f"{self.output} holds no results; run `dialog-retrieval benchmark run` first")
         with locked(self.output):
             print(report.write(found, self.output, self.baseline, self.metrics))
+
+
+@dataclass
+class PublishCommand:
+    """Put the results of a suite into the leaderboard, and make its pages again."""
+
+    suite: str
+    """Name of the suite, or a JSON file with one."""
+    output: Path | None = None
+    """Folder of the results; runs/SUITE where left out."""
+    agents: tuple[str, ...] = ()
+    """Agents to put there; all that were run where left out."""
+    results: Path = Path("benchmarks/results")
+    """Folder of the leaderboard."""
+    page: Path = Path("RESULTS.md")
+    """Its page."""
+
+    def __call__(self) -> None:
+        """Copies, then makes the pages."""
+        suite = find_suite(self.suite)
+        output = self.output or Path("runs") / suite.name
+        found = results.read_all(output)
+        unknown = set(self.agents) - {result.run.agent for result in found}
+        if unknown or not found:
+            raise ValueError(
+                f"{output} holds no results"
+                + (f" of {min(unknown)!r}" if unknown else "")
+                + "; run the benchmark first"
+            )
+        chosen = [result for result in found if not self.agents or result.run.agent in self.agents]
+        for path in leaderboard.publish(chosen, suite, self.results):
+            print(f"Written: {path}")
+        leaderboard.write(self.results, self.page)
+        print(f"Written: {self.page}")
+
+
+@dataclass
+class LeaderboardCommand:
+    """Make the pages of the leaderboard again from its results."""
+
+    results: Path = Path("benchmarks/results")
+    """Folder of the leaderboard."""
+    page: Path = Path("RESULTS.md")
+    """Its page."""
+
+    def __call__(self) -> None:
+        """Writes the page, and a README and plots below the folder."""
+        leaderboard.write(self.results, self.page)
+        print(f"Written: {self.page}")
 
 
 @dataclass
@@ -216,6 +292,8 @@ Command = (
     Annotated[RunCommand, tyro.conf.subcommand("run")]
     | Annotated[PaperCommand, tyro.conf.subcommand("paper")]
     | Annotated[TableCommand, tyro.conf.subcommand("table")]
+    | Annotated[PublishCommand, tyro.conf.subcommand("publish")]
+    | Annotated[LeaderboardCommand, tyro.conf.subcommand("leaderboard")]
     | Annotated[FilmCommand, tyro.conf.subcommand("film")]
 )
 

@@ -153,17 +153,30 @@ class Experiment:
             ValueError: a result of other settings lies where this one would go.
             OSError: another process runs the same.
         """
-        agent, spec = self.agent(text, seed), AgentSpec.parse(text)
-        user = self.user(self.test)
-        run = Run(
-            agent=spec.text,
+        agent = self.agent(text, seed)
+        run = self._run_of(agent, text, seed)
+        folder = self.output / run.name
+        with locked(folder):
+            if (folder / RESULT).exists():
+                return self._reuse(run, folder)
+            return self._make(run, agent, self.user(self.test), folder)
+
+    def trained_agent(self, text: str, seed: int) -> agents.Agent:
+        """An agent that was run, ready to act; FileNotFoundError where it was not."""
+        agent = self.agent(text, seed)
+        run = self._run_of(agent, text, seed)
+        return self._load(agent, self._training_folder(run) / "agent") if agent.trainable else agent
+
+    def _run_of(self, agent: agents.Agent, text: str, seed: int) -> Run:
+        return Run(
+            agent=AgentSpec.parse(text).text,
             seed=seed,
             catalog=self.suite.catalog,
             split=self.suite.test_split,
             gallery=self.test.fingerprint,
             training_gallery=self.train.fingerprint,
             user=self.suite.simulator,
-            simulator=user.id,
+            simulator=self.user(self.test).id,
             evaluation_seed=self.suite.evaluation_seed,
             turns=self.suite.turns,
             ties=self.suite.ties,
@@ -172,14 +185,9 @@ class Experiment:
             targets=self.suite.targets,
             training_user=self.suite.training_simulator,
         )
-        folder = self.output / run.name
-        with locked(folder):
-            if (folder / RESULT).exists():
-                return self._reuse(run, folder)
-            return self._make(run, agent, user, folder)
 
     def _make(self, run: Run, agent: agents.Agent, user: UserSimulator, folder: Path) -> Result:
-        agent, training = self._trained(run, agent, folder)
+        agent, training = self._trained(run, agent)
         record = protocol.run(
             agent,
             self.test,
@@ -195,26 +203,35 @@ class Experiment:
         results.write(result, folder)
         return result
 
-    def _trained(self, run: Run, agent: agents.Agent, folder: Path) -> tuple[agents.Agent, dict[str, Any]]:
+    def _trained(self, run: Run, agent: agents.Agent) -> tuple[agents.Agent, dict[str, Any]]:
         """The agent, trained or as a suite that trains the same has left it, and what its training gave."""
         if not agent.trainable:
             return agent, {}
+        folder = self._training_folder(run)
         if self.trained is None:
             return agent, self._train(agent, folder / "agent")
+        with locked(folder):
+            summary = folder / TRAINING
+            if summary.exists():
+                training = read_json(summary, dict[str, Any], "summary of a training", f"remove {folder}")
+                return self._load(agent, folder / "agent"), training
+            training = self._train(agent, folder / "agent")
+            write_atomically(summary, json.dumps(training, indent=1).encode())
+            return agent, training
+
+    def _training_folder(self, run: Run) -> Path:
+        """Where an agent is trained: with its result, or under a hash of all that its training depends on."""
+        if self.trained is None:
+            return self.output / run.name
         users = [self.user(gallery).id for gallery in (self.train, self.validation)]
         depends = [run.agent, run.seed, run.configuration, run.training_gallery, run.validation_gallery, *users]
         digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:12]
-        shared = self.trained / f"{readable(run.agent)}_seed{run.seed}_{digest}"
-        with locked(shared):
-            if not (shared / TRAINING).exists():
-                training = self._train(agent, shared / "agent")
-                write_atomically(shared / TRAINING, json.dumps(training, indent=1).encode())
-                return agent, training
-            training = read_json(shared / TRAINING, dict[str, Any], "summary of a training", "remove its folder")
-        kind, network = type(agent), getattr(agent, "network", None)
-        return agents.load(
-            shared / "agent", self.device, kind=kind, network=None if network is None else type(network)
-        ), training
+        return self.trained / f"{readable(run.agent)}_seed{run.seed}_{digest}"
+
+    def _load(self, agent: agents.Agent, folder: Path) -> agents.Agent:
+        """The trained agent in a folder, of the class and with the network of one that is not trained."""
+        network = getattr(agent, "network", None)
+        return agents.load(folder, self.device, kind=type(agent), network=None if network is None else type(network))
 
     def _train(self, agent: agents.Agent, folder: Path) -> dict[str, Any]:
         started = time.perf_counter()

@@ -63,19 +63,31 @@ def hold_dialogs(
 
 def write_film(gallery: Catalog, targets: Sequence[int], rows: Sequence[Sequence[Shown]], output: Path) -> list[Path]:
     """One PNG a dialog, `dialog-1.png` and so on, and `film.gif`, in which they unfold turn by turn."""
-    written, frames, lasting = [], [], []
-    columns = max(len(row) for row in rows) + 1
+    written, columns = [], _columns(rows)
     for number, (target, row) in enumerate(zip(targets, rows, strict=True), 1):
-        picture = dialog_row(gallery, row, target, len(row), columns)
         written.append(output / f"dialog-{number}.png")
         with replacing(written[-1]) as temporary:
-            picture.save(temporary, "PNG", optimize=True)
+            dialog_row(gallery, row, target, len(row), columns).save(temporary, "PNG", optimize=True)
+    written.append(output / "film.gif")
+    write_moving(gallery, targets, rows, written[-1])
+    return written
+
+
+def _columns(rows: Sequence[Sequence[Shown]]) -> int:
+    return max(len(row) for row in rows) + 1
+
+
+def write_moving(
+    gallery: Catalog, targets: Sequence[int], rows: Sequence[Sequence[Shown]], path: Path, width: int = FILM_WIDTH
+) -> None:
+    """A GIF in which the dialogs unfold turn by turn, so many pixels wide."""
+    frames, lasting, columns = [], [], _columns(rows)
+    columns = max(len(row) for row in rows) + 1
+    for target, row in zip(targets, rows, strict=True):
         for shown in range(1, len(row) + 1):
             frame = dialog_row(gallery, row[:shown], target, len(row), columns)
-            height = round(frame.height * FILM_WIDTH / frame.width)
-            frames.append(frame.resize((FILM_WIDTH, height), Image.Resampling.LANCZOS))
+            height = round(frame.height * width / frame.width)
+            frames.append(frame.resize((width, height), Image.Resampling.LANCZOS))
             lasting.append(LAST_MILLISECONDS if shown == len(row) else FRAME_MILLISECONDS)
-    written.append(output / "film.gif")
-    with replacing(written[-1]) as temporary:
+    with replacing(path) as temporary:
         frames[0].save(temporary, "GIF", save_all=True, append_images=frames[1:], duration=lasting, loop=0)
-    return written

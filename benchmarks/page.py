@@ -25,7 +25,7 @@ img { max-width: 100%; height: auto; }
 figure { margin: 1.5rem 0; }
 figcaption, .note { color: var(--quiet); font-size: .85rem; max-width: 60rem; }
 .scroll { overflow-x: auto; margin: 1.5rem 0 .5rem; }
-.films { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1.5rem; }
+.films { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 34rem), 1fr)); gap: 1.5rem; }
 """
 
 

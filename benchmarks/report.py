@@ -375,7 +375,11 @@ def plot(groups: Groups, path: Path, title: str) -> None:
 
 
 def write(
-    results: Sequence[Result], output: Path, baseline: str | None = None, columns: Sequence[str] = COLUMNS
+    results: Sequence[Result],
+    output: Path,
+    baseline: str | None = None,
+    columns: Sequence[str] = COLUMNS,
+    title: str = "",
 ) -> str:
     """Writes the tables as Markdown, CSV, LaTeX and a page, and the plot, into the folder; returns the Markdown."""
     made = tables(results, columns)
@@ -388,7 +392,7 @@ def write(
     write_atomically(output / f"{TABLE}.csv", "\n".join(map(comma_separated, made)).encode())
     write_atomically(output / f"{TABLE}.tex", "\n".join(map(latex, made)).encode())
     run = results[0].run
-    title = f"{Path(run.catalog).stem} ({run.split}), user: {run.user}"
+    title = title or f"{Path(run.catalog).stem} ({run.split}), user: {run.user}"
     plot(by_agent(results), output / PLOT, title)
     page.write(made, output, title, PLOT)
     return text

@@ -6,9 +6,11 @@ neither). What no run can have given, such as a negative rank, is refused.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
+import lzma
 import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -40,6 +42,8 @@ RESULT = "result.json"
 DIALOGS = "dialogs.h5"
 ARRAYS = ("target", "shown", "closer", "equal")
 WHAT = "result"
+PACKED_BYTES = 1 << 27
+"""Most of an array in a packed result."""
 REMEDY = "remove its folder and run the benchmark again"
 
 
@@ -209,6 +213,77 @@ def read(folder: Path) -> Result:
         )
         check(content.run, record)
     return Result(content.run, record, content.provenance, content.training)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What one JSON with a whole result holds: see `Content`; `dialogs` are arrays as text.
+
+    Args:
+        run, training, provenance: of the result.
+        images: size of the gallery.
+        dialogs: name of an array of the record to its numbers: int32 after int32, by rows, compressed (LZMA), Base64.
+    """
+
+    run: Run
+    training: dict[str, Any]
+    provenance: dict[str, Any]
+    images: int
+    dialogs: dict[str, str]
+
+
+def write_packed(result: Result, path: Path) -> None:
+    """Writes a result as one signed JSON, without what each epoch of the training did.
+
+    Raises:
+        ValueError: numbers that no run can have given.
+        OSError: the disk is full or cannot be written.
+    """
+    check(result.run, result.record)
+    training = {name: value for name, value in result.training.items() if name != "history"}
+    order = np.argsort(result.record.target)
+    dialogs = {name: _text_of(getattr(result.record, name)[order]) for name in ARRAYS}
+    content = Packed(result.run, training, result.provenance, result.images, dialogs)
+    write_atomically(path, (json.dumps(signed(asdict(content)), indent=1) + "\n").encode())
+
+
+def read_packed(path: Path) -> Result:
+    """A result written by `write_packed`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is damaged or something else, or no run can have given it.
+    """
+    remedy = "publish that result again"
+    text = read_bytes(path, WHAT, remedy, limit=JSON_BYTES)
+    content = parse_signed(text, Packed, str(path), WHAT, remedy)
+    with one_sentence(path, WHAT, remedy):
+        if content.dialogs.keys() != set(ARRAYS):
+            raise ValueError(f"its dialogs are {', '.join(sorted(content.dialogs))}, not {', '.join(ARRAYS)}")
+        arrays = {name: _array_of(content.dialogs[name]) for name in ARRAYS}
+        turns = content.run.turns + 1
+        for name in ARRAYS[1:]:
+            if arrays[name].size != len(arrays["target"]) * turns:
+                raise ValueError(f"{name!r} has {arrays[name].size} numbers, not {turns} for each dialog")
+            arrays[name] = arrays[name].reshape(-1, turns)
+        record = Record(**arrays, images=content.images, ties=content.run.ties)
+        check(content.run, record)
+    return Result(content.run, record, content.provenance, content.training)
+
+
+def _text_of(array: NDArray[np.int64]) -> str:
+    return base64.b64encode(lzma.compress(array.astype("<i4").tobytes(), preset=9)).decode()
+
+
+def _array_of(text: str) -> NDArray[np.int64]:
+    decompressor = lzma.LZMADecompressor(memlimit=1 << 28)
+    try:
+        content = decompressor.decompress(base64.b64decode(text, validate=True), max_length=PACKED_BYTES)
+    except lzma.LZMAError as error:
+        raise ValueError(f"an array cannot be decompressed: {error}") from error
+    if not decompressor.eof:
+        raise ValueError(f"an array is cut off, or has more than {PACKED_BYTES} bytes")
+    return np.frombuffer(content, "<i4").astype(np.int64)
 
 
 def check(run: Run, record: Record) -> None:

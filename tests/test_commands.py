@@ -11,8 +11,10 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from tqdm import tqdm
 
 from dialog_env.io.commands import STOPPED, run_command
 from tests.conftest import REPOSITORY
@@ -79,6 +81,22 @@ def test_an_interruption_that_a_finalizer_swallows_still_ends_the_command(
     assert stopped.value.code == STOPPED
     assert capsys.readouterr().err == "stopped\n"
     assert sys.unraisablehook is usual
+
+
+def test_what_is_said_of_an_interruption_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        bars.append(tqdm(total=8))
+        raise KeyboardInterrupt
+
+    bars: list[tqdm[NoReturn]] = []
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit):
+            run_command(command)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert capsys.readouterr().err.splitlines()[-1] == "stopped"
+    assert not tqdm._instances
 
 
 def test_a_usage_error_and_a_defect_stay_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:

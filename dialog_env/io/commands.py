@@ -9,7 +9,7 @@ import sys
 import threading
 from _thread import interrupt_main
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +45,7 @@ def one_line(stopped: str = "stopped") -> Iterator[None]:
         sys.stdout.flush()
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the ending
+        close_bars()
         print(stopped, file=sys.stderr)
         sys.exit(STOPPED)
     except BrokenPipeError:
@@ -52,6 +53,14 @@ def one_line(stopped: str = "stopped") -> Iterator[None]:
         sys.exit(0)
     except (ValueError, OSError, ImportError, MemoryError) as error:
         sys.exit(f"error: {sentence(error)}")
+
+
+def close_bars() -> None:
+    """Ends the line of every progress bar that Ctrl-C left open, so that what is said next has its own."""
+    bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    for bar in list(getattr(bars, "_instances", ())):
+        with suppress(AttributeError):  # it was being made
+            bar.close()
 
 
 @contextmanager
