@@ -31,6 +31,7 @@ AGENTS = Parts(
     "agent",
     "agents",
     {
+        "belief": "dialog_env.agents.belief:Belief",
         "ceiling": "dialog_env.agents.ceiling:Ceiling",
         "continued": "dialog_env.agents.guo2018.continued:Continued",
         "greedy": "dialog_env.agents.baselines.greedy:Greedy",

@@ -97,6 +97,7 @@ class NetworkAgent(Trainee):
     Settings: ClassVar[type[NetworkSettings]] = NetworkSettings
     network_class: ClassVar[type[nn.Module]] = DialogNetwork
     dimensions: int
+    network: Network
 
     def __init__(
         self,

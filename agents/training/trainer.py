@@ -3,6 +3,7 @@
 TensorBoard, in `<folder>/tensorboard`, over the number of updates made:
 
     losses/triplet              supervised: the triplet loss, mean over the turns of the update
+    losses/belief               belief: cross-entropy of the target, in nats, mean over the turns of the update
     losses/choice               policy improvement: cross-entropy of the image that the look-ahead chose
     losses/regulariser          policy improvement: what keeps the state near the target, before it is weighted
     losses/gain                 policy improvement: percentile points a turn by which the best of the K nearest beats
@@ -30,7 +31,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ class Trainee(Agent):
         trained: how it came to be, for the records.
     """
 
-    network: Network
+    network: nn.Module
     vocabulary: Vocabulary
     trained: dict[str, Any]
 
@@ -298,7 +299,7 @@ class Training(EpochTraining[TrainingProgress]):
     def finish(self, epoch: int, row: dict[str, float], writer: SummaryWriter) -> None:
         """Judges the weights after an epoch, BatchNorm having taken its statistics, and keeps them."""
         self.refuse_non_finite(epoch)
-        network, schedule = self.agent.network, self.schedule
+        network, schedule = cast(Network, self.agent.network), self.schedule  # asked for more where it has BatchNorm
         recalibrate_batchnorm(network, self.learner.world, self.generator, schedule.statistics, schedule.batch)
         row |= self.judge()
         self.done.history.append(row)

@@ -1,0 +1,255 @@
+"""The belief: how likely every image is the target, from all that was said."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from dialog_env.agents.base import AGENT_FILE, Decision, TrainingData, generator_for
+from dialog_env.agents.belief.features import ImageFeatures
+from dialog_env.agents.belief.learner import BeliefLearner
+from dialog_env.agents.belief.network import BeliefNetwork
+from dialog_env.agents.belief.settings import BeliefSettings
+from dialog_env.agents.candidate_selection import first_unseen
+from dialog_env.agents.settings import settings_from
+from dialog_env.agents.training.trainer import Schedule, Trainee, train
+from dialog_env.catalog import Catalog
+from dialog_env.io import checkpoint
+from dialog_env.io.checkpoint import Saved
+from dialog_env.io.reading import first_line, one_sentence
+from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.world.state import Observation
+from dialog_env.world.vocabulary import Vocabulary
+
+SHIPPED = Path(__file__).parent / "weights" / "synthetic"
+"""The belief that comes along, trained on drawn shoes; its card lies beside it."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the belief remembers of B dialogs.
+
+    Args:
+        query: (B, E) the evidence of all turns, added up.
+        shown: (B, S) int64 positions shown.
+    """
+
+    query: Tensor
+    shown: Tensor
+
+
+class Belief(Trainee):
+    """Adds up what every sentence tells of every image, and shows the likeliest one that it has not shown.
+
+    score(x) = sum_k q_k · v(x), with q_k the evidence (E) of the sentence of turn k about the candidate of turn k, and
+    v(x) the embedding (E) of an image from its pooled and region features. The score is a log-belief: its softmax says
+    how likely each image is the target (`belief`). A turn costs one product of the query with the gallery, however
+    many turns there were.
+
+    Words that it does not know are passed over; a sentence of nothing else changes nothing. Needs no attributes and no
+    user. `belief@shipped` is the trained one that comes along, as it is.
+
+    Args:
+        network: what learns.
+        images: what the network sees of an image.
+        vocabulary: the words that it knows.
+        settings: its settings.
+        seed: of its weights and its training.
+        device: where it lives.
+        trained: how it came to be, for the records.
+        learned_from: the images that it has learned from, in words.
+    """
+
+    name = "belief"
+    trainable: ClassVar[bool] = True
+    Settings = BeliefSettings
+    configurations: ClassVar[dict[str, dict[str, Any]]] = {
+        "released": {},
+        "shipped": {"initial": "shipped", "epochs": 0},
+    }
+    settings: BeliefSettings
+    dimensions: int
+    network: BeliefNetwork
+
+    def __init__(
+        self,
+        network: BeliefNetwork,
+        images: ImageFeatures,
+        vocabulary: Vocabulary,
+        settings: BeliefSettings,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        trained: dict[str, Any] | None = None,
+        learned_from: str = "",
+    ) -> None:
+        super().__init__(settings, dimensions=images.dimensions, vocabulary=vocabulary, seed=seed, device=device)
+        self.vocabulary: Vocabulary = vocabulary
+        self.network = network.to(device).eval()
+        self.images = images.to(device)
+        self.trained = trained or {}
+        self.learned_from = learned_from
+        self.remark = ""
+        self._bound: tuple[Tensor, Tensor, EmbeddedGallery] | None = None
+
+    @classmethod
+    def create(
+        cls, settings: Any, *, dimensions: int | None, vocabulary: Vocabulary | None, seed: int, device: str
+    ) -> Belief:
+        """A belief with new weights, or with those of its setting `initial`; ValueError where sizes are missing."""
+        if dimensions is None or vocabulary is None:
+            raise ValueError(f"agent {cls.name} needs a gallery or its dimensions, and a vocabulary; give both")
+        images = ImageFeatures(dimensions, settings.regions, None)
+        network = new_network(images.size, len(vocabulary), settings, generator_for(seed, "weights"))
+        agent = cls(network, images, vocabulary, settings, seed=seed, device=device)
+        if settings.initial:
+            agent.take_over(SHIPPED if settings.initial == "shipped" else Path(settings.initial))
+        return agent
+
+    @classmethod
+    def restore(cls, saved: Saved, folder: Path, device: str) -> Belief:
+        """The belief that was saved, or the last weights of a training checkpoint."""
+        facts = saved.facts
+        settings = settings_from(cls.Settings, facts["settings"])
+        shape = facts["regions"] and tuple(facts["regions"])
+        images = ImageFeatures(facts["dimensions"], settings.regions, shape)
+        vocabulary = Vocabulary(tuple(facts["vocabulary"]))
+        network = new_network(images.size, len(vocabulary), settings, torch.Generator())
+        try:
+            images.load_state_dict(saved.below("images"))
+            network.load_state_dict(saved.below("network"))
+        except RuntimeError as error:
+            raise ValueError(
+                f"{saved.path} does not hold the weights of a belief ({first_line(error)}); train again"
+            ) from error
+        made = {name: facts[name] for name in ("seed", "trained", "learned_from")}
+        return cls(network, images, vocabulary, settings, device=device, **made)
+
+    def take_over(self, folder: Path) -> None:
+        """Weights and reduction of the belief saved in a folder; ValueError where it is of other sizes or words."""
+        saved = checkpoint.read(folder / AGENT_FILE)
+        with one_sentence(saved.path, "belief with these settings", "give the folder of one with the same sizes"):
+            other = Belief.restore(saved, folder, self.device)
+        theirs = (other.images.size, other.dimensions, other.settings.evidence, other.vocabulary.fingerprint)
+        ours = (self.images.size, self.dimensions, self.settings.evidence, self.vocabulary.fingerprint)
+        if theirs != ours:
+            raise ValueError(
+                f"the belief in {folder} was made for image features, pooled features, evidence and words of {theirs} "
+                f"and this one has {ours}; give one of the same sizes and words"
+            )
+        self.network, self.images = other.network, other.images
+        self.trained, self.learned_from = other.trained, other.learned_from
+        self.remark = f"trained beforehand on {other.learned_from}"
+
+    def bind(self, gallery: Catalog) -> None:
+        """Embeds the images of a gallery; ValueError where its features have other sizes."""
+        if gallery.dimensions != self.dimensions:
+            raise ValueError(
+                f"agent {self.name} was made for features of {self.dimensions} dimensions and {gallery!r} "
+                f"has {gallery.dimensions}; create it for this catalogue"
+            )
+        with torch.no_grad():
+            embeddings, candidates = self.network.images(self.images.of(gallery))
+            # Of images equally long the nearest to a query is the one with the largest product with it.
+            squares = embeddings.double().square().sum(dim=1)
+            missing = (squares.max() - squares).sqrt().float()
+            self._bound = embeddings, candidates, EmbeddedGallery(torch.cat([embeddings, missing[:, None]], dim=1))
+
+    def _gallery(self) -> tuple[Tensor, Tensor, EmbeddedGallery]:
+        if self._bound is None:
+            raise RuntimeError(f"agent {self.name} has no gallery; call bind first")
+        return self._bound
+
+    def begin(self, batch: int) -> Heard:
+        """Nothing heard, nothing shown."""
+        return Heard(
+            torch.zeros(batch, self.settings.evidence, device=self.device),
+            torch.zeros(batch, 0, dtype=torch.int64, device=self.device),
+        )
+
+    @torch.no_grad()
+    def hear(self, observation: Observation, memory: Heard) -> Heard:
+        """What is remembered after a turn."""
+        _, candidates, _ = self._gallery()
+        query = memory.query + self.network.evidence(observation.feedback, candidates[observation.candidate])
+        return Heard(query, torch.cat([memory.shown, observation.candidate[:, None]], dim=1))
+
+    @torch.no_grad()
+    def belief(self, memory: Heard) -> Tensor:
+        """(B, N) how likely each image is the target, given all that was said; what was shown counts as any other."""
+        return (memory.query @ self._gallery()[0].T).softmax(dim=1)
+
+    def rank(self, observation: Observation, memory: Heard) -> tuple[QueryRanking, Heard]:
+        """Images by what is believed of them."""
+        memory = self.hear(observation, memory)
+        return QueryRanking(torch.nn.functional.pad(memory.query, (0, 1)), self._gallery()[2]), memory
+
+    def act(self, observation: Observation, memory: Heard) -> Decision:
+        """Shows the likeliest image that the dialog has not shown; once all have been, simply the likeliest."""
+        ranking, memory = self.rank(observation, memory)
+        return Decision(ranking, first_unseen(ranking, memory.shown), memory)
+
+    def facts(self) -> dict[str, Any]:
+        """What is saved beside the weights."""
+        return {
+            "agent": self.saved_as(),
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+            "dimensions": self.dimensions,
+            "regions": self.images.region_shape,
+            "vocabulary": list(self.vocabulary.words),
+            "trained": self.trained,
+            "learned_from": self.learned_from,
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Writes weights, reduction, settings and vocabulary as one file."""
+        parts = {"network": self.network, "images": self.images}
+        tensors = {f"{name}.{key}": each for name, part in parts.items() for key, each in part.state_dict().items()}
+        checkpoint.write(Path(folder, AGENT_FILE), tensors, self.facts())
+
+    def learner(self, training_data: TrainingData) -> BeliefLearner:
+        """What turns the weights."""
+        return BeliefLearner(self.network, self.images, training_data, self.settings, self.device)
+
+    def train(self, training_data: TrainingData, folder: Path, *, progress: bool = True) -> dict[str, Any]:
+        """Learns; afterwards the agent has the weights that were best on validation.
+
+        Raises:
+            ValueError: training data that does not fit the agent, or a checkpoint of another training in `folder`.
+        """
+        gallery = training_data.gallery
+        for user in (training_data.simulator, training_data.validation_simulator):
+            self.check_user(user)
+        if not self.settings.initial:
+            self.images = ImageFeatures.fit(gallery, self.settings.regions, generator_for(self.seed, "components")).to(
+                self.device
+            )
+        for each in (gallery, training_data.validation_gallery):
+            self.images.check(each)
+        if self.settings.epochs:
+            self.learned_from = f"{len(gallery):,} images of {gallery.name} ({gallery.split_name})"
+        schedule = Schedule(
+            epochs=self.settings.epochs,
+            drop_after=0,
+            batch=self.settings.batch,
+            turns=self.settings.turns,
+            statistics=0,
+            targets="once",
+            keep="best",
+            seed=self.seed,
+        )
+        summary = train(self, self.learner(training_data), training_data, Path(folder), schedule, progress=progress)
+        self.images.load_state_dict(checkpoint.read(Path(folder, AGENT_FILE)).below("images"))
+        return summary
+
+
+def new_network(features: int, words: int, settings: BeliefSettings, generator: torch.Generator) -> BeliefNetwork:
+    """A network whose weights the generator draws, and nothing else."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator.initial_seed())
+        return BeliefNetwork(features, words, settings.evidence, settings.dropout)

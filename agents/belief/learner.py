@@ -1,0 +1,117 @@
+"""How the belief learns: dialogs held by its own draws, and the cross-entropy of the target at every turn."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dialog_env.agents.base import TrainingData
+from dialog_env.agents.belief.features import ImageFeatures
+from dialog_env.agents.belief.network import BeliefNetwork
+from dialog_env.agents.belief.settings import BeliefSettings
+from dialog_env.agents.candidate_selection import sample
+from dialog_env.agents.training.trainer import Learner, UpdateMetrics
+from dialog_env.world.dialog import Dialog, first_candidates
+from dialog_env.world.ranking import ScoreRanking
+
+LAST_RATE = 0.02
+"""Share of the learning rate that is left at the end of its half cosine."""
+LARGEST_GRADIENT = 1.0
+
+
+class BeliefLearner(Learner):
+    """Holds dialogs in which the image shown is drawn from the belief, and raises what was believed of the target.
+
+    Args:
+        network: learns.
+        images: what the network sees of an image; fitted, and left as it is.
+        training_data: what it learns from.
+        settings: of the agent.
+        device: where it lives.
+    """
+
+    def __init__(
+        self,
+        network: BeliefNetwork,
+        images: ImageFeatures,
+        training_data: TrainingData,
+        settings: BeliefSettings,
+        device: str,
+    ) -> None:
+        self.network, self.images, self.settings = network, images, settings
+        self.world = Dialog(training_data.gallery, training_data.simulator, turns=settings.turns, device=device)
+        self.modules: dict[str, nn.Module] = {"network": network, "images": images}
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.updates = -(-len(self.world.gallery) // settings.batch)
+        self._made = 0
+        self._features: Tensor | None = None
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Knows how many updates came before."""
+        self._made = (epoch - 1) * self.updates
+
+    def update(self, targets: Tensor, generator: torch.Generator) -> UpdateMetrics:
+        """Draws a gallery for the update, first candidates and what is shown; then learns."""
+        total = self.settings.epochs * self.updates
+        rate = LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * self._made / total)) / 2
+        self._made += 1
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.learning_rate * rate
+        gallery = drawn_gallery(targets, len(self.world.gallery), self.settings.images, generator)
+        first = first_candidates(torch.arange(len(targets)), len(gallery), generator)
+        uniforms = torch.rand(self.settings.turns, len(targets), generator=generator)
+        device = self.world.device
+        return self.learn(gallery.to(device), first.to(device), uniforms.to(device))
+
+    def learn(self, gallery: Tensor, first: Tensor, uniforms: Tensor) -> UpdateMetrics:
+        """One update on a gallery whose first B images are the targets.
+
+        Args:
+            gallery: (M,) int64 positions in the whole gallery.
+            first: (B,) int64 positions in that gallery, the first candidates.
+            uniforms: (T, B) in [0, 1), by which the images shown are drawn.
+        """
+        if self._features is None:
+            self._features = self.images.of(self.world.gallery)
+        network, targets = self.network.train(), torch.arange(first.shape[0], device=first.device)
+        embeddings, candidates = network.images(self._features[gallery])  # (M, F) -> (M, E), (M, G)
+        observation = self.world.reset(gallery[targets], gallery[first])
+        query = embeddings.new_zeros(len(first), embeddings.shape[1])
+        shown = torch.zeros(len(first), len(gallery), dtype=torch.bool, device=first.device)
+        losses, ranks, shown_now = [], [], first
+        for turn_uniforms in uniforms:  # (B,)
+            shown[targets, shown_now] = True
+            query = query + network.evidence(observation.feedback, candidates[shown_now])
+            scores = query @ embeddings.T  # (B, M)
+            losses.append(functional.cross_entropy(scores, targets))
+            ranks.append(ScoreRanking(scores).target_rank(targets))
+            shown_now = sample(scores.detach().masked_fill(shown, -torch.inf), turn_uniforms)
+            observation = self.world.show(gallery[shown_now])
+        loss = torch.stack(losses)
+        self.descend(loss.mean())
+        return UpdateMetrics({"belief": loss.detach()}, ranks)
+
+    def descend(self, loss: Tensor) -> None:
+        """One step of the optimiser; a gradient longer than 1 is shortened, since one odd sentence can make it so."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        self.optimiser.step()
+
+
+def drawn_gallery(targets: Tensor, images: int, size: int, generator: torch.Generator) -> Tensor:
+    """(M,) positions of the targets (B,) and of others, drawn: all images where there are no more than `size`.
+
+    Targets that are drawn uniformly make this a uniform draw of M images with B of them as targets: to the dialogs it
+    is their whole gallery, and the cross-entropy over it needs no correction for what was left out.
+    """
+    others = torch.ones(images, dtype=torch.bool)
+    others[targets] = False
+    rest = others.nonzero()[:, 0]
+    order = torch.randperm(len(rest), generator=generator)[: max(0, size - len(targets))]
+    return torch.cat([targets, rest[order]])

@@ -1,0 +1,190 @@
+"""The belief: evidence that adds up, what it sees of images, what it learns, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dialog_env import agents
+from dialog_env.agents import TrainingData
+from dialog_env.agents.belief import Belief, features
+from dialog_env.agents.belief.features import ImageFeatures, main_components
+from dialog_env.agents.belief.learner import BeliefLearner, drawn_gallery
+from dialog_env.agents.belief.network import known_words
+from dialog_env.agents.training.trainer import UpdateMetrics
+from dialog_env.catalog import Catalog
+from dialog_env.evaluate import metrics, protocol
+from dialog_env.io import checkpoint
+from dialog_env.training.epochs import CHECKPOINT_FILE
+from dialog_env.world.state import Observation
+from tests.conftest import tiny_contents
+from tests.toys import ToyUser
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    gallery = Catalog(tiny_contents(size=80))
+    validation = gallery.split("validation")
+    return TrainingData(gallery, ToyUser(gallery), validation, ToyUser(validation))
+
+
+def make(data: TrainingData, **settings: Any) -> Belief:
+    sizes = {"regions": 6, "evidence": 32, "batch": 16}
+    agent = agents.create("belief", gallery=data.gallery, vocabulary=data.simulator.vocabulary, **{**sizes, **settings})
+    assert isinstance(agent, Belief)
+    return agent
+
+
+def observe(agent: Belief, gallery: Catalog, candidates: list[int], sentences: list[str]) -> Observation:
+    shown = torch.tensor(candidates)
+    said = torch.from_numpy(agent.vocabulary.encode(sentences))
+    return Observation(shown, torch.from_numpy(gallery.features)[shown], said, torch.zeros_like(shown))
+
+
+def sentences(agent: Belief, count: int) -> list[str]:
+    return [" ".join(agent.vocabulary.words[each : each + 2]) for each in range(count)]
+
+
+def test_evidence_adds_up_and_the_belief_is_its_softmax(data: TrainingData) -> None:
+    agent = make(data)
+    agent.bind(data.gallery)
+    one, two = (observe(agent, data.gallery, shown, sentences(agent, 2)) for shown in ([3, 4], [7, 9]))
+    ranking, after_one = agent.rank(one, agent.begin(2))
+    alone = agent.hear(two, agent.begin(2))
+    _, both = agent.rank(two, after_one)
+    torch.testing.assert_close(both.query, after_one.query + alone.query)
+    embeddings, _ = agent.network.images(agent.images.of(data.gallery))
+    scores = after_one.query @ embeddings.T
+    torch.testing.assert_close(agent.belief(after_one), scores.softmax(dim=1))
+    assert torch.equal(ranking.top(80), scores.double().argsort(dim=1, descending=True))
+    assert both.shown.tolist() == [[3, 7], [4, 9]]
+
+
+def test_no_image_is_shown_twice(data: TrainingData) -> None:
+    record = protocol.run(make(data), data.gallery, data.simulator, seed=0, turns=12)
+    assert all(len(set(shown)) == 13 for shown in record.shown.tolist())
+
+
+def test_words_that_it_does_not_know_are_passed_over(data: TrainingData) -> None:
+    agent = make(data)
+    agent.bind(data.gallery)
+    words = agent.vocabulary.words
+    plain, strange = f"{words[0]} {words[1]}", f"zzz {words[0]} zzz zzz {words[1]} zzz"
+    told = observe(agent, data.gallery, [3, 3], [plain, strange])
+    heard = agent.hear(told, agent.begin(2)).query
+    assert torch.equal(heard[0], heard[1])
+    assert bool(heard.any())
+    nothing = observe(agent, data.gallery, [3, 3], ["zzz yyy", ""])
+    assert not bool(agent.hear(nothing, agent.begin(2)).query.any())
+
+
+def test_what_follows_the_end_of_a_sentence_is_not_read() -> None:
+    tokens = torch.tensor([[4, 9, 2, 0, 3], [9, 9, 0, 0, 0], [0, 1, 1, 1, 1], [1, 2, 3, 4, 5]])
+    assert known_words(tokens, 9).tolist() == [[4, 2, 0, 0, 0], [0] * 5, [0] * 5, [1, 2, 3, 4, 5]]
+
+
+def test_the_gallery_of_an_update_holds_the_targets_first_and_no_image_twice() -> None:
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.tensor([5, 11, 2])
+    for size, expected in ((7, 7), (20, 20), (100, 20), (2, 3)):
+        gallery = drawn_gallery(targets, 20, size, generator)
+        assert gallery[:3].tolist() == [5, 11, 2]
+        assert len(gallery) == len(set(gallery.tolist())) == expected
+    rest = torch.cat([drawn_gallery(targets, 20, 7, generator)[3:] for _ in range(2000)])
+    assert rest.bincount(minlength=20)[targets].tolist() == [0, 0, 0]
+    assert rest.bincount(minlength=20).sort().values[3] > 350  # of 8,000 over 17 images
+
+
+def test_main_components_are_those_of_an_exact_decomposition() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(60, 12, generator=generator) * torch.tensor([9.0, 5.0, 3.0] + [0.1] * 9)
+    found = main_components(rows, 3, generator)
+    exact = torch.linalg.svd(rows, full_matrices=False).Vh[:3].T
+    torch.testing.assert_close((found * exact).sum(dim=0).abs(), torch.ones(3))
+
+
+@pytest.mark.parametrize("channels", [64, 3])
+def test_region_features_are_reduced_and_standardised(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "CHANNELS", channels)
+    gallery = Catalog(tiny_contents(size=600))  # more than are read at a time
+    fitted = ImageFeatures.fit(gallery, 5, torch.Generator().manual_seed(0))
+    seen = fitted.of(gallery)
+    assert seen.shape == (600, 8 + 5)
+    torch.testing.assert_close(seen.mean(dim=0), torch.zeros(13), atol=0.02, rtol=0)
+    deviations = seen.std(dim=0)
+    torch.testing.assert_close(deviations[:9], torch.ones(9), atol=0.02, rtol=0)  # the pooled and the main component
+    assert torch.equal(deviations[8:].sort(descending=True).values, deviations[8:])
+    assert torch.equal(fitted.of(gallery.take(np.array([7, 3, 7]))), seen[[7, 3, 7]])
+    moved = replace(tiny_contents(size=600), regions=np.roll(tiny_contents(size=600).regions, 1, axis=1))  # type: ignore[arg-type]
+    assert not torch.allclose(fitted.of(Catalog(moved)), seen)  # a component knows the place that it looks at
+
+
+def test_a_gallery_without_regions_is_seen_by_its_pooled_features() -> None:
+    gallery = Catalog(tiny_contents(size=80, regions=None))
+    data = TrainingData(gallery, ToyUser(gallery), gallery, ToyUser(gallery))
+    agent = make(data)
+    agent.bind(gallery)
+    assert not bool(agent.images.of(gallery)[:, 8:].any())
+    record = protocol.run(agent, gallery, data.simulator, seed=0)
+    assert record.shown.shape == (80, 6)
+
+
+def test_it_learns_what_the_user_says(data: TrainingData, tmp_path: Path) -> None:
+    agent = make(data, epochs=8, learning_rate=3e-3)
+    summary = agent.train(data, tmp_path, progress=False)
+    assert summary["history"][-1]["belief"] < summary["history"][0]["belief"] - 1
+    record = protocol.run(agent, data.gallery, data.simulator, seed=1)
+    assert metrics.percentile(record)[:, -1].mean() > 90
+    assert agents.load(tmp_path).learned_from == "80 images of tiny (all)"  # type: ignore[attr-defined]
+
+
+def test_a_training_taken_up_again_ends_in_the_same_numbers(
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(data, epochs=2).train(data, tmp_path / "whole", progress=False)
+    update, made = BeliefLearner.update, []
+
+    def stopping(self: BeliefLearner, targets: torch.Tensor, generator: torch.Generator) -> UpdateMetrics:
+        made.append(targets)
+        if len(made) > 7:  # in the second epoch
+            raise KeyboardInterrupt
+        return update(self, targets, generator)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BeliefLearner, "update", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            make(data, epochs=2).train(data, tmp_path / "parts", progress=False)
+    make(data, epochs=2).train(data, tmp_path / "parts", progress=False)
+    whole, parts = (checkpoint.read(tmp_path / name / CHECKPOINT_FILE) for name in ("whole", "parts"))
+    assert checkpoint.fingerprint(whole.tensors) == checkpoint.fingerprint(parts.tensors)
+
+
+def test_training_can_begin_from_a_saved_belief(data: TrainingData, tmp_path: Path) -> None:
+    first = make(data, epochs=1)
+    first.train(data, tmp_path / "first", progress=False)
+    second = make(data, epochs=0, initial=str(tmp_path / "first"), seed=5)
+    assert second.remark == "trained beforehand on 80 images of tiny (all)"
+    second.train(data, tmp_path / "second", progress=False)
+    before, after = (
+        protocol.run(each, data.gallery, data.simulator, seed=0) for each in (first, agents.load(tmp_path / "second"))
+    )
+    assert np.array_equal(before.shown, after.shown)
+    with pytest.raises(ValueError, match=r"evidence and words of \(14, 8, 32.* \(14, 8, 16"):
+        make(data, initial=str(tmp_path / "first"), evidence=16)
+
+
+def test_what_does_not_fit_is_refused_in_one_sentence(data: TrainingData, tmp_path: Path) -> None:
+    agent = make(data, epochs=1)
+    agent.train(data, tmp_path, progress=False)
+    with pytest.raises(ValueError, match=r"regions of \(4, 6\) and .* has 8 with \(9, 6\); train one"):
+        agent.bind(Catalog(tiny_contents(size=20, regions=(9, 6))))
+    with pytest.raises(ValueError, match=r"of 8 dimensions and .* has 5"):
+        agent.bind(Catalog(tiny_contents(size=20, dimensions=5)))
+    for settings in ({"images": 1}, {"learning_rate": 0.0}, {"dropout": 1.0}, {"evidence": 0}):
+        with pytest.raises(ValueError, match="give"):
+            make(data, **settings)
