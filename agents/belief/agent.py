@@ -18,6 +18,7 @@ from dialog_env.agents.candidate_selection import first_unseen
 from dialog_env.agents.settings import settings_from
 from dialog_env.agents.training.trainer import Schedule, Trainee, train
 from dialog_env.catalog import Catalog
+from dialog_env.catalog.space import other_space
 from dialog_env.io import checkpoint
 from dialog_env.io.checkpoint import Saved
 from dialog_env.io.reading import first_line, one_sentence
@@ -47,7 +48,7 @@ class Belief(Trainee):
 
     score(x) = sum_k q_k · v(x), with q_k the evidence (E) of the sentence of turn k about the candidate of turn k, and
     v(x) the embedding (E) of an image from its pooled and region features. The score is a log-belief: its softmax says
-    how likely each image is the target (`belief`). A turn costs one product of the query with the gallery, however
+    how likely each image is the target (`log_belief`). A turn costs one product of the query with the gallery, however
     many turns there were.
 
     Words that it does not know are passed over; a sentence of nothing else changes nothing. Needs no attributes and no
@@ -94,6 +95,7 @@ class Belief(Trainee):
         self.trained = trained or {}
         self.learned_from = learned_from
         self.remark = ""
+        self._taken_space = ""
         self._bound: tuple[Tensor, Tensor, EmbeddedGallery] | None = None
 
     @classmethod
@@ -142,22 +144,28 @@ class Belief(Trainee):
                 f"and this one has {ours}; give one of the same sizes and words"
             )
         self.network, self.images = other.network, other.images
-        self.trained, self.learned_from = other.trained, other.learned_from
+        self.trained, self.learned_from, self._taken_space = other.trained, other.learned_from, saved.facts["space"]
         self.remark = f"trained beforehand on {other.learned_from}"
 
     def bind(self, gallery: Catalog) -> None:
         """Embeds the images of a gallery; ValueError where its features have other sizes."""
-        if gallery.dimensions != self.dimensions:
-            raise ValueError(
-                f"agent {self.name} was made for features of {self.dimensions} dimensions and {gallery!r} "
-                f"has {gallery.dimensions}; create it for this catalogue"
-            )
+        self.check_gallery(gallery)
         with torch.no_grad():
             embeddings, candidates = self.network.images(self.images.of(gallery))
             # Of images equally long the nearest to a query is the one with the largest product with it.
             squares = embeddings.double().square().sum(dim=1)
             missing = (squares.max() - squares).sqrt().float()
             self._bound = embeddings, candidates, EmbeddedGallery(torch.cat([embeddings, missing[:, None]], dim=1))
+
+    def check_gallery(self, gallery: Catalog) -> None:
+        """Refuses also galleries with other regions, and of another feature space than that of its first weights."""
+        super().check_gallery(gallery)
+        self.images.check(gallery)
+        if other_space(self._taken_space, gallery.space_id):
+            raise ValueError(
+                f"the initial weights of agent {self.name} know feature space {self._taken_space} and {gallery!r} lies "
+                f"in {gallery.space}; give weights that were learned in the same"
+            )
 
     def _gallery(self) -> tuple[Tensor, Tensor, EmbeddedGallery]:
         if self._bound is None:
@@ -179,9 +187,9 @@ class Belief(Trainee):
         return Heard(query, torch.cat([memory.shown, observation.candidate[:, None]], dim=1))
 
     @torch.no_grad()
-    def belief(self, memory: Heard) -> Tensor:
-        """(B, N) how likely each image is the target, given all that was said; what was shown counts as any other."""
-        return (memory.query @ self._gallery()[0].T).softmax(dim=1)
+    def log_belief(self, memory: Heard) -> Tensor:
+        """(B, N) log-probability that each image is the target, by all that was said; one that was shown may be it."""
+        return (memory.query @ self._gallery()[0].T).log_softmax(dim=1)
 
     def rank(self, observation: Observation, memory: Heard) -> tuple[QueryRanking, Heard]:
         """Images by what is believed of them."""
@@ -204,6 +212,7 @@ class Belief(Trainee):
             "vocabulary": list(self.vocabulary.words),
             "trained": self.trained,
             "learned_from": self.learned_from,
+            "space": self.space,
         }
 
     def save(self, folder: str | Path) -> None:
@@ -230,7 +239,8 @@ class Belief(Trainee):
                 self.device
             )
         for each in (gallery, training_data.validation_gallery):
-            self.images.check(each)
+            self.check_gallery(each)
+        self.space = self.space or gallery.space_id
         if self.settings.epochs:
             self.learned_from = f"{len(gallery):,} images of {gallery.name} ({gallery.split_name})"
         schedule = Schedule(

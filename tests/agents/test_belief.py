@@ -60,7 +60,7 @@ def test_evidence_adds_up_and_the_belief_is_its_softmax(data: TrainingData) -> N
     torch.testing.assert_close(both.query, after_one.query + alone.query)
     embeddings, _ = agent.network.images(agent.images.of(data.gallery))
     scores = after_one.query @ embeddings.T
-    torch.testing.assert_close(agent.belief(after_one), scores.softmax(dim=1))
+    torch.testing.assert_close(agent.log_belief(after_one), scores.log_softmax(dim=1))
     assert torch.equal(ranking.top(80), scores.double().argsort(dim=1, descending=True))
     assert both.shown.tolist() == [[3, 7], [4, 9]]
 
@@ -176,6 +176,18 @@ def test_training_can_begin_from_a_saved_belief(data: TrainingData, tmp_path: Pa
     assert np.array_equal(before.shown, after.shown)
     with pytest.raises(ValueError, match=r"evidence and words of \(14, 8, 32.* \(14, 8, 16"):
         make(data, initial=str(tmp_path / "first"), evidence=16)
+
+
+def test_weights_from_another_feature_space_are_refused(
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Catalog, "space_id", "there")
+    make(data, epochs=0).train(data, tmp_path, progress=False)
+    monkeypatch.setattr(Catalog, "space_id", "here")
+    with pytest.raises(ValueError, match="weights of agent belief know feature space there and"):
+        make(data, epochs=0, initial=str(tmp_path)).bind(data.gallery)
+    with pytest.raises(ValueError, match="agent belief knows feature space there and"):
+        agents.load(tmp_path).bind(data.gallery)
 
 
 def test_what_does_not_fit_is_refused_in_one_sentence(data: TrainingData, tmp_path: Path) -> None:
