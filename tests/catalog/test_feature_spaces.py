@@ -25,7 +25,6 @@ from dialog_env.io.seals import seal
 from dialog_env.simulators import make_simulator
 from dialog_env.simulators.captioner.caption_data import DescribedPairs
 from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
-from tests.catalog.test_sources_features import backbones  # noqa: F401
 from tests.catalog.test_sources_products import ROW, write_products
 from tests.catalog_files import write_version_1
 from tests.conftest import tiny_contents
@@ -41,7 +40,7 @@ def rows(numbers: range) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, backbones: dict[str, Path]) -> Path:  # noqa: F811
+def built(tmp_path_factory: pytest.TempPathFactory, backbones: dict[str, Path]) -> Path:
     """A folder with old and new photographs, and a catalogue of the old ones."""
     folder = tmp_path_factory.mktemp("spaces")
     write_products(folder / "old", rows(range(OLD)))
@@ -50,7 +49,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, backbones: dict[str, Path]) 
     return folder
 
 
-def source(folder: Path, backbones: dict[str, Path], *, root: str = "old", kind: str = "vit", **settings) -> Products:  # noqa: F811
+def source(folder: Path, backbones: dict[str, Path], *, root: str = "old", kind: str = "vit", **settings) -> Products:
     """A source of these photographs."""
     settings = {"output": "old.h5", "dimensions": 6, "region_channels": 5, "grid": 2, "batch": 8, **settings}
     return Products(folder / root, backbones[kind], folder / settings.pop("output"), **settings)
@@ -82,7 +81,7 @@ def test_the_space_is_kept_in_the_file_with_its_reduction_and_encoder(built: Pat
 
 def test_the_id_does_not_depend_on_rounding_but_on_pictures_encoder_and_settings(
     built: Path,
-    backbones: dict[str, Path],  # noqa: F811
+    backbones: dict[str, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = Catalog.open(built / "old.h5")
@@ -104,7 +103,7 @@ def test_the_id_does_not_depend_on_rounding_but_on_pictures_encoder_and_settings
     assert len({first.space_id, *(other.space_id for other in others)}) == 6
 
 
-def test_pictures_are_embedded_into_an_old_space(built: Path, backbones: dict[str, Path]) -> None:  # noqa: F811
+def test_pictures_are_embedded_into_an_old_space(built: Path, backbones: dict[str, Path]) -> None:
     old = Catalog.open(built / "old.h5")
     again = source(built, backbones, output="again.h5", like=built / "old.h5", dimensions=3, grid=0).build()
     np.testing.assert_allclose(again.features, old.features, atol=1e-6)
@@ -115,7 +114,7 @@ def test_pictures_are_embedded_into_an_old_space(built: Path, backbones: dict[st
     assert np.abs(apart.features - new.features).max() > 0.1
 
 
-def test_one_picture_is_embedded_as_the_catalogue_was(built: Path, backbones: dict[str, Path]) -> None:  # noqa: F811
+def test_one_picture_is_embedded_as_the_catalogue_was(built: Path, backbones: dict[str, Path]) -> None:
     catalog = Catalog.open(built / "old.h5")
     embed = catalog.embedder(backbones["vit"])
     path = built / "old" / "images" / f"{catalog.ids[3]}.jpg"
@@ -142,7 +141,7 @@ def test_a_drawn_shoe_is_embedded_as_the_drawn_catalogue_was() -> None:
 
 def test_a_catalogue_grows_and_what_was_there_stays_as_it_was(
     built: Path,
-    backbones: dict[str, Path],  # noqa: F811
+    backbones: dict[str, Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     old, path = Catalog.open(built / "old.h5"), copy_of(built, "grown.h5")
@@ -167,7 +166,7 @@ def test_a_catalogue_grows_and_what_was_there_stays_as_it_was(
     assert Catalog.open(path).fingerprint == grown.fingerprint
 
 
-def test_new_values_and_grades_join_the_scale_of_the_old_ones(built: Path, backbones: dict[str, Path]) -> None:  # noqa: F811
+def test_new_values_and_grades_join_the_scale_of_the_old_ones(built: Path, backbones: dict[str, Path]) -> None:
     path = copy_of(built, "colours.h5")
     old = Catalog.open(path)
     write_products(built / "green", [["90", *ROW[:4], "Green", *ROW[5:]]])
@@ -195,7 +194,7 @@ def captioner(built: Path) -> Path:
 @pytest.mark.parametrize("kind", ["supervised", "sb3-ppo"])
 def test_an_agent_scores_the_same_on_the_old_pictures_after_growth_and_refuses_another_space(
     built: Path,
-    backbones: dict[str, Path],  # noqa: F811
+    backbones: dict[str, Path],
     captioner: Path,
     kind: str,
 ) -> None:
@@ -230,7 +229,7 @@ def test_an_agent_scores_the_same_on_the_old_pictures_after_growth_and_refuses_a
         make_simulator(user, other)
 
 
-def test_weights_of_another_space_are_no_beginning(built: Path, backbones: dict[str, Path], tmp_path: Path) -> None:  # noqa: F811
+def test_weights_of_another_space_are_no_beginning(built: Path, backbones: dict[str, Path], tmp_path: Path) -> None:
     old, new = (
         training_data(Catalog.open(built / "old.h5")),
         training_data(source(built, backbones, output="begin.h5", region_channels=4).build()),
@@ -271,7 +270,7 @@ def test_the_drawn_catalogues_share_a_space_old_files_and_new_ones(tmp_path: Pat
 
 def test_a_space_that_does_not_fit_is_refused_before_pictures_are_read(
     built: Path,
-    backbones: dict[str, Path],  # noqa: F811
+    backbones: dict[str, Path],
     tmp_path: Path,
 ) -> None:
     write_products(tmp_path / "data", rows(range(3)))
@@ -312,7 +311,7 @@ def test_a_space_that_does_not_fit_is_refused_before_pictures_are_read(
         )
 
 
-def test_poolings_are_the_class_token_and_what_the_network_compares_by(built: Path, backbones: dict[str, Path]) -> None:  # noqa: F811
+def test_poolings_are_the_class_token_and_what_the_network_compares_by(built: Path, backbones: dict[str, Path]) -> None:
     content = [(built / "old" / "images" / f"{number}.jpg").read_bytes() for number in range(3)]
     cls = VisionBackbone(backbones["vit"], pooling="cls")
     pixels = [cls.prepare(each) for each in content]

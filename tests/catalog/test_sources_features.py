@@ -20,46 +20,12 @@ from dialog_env.catalog.sources.products import Products
 from dialog_env.catalog.sources.reduction import Projection, unit_rows
 from dialog_env.catalog.sources.shoes import Shoes
 from dialog_env.io import checkpoint
+from tests.catalog.encoders import CONFIGS, PREPROCESSOR
 from tests.catalog.test_sources_products import ROW, write_products
 from tests.catalog.test_sources_shoes import EVALUATION, TRAIN, write_captions, write_photographs
 from tests.conftest import REPOSITORY, encode, shared_path
 
 transformers = pytest.importorskip("transformers", reason="extraction needs the extra `images`")
-
-PREPROCESSOR = {
-    "size": {"height": 32, "width": 32},
-    "resample": 2,
-    "rescale_factor": 1 / 255,
-    "image_mean": [0.5, 0.5, 0.5],
-    "image_std": [0.5, 0.5, 0.5],
-}
-CONFIGS = {
-    "convolution": lambda: transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 12], depths=[1, 1]),
-    "vit": lambda: transformers.ViTConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8
-    ),
-    "clip": lambda: transformers.CLIPConfig(
-        text_config={"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1},
-        vision_config={
-            "hidden_size": 16, "intermediate_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1,
-            "image_size": 32, "patch_size": 8,
-        },
-    ),
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def backbones(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Small backbones with random weights."""
-    folders = {}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for name, config in CONFIGS.items():
-            folder = tmp_path_factory.mktemp(name)
-            transformers.AutoModel.from_config(config()).save_pretrained(folder)
-            (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR))
-            folders[name] = folder
-    return folders
 
 
 def photographs(count: int, seed: int = 0) -> list[bytes]:

@@ -11,6 +11,9 @@ SOURCES = Parts(
     "source of catalogues",
     "sources",
     {
+        "fashion_iq": "dialog_env.catalog.sources.fashion_iq:FashionIq",
+        "features": "dialog_env.catalog.sources.arrays:Features",
+        "folder": "dialog_env.catalog.sources.folder:Folder",
         "products": "dialog_env.catalog.sources.products:Products",
         "shoes": "dialog_env.catalog.sources.shoes:Shoes",
         "synthetic": "dialog_env.catalog.sources.drawn:Drawn",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from dialog_env.catalog.attributes import AttributeTable
 from dialog_env.io.reading import some
 
 T = TypeVar("T")
+
+SPLIT_NAME = re.compile(r"[\w -]+")
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,8 @@ class Manifest:
 
     name: str
     ids: list[str]
-    files: list[Path]
-    splits: list[str]
+    files: list[Path] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
     columns: dict[str, list[str]] = field(default_factory=dict)
     graded: dict[str, list[float]] = field(default_factory=dict)
     descriptions: list[str] = field(default_factory=list)
@@ -58,6 +61,11 @@ class Manifest:
             raise ValueError(
                 f"source {self.name!r} has the id {some([twice])!r} {count} times; give every image an id of its own"
             )
+        for split in set(self.splits):
+            if not SPLIT_NAME.fullmatch(split):
+                raise ValueError(
+                    f"source {self.name!r} has a split {split[:80]!r}; name splits by letters, digits, spaces, _ and -"
+                )
         lists = [self.descriptions or self.files, self.splits, *self.columns.values(), *self.graded.values()]
         if set(map(len, lists)) != {len(self.ids)}:
             raise ValueError(f"source {self.name!r} gives lists of different lengths; give one entry for each image")

@@ -25,6 +25,7 @@ from dialog_env.catalog.sources.manifest import Manifest
 from dialog_env.catalog.sources.photo_grades import bounds_of, measure, scale
 from dialog_env.catalog.sources.reduction import BLOCK, Projection, fit_regions
 from dialog_env.catalog.sources.sentences import CARD, card
+from dialog_env.catalog.sources.table import Columns
 from dialog_env.catalog.space import FeatureSpace, digest_of_items
 from dialog_env.io.reading import read_bytes, some
 
@@ -114,6 +115,8 @@ class Photographs(ABC):
                 raise ValueError(f"{setting} is {getattr(self, setting)}; give at least {least}")
         if not self.root.is_dir():
             raise FileNotFoundError(f"no folder {self.root}; give the folder of the data set as root")
+        if like is not None and isinstance(self, Columns):
+            self.follow(like.attributes)
         manifest = self.manifest()
         if self.split:
             manifest = replace(manifest, splits=[self.split] * len(manifest.ids))
@@ -142,7 +145,7 @@ class Photographs(ABC):
             space = space or self._fitted(encoder, raw, manifest.split_positions()["train"], items.digests)
             features = _placed(space, raw, reduced)
             old = {} if like is None else like.provenance.get(GRADES, {})
-            yield self._described(manifest, items, encoder, space, features, reduced, old)
+            yield self._gathered(manifest, items, encoder, space, features, reduced, old)
             reduced.remove()
             raw.remove()
 
@@ -183,7 +186,7 @@ class Photographs(ABC):
             region_factor=factor,
         )
 
-    def _described(
+    def _gathered(
         self,
         manifest: Manifest,
         items: Items,

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dialog_env.catalog.sources.captions import load_captions
+from dialog_env.catalog.sources.captions import Captions, load_captions
+from dialog_env.catalog.sources.descriptions import descriptions_of, read_descriptions
 from dialog_env.catalog.sources.manifest import Manifest, share
 from dialog_env.catalog.sources.photographs import Photographs
 from dialog_env.io.reading import some
@@ -25,10 +26,13 @@ class Shoes(Photographs):
 
     Args:
         captions: folder with the two JSON files and the two name lists; the root where empty.
+        descriptions: a JSON file of name to sentence, by which images are known where the photographs are missing; the
+            backbone is a sentence encoder then, and the pictures are cards with the sentence.
         skip_missing: leave out (and count) listed images that are not there instead of refusing.
     """
 
     captions: Path | None = None
+    descriptions: Path | None = None
     skip_missing: bool = False
 
     def manifest(self) -> Manifest:
@@ -39,13 +43,15 @@ class Shoes(Photographs):
             ValueError: two files of the same name, or a name without a class.
         """
         captions = load_captions(self.captions or self.root)
+        if self.descriptions is not None:
+            return self._described(captions, self.descriptions)
         found = find_photographs(self.root)
         listed = [(name, split) for split, names in captions.names.items() for name in names]
         missing = [name for name, _ in listed if name not in found]
         if len(missing) == len(listed):
             raise FileNotFoundError(
                 f"the photographs of Shoes are missing: none of the {len(listed)} listed lies below {self.root}; "
-                "its captions load alone with load_captions, a catalogue needs your own copy of the images"
+                "a catalogue needs your own copy of the images, or --descriptions with a sentence about each"
             )
         if missing and not self.skip_missing:
             raise FileNotFoundError(
@@ -65,6 +71,20 @@ class Shoes(Photographs):
                 "caption of a pair from different lists": captions.unlisted,
             },
             provenance={"layout": "Shoes", "official split": {name: len(n) for name, n in captions.names.items()}},
+        )
+
+    def _described(self, captions: Captions, path: Path) -> Manifest:
+        """The listed images by their descriptions."""
+        listed = {name: split for split, names in captions.names.items() for name in names}
+        sentences, skipped = descriptions_of(list(listed), read_descriptions([path]), str(path), self.skip_missing)
+        return Manifest(
+            name=self.name or "shoes, from descriptions",
+            ids=list(sentences),
+            splits=[split_of(name, listed[name]) for name in sentences],
+            columns={"class": [class_of(name) for name in sentences]},
+            descriptions=list(sentences.values()),
+            skipped={**skipped, "caption of a pair from different lists": captions.unlisted},
+            provenance={"layout": "Shoes", "from": "descriptions"},
         )
 
 
