@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,6 +83,22 @@ class AttributeTable:
     def take(self, indices: NDArray[np.int64]) -> AttributeTable:
         """The rows at `indices` (M,), with all names and values kept."""
         return replace(self, graded=self.graded[indices], categorical=self.categorical[indices])
+
+    def only(self, names: Collection[str]) -> AttributeTable:
+        """The attributes of these names, in the order of the table; KeyError, naming it, for one that is not there."""
+        unknown = [name for name in names if name not in (*self.graded_names, *self.categorical_names)]
+        if unknown:
+            known = ", ".join((*self.graded_names, *self.categorical_names))
+            raise KeyError(f"no attribute {unknown[0]!r}; there are {known}")
+        graded = [place for place, name in enumerate(self.graded_names) if name in names]
+        categorical = [place for place, name in enumerate(self.categorical_names) if name in names]
+        return AttributeTable(
+            graded_names=tuple(self.graded_names[place] for place in graded),
+            graded=self.graded[:, graded],
+            categorical_names=tuple(self.categorical_names[place] for place in categorical),
+            values=tuple(self.values[place] for place in categorical),
+            categorical=self.categorical[:, categorical],
+        )
 
     def grade(self, name: str) -> NDArray[np.float32]:
         """(N,) grades of one graded attribute; KeyError where there is none of that name."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog", "Contents"]
 
+VISIBLE = "visible attributes"
+"""In the provenance: names of the attributes that pictures show."""
+
 
 class Catalog:
     """N images with ids, pooled features, region features, attributes and pictures; opened when first needed.
@@ -156,6 +159,12 @@ class Catalog:
         """What is known in words, or None."""
         table = self._contents.attributes
         return table if table is None or self._positions is None else table.take(self._positions)
+
+    @property
+    def visible(self) -> tuple[str, ...] | None:
+        """Names of the attributes that can be seen in the pictures; None where the catalogue does not say."""
+        named = self.provenance.get(VISIBLE)
+        return tuple(map(str, named)) if isinstance(named, list) else None
 
     @property
     def splits(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -47,22 +48,34 @@ class Describer:
 
     Args:
         gallery: images with attributes.
+        visible: names of the attributes that it speaks of; none named: those that the catalogue says can be seen in its
+            pictures, and all where it does not say. `("all",)`: all, whatever the catalogue says.
         seed: another seed chooses other differences and words.
         device: where it takes and gives tensors.
 
     Raises:
-        ValueError: a catalogue without attributes.
+        ValueError: a catalogue without attributes, or without one that is named.
     """
 
     uses_previous = False
 
-    def __init__(self, gallery: Catalog, *, seed: int = 0, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        gallery: Catalog,
+        *,
+        visible: Sequence[str] = (),
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+    ) -> None:
         table, whole = gallery.attributes, gallery.split("all").attributes
         if table is None or whole is None:
             raise ValueError(
                 f"catalogue {gallery.name!r} has no attributes to describe; build it from a source that "
                 "has some, or use a captioner as the user"
             )
+        spoken = _spoken(visible, gallery)
+        if spoken is not None:
+            table, whole = (_only(each, spoken, gallery) for each in (table, whole))
         language = Language(table)
         self.device = torch.device(device)
         self.gallery_fingerprint = gallery.fingerprint
@@ -163,6 +176,21 @@ class Describer:
         named = can_say[:, self._graded_count :]
         shown = torch.where(named >= self._without, 0, shown)
         return torch.cat([torch.zeros_like(can_say[:, : self._graded_count]), shown], dim=1)
+
+
+def _spoken(visible: Sequence[str], gallery: Catalog) -> tuple[str, ...] | None:
+    """Names of the attributes that are spoken of; None for all."""
+    named = (visible,) if isinstance(visible, str) else tuple(visible)
+    if named == ("all",):
+        return None
+    return named or gallery.visible
+
+
+def _only(table: AttributeTable, names: tuple[str, ...], gallery: Catalog) -> AttributeTable:
+    try:
+        return table.only(names)
+    except KeyError as error:
+        raise ValueError(f"catalogue {gallery.name!r} has {error.args[0]}; name some of these as visible") from error
 
 
 def _grades(table: AttributeTable) -> Integers:

@@ -20,6 +20,7 @@ from dialog_env.catalog.sources.products import Products
 from dialog_env.catalog.sources.reduction import Projection, unit_rows
 from dialog_env.catalog.sources.shoes import Shoes
 from dialog_env.io import checkpoint
+from dialog_env.simulators import make_simulator
 from tests.catalog.encoders import CONFIGS, PREPROCESSOR
 from tests.catalog.test_sources_products import ROW, write_products
 from tests.catalog.test_sources_shoes import EVALUATION, TRAIN, write_captions, write_photographs
@@ -272,6 +273,20 @@ def test_a_build_records_where_its_features_come_from(folder: Path, backbones: d
     assert provenance["reduction"]["pooled"]["to"] == 6
     assert sorted(path.name for path in folder.iterdir()) == ["data", "out.h5"]
     catalog.verify()
+
+
+def test_gender_and_brand_are_not_spoken_of_unless_that_is_asked(folder: Path, backbones: dict[str, Path]) -> None:
+    rows = [[str(n), ("Men", "Women")[n % 2], *ROW[1:4], ("Red", "Blue")[n % 3 % 2], *ROW[5:]] for n in range(30)]
+    write_products(folder / "data", rows)
+    catalog = build(folder, backbones["convolution"])
+    assert catalog.visible == ("articleType", "baseColour", "usage", "bright in colour", "long on the leg")
+    words = make_simulator("describer", catalog).vocabulary.words
+    assert {"red", "blue"} <= set(words)
+    assert not {"men", "women"} & set(words)
+    everything = build(folder, backbones["convolution"], "all.h5", visible=("all",))
+    assert {"men", "women"} <= set(make_simulator("describer", everything).vocabulary.words)
+    with pytest.raises(ValueError, match=r"data gives no attribute 'size' to be visible; it gives gender, articleType"):
+        build(folder, backbones["convolution"], "none.h5", visible=("size",))
 
 
 def test_the_same_input_gives_the_same_fingerprint_and_other_input_another(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -279,3 +280,17 @@ def test_two_names_of_one_value_are_no_difference() -> None:
     assert said(two_shoes(colour=("Dark_Red", "darkRed"))) == ALIKE
     assert said(two_shoes(closure=("none", "No"))) == ALIKE
     assert said(two_shoes(colour=("unknown", "red"))) == ALIKE
+
+
+def test_only_what_can_be_seen_is_spoken_of() -> None:
+    table = two_shoes(**{"high at the heel": (0.2, 0.8)}, colour=("silver", "red"), closure=("none", "laces"))
+    assert set(Describer(world(table), visible=("colour",)).vocabulary.words) & {"laces", "heel", "shiny"} == set()
+    assert re.match("(is|are) silver( not red)?$", said(table, visible=("colour",)))
+    assert re.search("heel$", said(table, visible=("high at the heel", "class")))
+    declared = Catalog(replace(world(table)._contents, provenance={"visible attributes": ["closure"]}))
+    assert make_simulator("describer", declared).id == make_simulator('describer:visible=["closure"]', declared).id
+    assert make_simulator("describer:visible=all", declared).id == Describer(world(table)).id
+    with pytest.raises(
+        ValueError, match=r"has no attribute 'brand'; there are high at the heel, .*; name some of these"
+    ):
+        Describer(world(table), visible=("brand",))

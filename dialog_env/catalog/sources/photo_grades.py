@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 BACKGROUND_DIFFERENCE = 28
 LEAST_PIXELS = 20
 RANGE = (1, 99)
+MEASURES = ("bright in colour", "long on the leg")
 
 
 def silhouette(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -32,7 +33,7 @@ def measure(picture: NDArray[np.uint8]) -> dict[str, float]:
     """
     inside = silhouette(picture)
     if inside.sum() < LEAST_PIXELS:
-        return {"bright in colour": np.nan, "long on the leg": np.nan}
+        return dict.fromkeys(MEASURES, np.nan)
     columns = np.flatnonzero(inside.any(axis=0))
     rows = np.flatnonzero(inside.any(axis=1))
     width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1

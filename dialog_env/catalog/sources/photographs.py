@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dialog_env.catalog.catalog import Catalog, Contents
+from dialog_env.catalog.catalog import VISIBLE, Catalog, Contents
 from dialog_env.catalog.images import MOST_BYTES, EncodedImages, decode_picture
 from dialog_env.catalog.sources.batches import Batches
 from dialog_env.catalog.sources.encoders import open_encoder, open_encoder_of
 from dialog_env.catalog.sources.features import Encoder, digest, extract
 from dialog_env.catalog.sources.manifest import Manifest
-from dialog_env.catalog.sources.photo_grades import bounds_of, measure, scale
+from dialog_env.catalog.sources.photo_grades import MEASURES, bounds_of, measure, scale
 from dialog_env.catalog.sources.reduction import BLOCK, Projection, fit_regions
 from dialog_env.catalog.sources.sentences import CARD, card
 from dialog_env.catalog.sources.table import Columns
@@ -57,6 +57,8 @@ class Photographs(ABC):
             compares pictures and sentences by (projection; not reduced then).
         measures: which grades are measured in the pictures: pixels ("bright in colour" and "long on the leg", which
             fits shoes), or none.
+        visible: attributes that can be seen in the pictures: the describer speaks of these alone. `all`, or none named:
+            of all.
         like: a catalogue file into whose feature space the pictures are embedded; it settles pooling, grid,
             dimensions and region_channels, and the scale of grades.
         split: puts all images into this split; by default the source decides.
@@ -74,6 +76,7 @@ class Photographs(ABC):
     grid: int = field(default=7, kw_only=True)
     pooling: Literal["mean", "cls", "projection"] = field(default="mean", kw_only=True)
     measures: Literal["pixels", "none"] = field(default="pixels", kw_only=True)
+    visible: tuple[str, ...] = field(default=(), kw_only=True)
     like: Path | None = field(default=None, kw_only=True)
     split: str = field(default="", kw_only=True)
     skip_broken: bool = field(default=False, kw_only=True)
@@ -125,6 +128,7 @@ class Photographs(ABC):
                 f"{self.output} has images {some(there, 3)} already ({len(there)} in all); leave them out of "
                 f"{self.root}, or give the new ones other names"
             )
+        self._visible(manifest)
         encoder, grid = self._encoder(manifest, like)
         manifest, items = read_items(manifest, self.skip_broken, measuring=self.measures == "pixels")
         if like is None and "train" not in manifest.splits:
@@ -148,6 +152,15 @@ class Photographs(ABC):
             yield self._gathered(manifest, items, encoder, space, features, reduced, old)
             reduced.remove()
             raw.remove()
+
+    def _visible(self, manifest: Manifest) -> list[str] | None:
+        """Names of the visible attributes, None where nothing is said; ValueError for others than there are."""
+        if self.visible in ((), ("all",)):
+            return None
+        known = [*manifest.columns, *manifest.graded, *(MEASURES if self.measures == "pixels" else ())]
+        if unknown := [name for name in self.visible if name not in known]:
+            raise ValueError(f"{self.root} gives no attribute {unknown[0]!r} to be visible; it gives {some(known, 30)}")
+        return list(self.visible)
 
     def _encoder(self, manifest: Manifest, like: Catalog | None) -> tuple[Encoder, int]:
         """The encoder, known to work, and the grid of its regions."""
@@ -224,6 +237,7 @@ class Photographs(ABC):
                 "backbone": encoder.description,
                 "reduction": reduction,
                 GRADES: {name: found for name, found in bounds.items() if found is not None},
+                **({VISIBLE: visible} if (visible := self._visible(manifest)) else {}),
                 "versions": versions(),
             },
             space=space,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dialog_env.catalog.sources.manifest import Manifest, share
@@ -26,6 +26,7 @@ COLUMNS = (
 )
 CATEGORICAL = ("gender", "articleType", "baseColour", "usage")
 NEEDED = ("id", *CATEGORICAL, "masterCategory", "productDisplayName")
+VISIBLE_ATTRIBUTES = ("articleType", "baseColour", "usage", "bright in colour", "long on the leg")
 TRAIN_SHARE, VALIDATION_SHARE = 0.65, 0.08
 BRAND_COUNT = 20
 GENDER_WORD = re.compile(
@@ -38,13 +39,15 @@ class Products(Photographs):
     """`styles.csv` and `images/<id>.jpg` below a root.
 
     Categorical attributes are gender, articleType, baseColour, usage and brand; train, validation and test hold
-    about 65, 8 and 27 % of the images, by a hash of the id.
+    about 65, 8 and 27 % of the images, by a hash of the id. Gender and brand cannot be seen, and so are by default not
+    among the visible attributes, of which the describer speaks.
 
     Args:
         category: keep only this masterCategory, such as "Footwear".
     """
 
     category: str = ""
+    visible: tuple[str, ...] = field(default=VISIBLE_ATTRIBUTES, kw_only=True)
 
     def manifest(self) -> Manifest:
         """Reads `styles.csv`; rows without a picture and pictures without a row are left out and counted.

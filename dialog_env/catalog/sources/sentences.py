@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _load_tokenizer(folder: Path) -> Any:
 def card(text: str) -> NDArray[np.uint8]:
     """A PNG file, (M,) uint8, of a card with a description on it, in letters as large as fit."""
     for size in FONT_SIZES:
-        font = ImageFont.load_default(size)
+        font = _font(size)
         lines = _wrapped(text, font, CARD - 2 * MARGIN)
         if len(lines) * (size + 4) <= CARD - 2 * MARGIN:
             break
@@ -133,6 +134,11 @@ def card(text: str) -> NDArray[np.uint8]:
     file = io.BytesIO()
     picture.save(file, "PNG")
     return np.frombuffer(file.getvalue(), np.uint8)
+
+
+@lru_cache
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size)
 
 
 def _wrapped(text: str, font: Any, width: int) -> list[str]:
