@@ -1,4 +1,4 @@
-"""`python -m dialog_env.simulators`: train captioners, evaluate them, and look at what they say."""
+"""`python -m dialog_env.simulators`: train captioners, evaluate them, look at what they say, and keep it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     import numpy as np
     import torch
     import tyro
+    from tqdm import tqdm
 
     from dialog_env.catalog import load_catalog
     from dialog_env.io.atomic import replacing, write_atomically
     from dialog_env.io.device import find_device
+    from dialog_env.simulators import make_simulator
     from dialog_env.simulators.captioner.caption_data import WrittenPairs, open_captions
     from dialog_env.simulators.captioner.report import evaluate, table
     from dialog_env.simulators.captioner.sheet import pair_sheet
     from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
     from dialog_env.simulators.captioner.user import CAPTIONER_FILE, CaptioningUser
     from dialog_env.simulators.describer.user import Describer
+    from dialog_env.world.answers import KeptAnswers
 
 
 @dataclass
@@ -158,10 +161,38 @@ class Sheet:
         print(f"written to {self.output}")
 
 
+@dataclass
+class Fill:
+    """Ask a user about all pairs of a gallery and keep the answers; what was kept before is not asked again."""
+
+    catalog: str = "synthetic"
+    """Name or file of the catalogue."""
+    split: str = "train"
+    """Split of the gallery."""
+    simulator: str = "captioner"
+    """The user, by name or name:argument; one that keeps its answers."""
+    device: str = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
+
+    def __call__(self) -> None:
+        """Fills the table and says where it lies."""
+        device = find_device(self.device)
+        gallery = load_catalog(self.catalog).split(self.split)
+        user = make_simulator(self.simulator, gallery, device=device)
+        kept = getattr(user, "kept_answers", None)
+        if not isinstance(kept, KeptAnswers):
+            raise ValueError(f"simulator {self.simulator!r} keeps no answers; give one that does, as 'captioner'")
+        with tqdm(total=len(gallery) ** 2, unit="pair", unit_scale=True) as bar:
+            for pairs in kept.fill(user.feedback, device):
+                bar.update(pairs)
+        print(f"{kept.path}: {len(gallery) ** 2} answers of {user.id}")
+
+
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Sheet, tyro.conf.subcommand("sheet")]
+    | Annotated[Fill, tyro.conf.subcommand("fill")]
 )
 
 

@@ -17,6 +17,7 @@ from dialog_env.catalog import Catalog, Contents
 from dialog_env.catalog.attributes import AttributeTable
 from dialog_env.catalog.images import EncodedImages
 
+os.environ["DIALOG_RETRIEVAL_ANSWERS"] = "memory"  # in processes that tests start, too: no test fills a real cache
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

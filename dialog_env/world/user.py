@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from dialog_env.world.answers import KeptAnswers
 from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary
 
 
@@ -27,6 +29,7 @@ class UserSimulator(Protocol):
         uses_previous: may be left out; False says that `previous` plays no part, so that who looks ahead can use an
             answer again whatever was shown before.
         deterministic: may be left out; False says that the same question may be answered in two ways.
+        kept_answers: may be left out; a `KeptAnswers` says that the answer to a pair is always the same, and is kept.
         log_likelihood: a method that may be left out; from tokens (B, L), targets (B,) and candidates (B,) to the
             log-probabilities (B,), in nats, of saying just that. Who knows the user needs it where answers are drawn.
     """
@@ -86,6 +89,8 @@ def checked_user(simulator: Any) -> UserSimulator:
 def ask(simulator: UserSimulator, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
     """The tokens (B, 16) int64 that a user answers with; shorter sentences are padded with 0.
 
+    Where the user has `kept_answers`, it hears only what is not known yet.
+
     Args:
         simulator: the user.
         targets: (B,) int64.
@@ -95,6 +100,13 @@ def ask(simulator: UserSimulator, targets: Tensor, candidates: Tensor, previous:
     Raises:
         ValueError: an answer that is no (B, L) tensor of whole numbers, or of more than 16 words.
     """
+    kept = getattr(simulator, "kept_answers", None)
+    if isinstance(kept, KeptAnswers) and kept.are_of(simulator):
+        return kept.ask(partial(_hear, simulator), targets, candidates, previous)
+    return _hear(simulator, targets, candidates, previous)
+
+
+def _hear(simulator: UserSimulator, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
     answers = simulator.feedback(targets, candidates, previous)
     if type(answers) is not Tensor or answers.ndim != 2 or len(answers) != len(targets):
         shape = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__

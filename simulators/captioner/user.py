@@ -14,6 +14,7 @@ from torch import Tensor
 from dialog_env.catalog import Catalog
 from dialog_env.catalog.space import other_space
 from dialog_env.simulators.captioner import DEFAULT_MEMORY_LIMIT, PrecomputedCaptioner, SavedCaptioner, load_captioner
+from dialog_env.world.answers import KeptAnswers
 from dialog_env.world.vocabulary import Vocabulary
 
 VERSION = 1
@@ -39,6 +40,7 @@ class CaptioningUser:
         device: where it takes and gives tensors.
         memory_limit: bytes for what is kept of the images; see `PrecomputedCaptioner`.
         half: keeps it in half precision; another user, whose answers may differ.
+        keep_answers: what it said of a pair is looked up the next time, in other processes too; see `KeptAnswers`.
 
     Attributes:
         id: architecture, and a hash of weights, vocabulary and decoding.
@@ -58,6 +60,7 @@ class CaptioningUser:
         device: str | torch.device = "cpu",
         memory_limit: int = DEFAULT_MEMORY_LIMIT,
         half: bool = False,
+        keep_answers: bool = True,
     ) -> None:
         saved = open_captioner(argument)
         check_features(saved, gallery, "shipped" if argument is None else str(argument))
@@ -66,6 +69,11 @@ class CaptioningUser:
         self.vocabulary: Vocabulary = saved.vocabulary
         digest = hashlib.sha256(f"{VERSION}:{saved.fingerprint}".encode()).hexdigest()[:12]
         self.id = f"captioner-{saved.network.architecture}{'-half' if half else ''}:{digest}"
+        self.kept_answers = (
+            KeptAnswers(self.id, self.gallery_fingerprint, len(gallery), len(self.vocabulary), CaptioningUser.feedback)
+            if keep_answers
+            else None
+        )
         self.provenance = saved.provenance
         self._captioner = PrecomputedCaptioner(
             saved.network,

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from dialog_env.simulators.captioner import PrecomputedCaptioner
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
-from tools.throughput import SMALL, clock, compiled, dialogs, ranking, report, updates
+from tools.throughput import SMALL, answers, clock, compiled, dialogs, ranking, report, updates
 from tools.throughput.clock import PeakMemory, Shares, fastest, fastest_in_turn
 from tools.throughput.rows import Figure, Findings, Row
 from tools.throughput.run import run
@@ -240,3 +241,26 @@ def test_the_whole_benchmark_runs_and_writes_table_json_and_plot(tmp_path):
     assert content["workload"]["images"] == 20
     assert content["provenance"]["machine"]
     assert min(Image.open(tmp_path / "cost.png").size) > 300
+
+
+def test_kept_answers_are_measured_by_the_share_of_pairs_that_are_known(capsys, monkeypatch):
+    speak, turns, spoken, heard = PrecomputedCaptioner.feedback, answers._turns, [], []
+
+    def counted(captioner, targets, candidates):
+        spoken.append(len(targets))
+        return speak(captioner, targets, candidates)
+
+    def counting(*given):
+        spoken.clear()
+        seconds = turns(*given)
+        heard.append(sum(spoken))
+        return seconds
+
+    monkeypatch.setattr(PrecomputedCaptioner, "feedback", counted)
+    monkeypatch.setattr(answers, "_turns", counting)
+    answers.measure(dialogs=8, repeats=1)
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.endswith("x")]
+    assert len(rows) == 2 + len(answers.SHARES)
+    noted, without, nothing, half, most, everything, _ = heard
+    assert noted == without == nothing > half > most > everything == 0
+    assert half == pytest.approx(nothing / 2, abs=1)
