@@ -37,11 +37,12 @@ class Train:
     catalog: str = "synthetic"
     """Name or file of the catalogue."""
     captions: str = "describer"
-    """describer, or a folder with captions in the format of Shoes."""
+    """describer, or people's sentences: a CSV with the columns target, candidate and sentence (without a candidate it
+    is about the target alone), JSON of Shoes or Fashion-IQ, or the folder of one of these."""
     split: str = "train"
-    """Split to learn from."""
+    """Split to learn from, or several as train+validation."""
     validation_split: str = "validation"
-    """Split to choose the best epoch by."""
+    """Split to choose the best epoch by. Where it is the same, written pairs are parted: a twentieth chooses."""
     pairs: int = 10000
     """Pairs that the describer speaks of in an epoch."""
     validation_pairs: int = 1000
@@ -61,9 +62,13 @@ class Train:
                 catalog.split(split),
                 pairs=pairs,
                 seed=self.settings.seed,
+                part=part if self.split == self.validation_split else "all",
                 skip_unusable=self.skip_unusable,
             )
-            for split, pairs in ((self.split, self.pairs), (self.validation_split, self.validation_pairs))
+            for split, pairs, part in (
+                (self.split, self.pairs, "learn"),
+                (self.validation_split, self.validation_pairs, "judge"),
+            )
         )
         if isinstance(source, WrittenPairs) and source.left_out:
             print(f"{len(source.left_out)} captions are left out:", *source.left_out, sep="\n  ")
@@ -84,7 +89,7 @@ class Evaluate:
     catalog: str = "synthetic"
     """Name or file of the catalogue."""
     captions: str = "describer"
-    """describer, or a folder with captions in the format of Shoes: the references."""
+    """describer, or people's sentences as for training: the references."""
     split: str = "test"
     """Split of the held-out pairs; the captioner must not have seen an image of it."""
     listener_split: str = "train"

@@ -172,15 +172,22 @@ class Catalog:
         return {name: len(positions) for name, positions in self._contents.splits.items()}
 
     def split(self, name: str) -> Catalog:
-        """The gallery of one split ("all" is the whole catalogue); ValueError for an unknown name."""
+        """The gallery of one split, or of several ("train+validation"); "all" is the whole catalogue.
+
+        Raises:
+            ValueError: an unknown name.
+        """
         if name == "all":
             return self._select(None, name)
-        if name not in self._contents.splits:
+        if name in self._contents.splits:
+            return self._select(self._contents.splits[name], name)
+        parts = name.split("+")
+        if not set(parts) <= set(self._contents.splits):
             raise ValueError(
                 f"catalogue {self.name!r} has no split {name!r}; "
                 f"choose one of {', '.join(['all', *self._contents.splits])}"
             )
-        return self._select(self._contents.splits[name], name)
+        return self._select(np.unique(np.concatenate([self._contents.splits[part] for part in parts])), name)
 
     def take(self, positions: NDArray[np.int64]) -> Catalog:
         """A gallery of the images at `positions` (M,) of this one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,10 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.catalog.sources.captions import Captions, load_captions
+from dialog_env.catalog.images import SUFFIXES
+from dialog_env.catalog.sources.captions import Captions
+from dialog_env.catalog.sources.manifest import share
+from dialog_env.catalog.sources.written import read_captions
 from dialog_env.simulators.describer.user import Describer
 from dialog_env.world.dialog import embedded, first_candidates
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
@@ -29,6 +32,8 @@ DISTANT_PER_CAPTION = 5
 DISTANT_SHARE = 0.1
 """A single-image caption is paired with images out of the most distant tenth of the gallery."""
 
+JUDGED_SHARE = 0.05
+"""Of the pairs of one gallery, by which the best epoch is chosen."""
 NAMED_IN_ERRORS = 3
 ROWS = 256
 
@@ -139,14 +144,16 @@ def near_images(images: EmbeddedGallery, targets: Tensor, nearest: int, places: 
 
 
 class WrittenPairs(CaptionSource):
-    """People's sentences on pairs of a gallery, from files in the format of Shoes; the same at every draw.
+    """People's sentences on pairs of a gallery; the same at every draw.
 
     Relative captions count where both images are in the gallery. A caption of a single image is paired with five
     images out of the most distant tenth, because of very different images people describe the target alone.
 
     Args:
         gallery: a split of the catalogue that the captions are about.
-        captions: what `load_captions` read.
+        captions: what `read_captions` or `load_captions` read. Images are called by their id, or by it and a suffix.
+        part: "all" pairs; "judge" for a twentieth of them, by a hash of the pair, and "learn" for the rest, where
+            both are taken from one gallery.
         skip_unusable: leave out captions that cannot be used instead of refusing them all.
         seed: of the choice of the distant images.
 
@@ -158,24 +165,42 @@ class WrittenPairs(CaptionSource):
             where `skip_unusable` is off; or no caption at all of the gallery.
     """
 
-    def __init__(self, gallery: Catalog, captions: Captions, *, skip_unusable: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self, gallery: Catalog, captions: Captions, *, part: str = "all", skip_unusable: bool = False, seed: int = 0
+    ) -> None:
         self.gallery = gallery
         position = {str(name): place for place, name in enumerate(gallery.ids)}
         known = {str(name) for name in gallery.split("all").ids}
-        relative = [caption for listed in captions.relative.values() for caption in listed]
-        pairs = [(caption.target, caption.candidate, caption.sentence) for caption in relative]
-        single = [(caption.image, caption.sentence) for listed in captions.single.values() for caption in listed]
-        self.left_out = [reason for names in [*pairs, *single] if (reason := unusable(names, known))]
+        written = [
+            ((called(each.target, known), called(each.candidate, known), each.sentence), each.place)
+            for listed in captions.relative.values()
+            for each in listed
+        ]
+        alone = [
+            ((called(each.image, known), each.sentence), each.place)
+            for listed in captions.single.values()
+            for each in listed
+        ]
+        told = [(unusable(names, known), place) for names, place in [*written, *alone]]
+        self.left_out = [f"{place}: {reason}" if place else reason for reason, place in told if reason]
         if self.left_out and not skip_unusable:
             shown = "; ".join(
                 [*self.left_out[:NAMED_IN_ERRORS], *(["…"] if len(self.left_out) > NAMED_IN_ERRORS else [])]
             )
             raise ValueError(
-                f"{len(self.left_out)} of {len(pairs) + len(single)} captions cannot be used ({shown}); "
+                f"{len(self.left_out)} of {len(told)} captions cannot be used ({shown}); "
                 "mend them, or leave them out with --skip-unusable"
             )
-        pairs = [names for names in pairs if {*names[:2]} <= position.keys() and not unusable(names, known)]
-        single = [names for names in single if names[0] in position and not unusable(names, known)]
+        pairs = [
+            names
+            for names, _ in written
+            if {*names[:2]} <= position.keys() and not unusable(names, known) and _belongs(names[:2], part)
+        ]
+        single = [
+            names
+            for names, _ in alone
+            if names[0] in position and not unusable(names, known) and _belongs(names[:1], part)
+        ]
         if not pairs and not single:
             raise ValueError(
                 f"no caption is about images of split {gallery.split_name!r} alone; choose another split or captions"
@@ -224,6 +249,16 @@ class WrittenPairs(CaptionSource):
         return torch.cat(chosen)
 
 
+def called(name: str, known: Collection[str]) -> str:
+    """The id that is meant by a name: itself, or what stands before the suffix of a picture's file."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if name not in known and f"{dot}{suffix}".casefold() in SUFFIXES and stem in known else name
+
+
+def _belongs(images: Sequence[str], part: str) -> bool:
+    return part == "all" or (share("\n".join(images)) < JUDGED_SHARE) == (part == "judge")
+
+
 def unusable(caption: Sequence[str], known: set[str]) -> str:
     """Why a caption (images…, sentence) cannot be used, empty where it can."""
     *images, sentence = caption
@@ -242,30 +277,32 @@ def open_captions(
     pairs: int,
     seed: int,
     describers: int = 1,
+    part: str = "all",
     skip_unusable: bool = False,
     relative_only: bool = False,
 ) -> CaptionSource:
     """The captions that `spec` names for a gallery.
 
     Args:
-        spec: "describer", or a folder with captions in the format of Shoes.
+        spec: "describer"; or written captions: a CSV with the columns target, candidate and sentence, JSON of Shoes or
+            Fashion-IQ, or the folder of one of these.
         gallery: a split of a catalogue.
         pairs: how many the describer speaks of at a draw.
         seed: of what is drawn.
         describers: how many give references.
-        skip_unusable: see `WrittenPairs`.
+        part, skip_unusable: see `WrittenPairs`.
         relative_only: passes over written captions of single images: nobody wrote them about a pair.
 
     Raises:
         FileNotFoundError: a file of the folder is missing.
-        ValueError: see `DescribedPairs`, `WrittenPairs` and `load_captions`.
+        ValueError: see `DescribedPairs`, `WrittenPairs` and `read_captions`.
     """
     if spec == "describer":
         return DescribedPairs(gallery, pairs, seed=seed, describers=describers)
-    captions = load_captions(Path(spec))
+    captions = read_captions(Path(spec), gallery.split("all").ids.tolist())
     if relative_only:
         captions = replace(captions, single={})
-    return WrittenPairs(gallery, captions, skip_unusable=skip_unusable, seed=seed)
+    return WrittenPairs(gallery, captions, part=part, skip_unusable=skip_unusable, seed=seed)
 
 
 def batches(examples: Examples, size: int, generator: torch.Generator, sorted_over: int = 16) -> list[Examples]:

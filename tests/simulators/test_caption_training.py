@@ -300,7 +300,7 @@ def test_captions_of_a_folder_are_held_out_without_those_of_single_images(tmp_pa
     held_out = open_captions(str(tmp_path), train, pairs=1, seed=0, relative_only=True)
     assert taught.sentences() == ["is redder", "a blue boot"]
     assert held_out.sentences() == ["is redder"]
-    with pytest.raises(FileNotFoundError, match=r"no list of image names at .*; the captions of Shoes need"):
+    with pytest.raises(FileNotFoundError, match=r"no captions at .*nowhere; give a CSV with the columns"):
         open_captions(str(tmp_path / "nowhere"), train, pairs=1, seed=0)
 
 

@@ -19,11 +19,12 @@ NEEDED = f"the captions of Shoes need {', '.join((RELATIVE_FILE, SINGLE_FILE, *N
 
 @dataclass(frozen=True)
 class RelativeCaption:
-    """How the target differs from the candidate, in a person's words; images by name."""
+    """How the target differs from the candidate, in a person's words; images by name, `place` where it is written."""
 
     target: str
     candidate: str
     sentence: str
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class ImageCaption:
 
     image: str
     sentence: str
+    place: str = ""
 
 
 @dataclass(frozen=True)
