@@ -3,10 +3,14 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
-.PHONY: benchmark test check fast docs reliability reliability-small clean
+.PHONY: benchmark play test check fast docs reliability reliability-small clean
 
 benchmark: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(VENV)/bin/dialog-retrieval benchmark run --catalog synthetic --agents random supervised --output runs/benchmark
+
+# The page, in the browser; Ctrl-C ends it.
+play: $(INSTALLED)
+	$(VENV)/bin/dialog-retrieval play
 
 # Each process of the tests has one thread, and a file of tests stays in one process, for what its tests share.
 test: $(INSTALLED) check reliability-small

@@ -6,6 +6,7 @@
     dialog-retrieval agent train
     dialog-retrieval benchmark run|paper|table|film
     dialog-retrieval talk
+    dialog-retrieval play
 
 Nothing but the part that is asked for is imported, so that help is quick. The folder in which the command is given is
 where `module:Class` is looked for after the installed packages.
@@ -29,6 +30,7 @@ GROUPS = {
         "run agents against each other; tables, claims of the paper, films",
     ),
     "talk": ("dialog_env.sessions.talk", "talk to an agent in the terminal"),
+    "play": ("dialog_env.sessions.play", "talk to an agent, play one, and judge sentences in the browser"),
 }
 """Name to the module whose `main(arguments, program)` reads the rest, and what it is for."""
 

@@ -1,0 +1,1 @@
+"""The page on which people talk to an agent: Starlette, templates, one style sheet, one script."""
