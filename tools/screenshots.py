@@ -69,8 +69,8 @@ def main(folder: Path) -> None:
 
     def says(tab: Any, *where: str) -> str:
         sources = [tab.locator(f"{each} img").get_attribute("src") for each in where]
-        images = [torch.tensor([int(source.rsplit("/", 1)[1][:-4])]) for source in sources]
-        return describer.vocabulary.decode(describer.feedback(*images, torch.tensor([-1])).numpy())[0]
+        target, shown = (torch.tensor([int(source.rsplit("/", 1)[1][:-4])]) for source in sources)
+        return describer.vocabulary.decode(describer.feedback(target, shown, torch.tensor([-1])).numpy())[0]
 
     folder.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dialog_env import agents
 from dialog_env.agents import Agent
+from dialog_env.agents.base import AGENT_FILE
+from dialog_env.agents.belief.agent import SHIPPED
 from dialog_env.catalog import load_catalog
 from dialog_env.envs.dialog_batch import DEFAULT_SIMULATOR
 from dialog_env.io.device import find_device
@@ -14,16 +16,21 @@ from dialog_env.sessions.partner import Partner
 from dialog_env.simulators import make_simulator
 from dialog_env.world.user import UserSimulator
 
-DEFAULT_AGENT = "ceiling"
-"""Hears a person through the shipped captioner, by how likely that would say the same of each image: it needs no
-training, and its time grows with the gallery."""
+
+def default_agent() -> str:
+    """The shipped belief, where it lies here.
+
+    Else the ceiling, which needs no training: it hears a person through the captioner, by how likely that would say the
+    same of each image, and its time grows with the gallery.
+    """
+    return "belief@shipped" if (SHIPPED / AGENT_FILE).exists() else "ceiling"
 
 
 @dataclass
 class Choice:
     """Whom to talk to, and about what."""
 
-    agent: str = DEFAULT_AGENT
+    agent: str = field(default_factory=default_agent)
     """Folder of a trained agent, or the name of one that needs no training."""
     kind: str | None = None
     """Class of the agent in the folder, as module:Class, where it is not one of this project's: files start no code."""
@@ -66,7 +73,7 @@ class Choice:
             )
         except ValueError as error:
             raise ValueError(f"{self.agent} is no folder of a trained agent, and as a name: {error}") from error
-        if agent.trainable:
+        if agent.trainable and not getattr(agent, "trained", None):
             raise ValueError(
                 f"agent {self.agent} has to be trained first: give `dialog-retrieval agent train {self.agent} --output "
                 "FOLDER`, then that folder"

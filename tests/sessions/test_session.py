@@ -21,7 +21,7 @@ from tests.sessions.test_words import STRANGE
 from tests.toys import ToyUser
 
 AGENTS = ["random", "greedy", "supervised", "supervised@paper", "unseen", "unseen:inner=greedy", "ceiling"]
-AGENTS += ["sb3-ppo", "sb3-recurrent-ppo"]
+AGENTS += ["belief", "sb3-ppo", "sb3-recurrent-ppo"]
 
 
 @pytest.fixture(scope="module")

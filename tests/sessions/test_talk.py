@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from dialog_env import agents
 from dialog_env.catalog import Catalog
 from dialog_env.cli import main
-from dialog_env.sessions import talk
+from dialog_env.sessions import Session, talk
 from dialog_env.sessions.choice import Choice
+from dialog_env.simulators import make_simulator
 from tests.conftest import tiny_contents
+from tests.sessions.people import sentence
 
 CHOICE = ["--simulator", "describer", "--split", "all", "--seed", "1"]
 
@@ -79,10 +82,6 @@ def test_an_agent_that_has_to_be_trained_first_is_refused_with_the_command(file:
 @pytest.mark.slow
 def test_the_default_agent_finds_shoes_by_what_the_describer_says() -> None:
     partner, _ = Choice(catalog="synthetic:300:5", split="all").open()
-    from dialog_env.sessions import Session
-    from dialog_env.simulators import make_simulator
-    from tests.sessions.people import sentence
-
     describer, found = make_simulator("describer", partner.gallery), 0
     for target in range(10):
         session = Session(partner, target=target, seed=target)
@@ -91,3 +90,24 @@ def test_the_default_agent_finds_shoes_by_what_the_describer_says() -> None:
             if session.found:
                 break
     assert found >= 6
+
+
+def test_the_shipped_belief_is_talked_to_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = Catalog(tiny_contents())
+    catalog.write(tmp_path / "tiny.h5")
+    words = make_simulator("describer", catalog).vocabulary
+    belief = agents.create("belief", gallery=catalog, vocabulary=words)
+    belief.bind(catalog)
+    belief.trained = {"epochs": 1}  # type: ignore[attr-defined]
+    monkeypatch.setattr("dialog_env.sessions.choice.SHIPPED", tmp_path)
+    monkeypatch.setattr("dialog_env.agents.belief.agent.SHIPPED", tmp_path)
+    assert Choice().agent == "ceiling"
+    belief.save(tmp_path)
+    choice = Choice(catalog=str(tmp_path / "tiny.h5"), split="all", simulator="describer")
+    assert choice.agent == "belief@shipped"
+    partner, _ = choice.open()
+    answer = Session(partner).say("is red")
+    assert partner.agent.name == "belief"
+    assert answer.certainty is not None
+    assert answer.certainty.images is not None
+    assert 1 <= answer.certainty.images <= 24
