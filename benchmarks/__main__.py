@@ -14,8 +14,10 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
 
     from dialog_env import agents
     from dialog_env.benchmarks import film, leaderboard, page, report, results
+    from dialog_env.benchmarks.carry import CarryCommand
     from dialog_env.benchmarks.experiment import AgentSpec, Experiment
     from dialog_env.benchmarks.jobs import Plan, run_all
+    from dialog_env.benchmarks.noise import NoiseCommand
     from dialog_env.benchmarks.paper import report as paper_report
     from dialog_env.benchmarks.paper import scores
     from dialog_env.benchmarks.paper.run import run as run_paper
@@ -291,6 +293,8 @@ class FilmCommand:
 Command = (
     Annotated[RunCommand, tyro.conf.subcommand("run")]
     | Annotated[PaperCommand, tyro.conf.subcommand("paper")]
+    | Annotated[CarryCommand, tyro.conf.subcommand("carry")]
+    | Annotated[NoiseCommand, tyro.conf.subcommand("noise")]
     | Annotated[TableCommand, tyro.conf.subcommand("table")]
     | Annotated[PublishCommand, tyro.conf.subcommand("publish")]
     | Annotated[LeaderboardCommand, tyro.conf.subcommand("leaderboard")]

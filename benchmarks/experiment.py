@@ -25,6 +25,7 @@ from dialog_env.io.atomic import locked, write_atomically
 from dialog_env.io.device import find_device
 from dialog_env.io.reading import read_json
 from dialog_env.simulators import make_simulator
+from dialog_env.simulators.reworded import in_words
 from dialog_env.world.user import UserSimulator, facts_of
 from dialog_env.world.vocabulary import Vocabulary
 
@@ -105,10 +106,10 @@ class Experiment:
             learning = catalog if suite.training_catalog is None else load_catalog(suite.training_catalog)
         self.train, self.validation = learning.split(suite.train_split), learning.split(suite.validation_split)
         self.test = catalog.split(suite.test_split)
-        self._users: dict[tuple[str, str | None], UserSimulator] = {}
+        self._users: dict[tuple[str, str], UserSimulator] = {}
         self._require("gallery", suite.gallery, self.test.fingerprint)
         with self._hint():
-            self._require("user", suite.user, self.user(self.test).id)
+            self._require("user", suite.user, self._user(self.test, suite.simulator).id)
 
     @contextmanager
     def _hint(self) -> Iterator[None]:
@@ -130,9 +131,17 @@ class Experiment:
             )
 
     def user(self, gallery: Catalog) -> UserSimulator:
-        """The user simulator for one of the galleries, built when first needed."""
-        learning = gallery is not self.test and self.suite.training_simulator is not None
-        name = self.suite.training_simulator if learning else self.suite.simulator
+        """The user simulator for one of the galleries, built when first needed.
+
+        Where agents learn from another user than they are evaluated with, that one is heard in words of theirs.
+        """
+        learned_from = self.suite.training_simulator
+        if gallery is not self.test:
+            return self._user(gallery, learned_from or self.suite.simulator)
+        user = self._user(gallery, self.suite.simulator)
+        return user if learned_from is None else in_words(user, self.user(self.train).vocabulary)
+
+    def _user(self, gallery: Catalog, name: str) -> UserSimulator:
         key = (gallery.fingerprint, name)
         if key not in self._users:
             self._users[key] = make_simulator(name, gallery, device=self.device)

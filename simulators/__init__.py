@@ -1,4 +1,4 @@
-"""The users: neural captioners, the describer, attributes and relevance."""
+"""The users: neural captioners, the describer, attributes, relevance, and any of them with words lost on the way."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ SIMULATORS = Parts(
     {
         "describer": "dialog_env.simulators.describer.user:Describer",
         "captioner": "dialog_env.simulators.captioner.user:CaptioningUser",
+        "noisy": "dialog_env.simulators.noisy:NoisyUser",
         "relevance": "dialog_env.simulators.forms.relevance:RelevanceUser",
         "attributes": "dialog_env.simulators.forms.attributes:AttributeUser",
         "relative": "dialog_env.simulators.forms.attributes:RelativeAttributeUser",

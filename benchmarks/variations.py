@@ -1,0 +1,99 @@
+"""Runs of the same agents on suites that differ in their users alone, and what their commands have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from dialog_env.benchmarks.jobs import Plan, run_all
+from dialog_env.benchmarks.report import by_agent, over, values
+from dialog_env.benchmarks.results import Result
+from dialog_env.benchmarks.suites import Suite, find_suite
+from dialog_env.evaluate.intervals import Interval
+from dialog_env.evaluate.statistics import confidence_interval
+from dialog_env.io.device import find_device
+from dialog_env.io.keywords import checked_count
+
+METRICS = ("found", "R@1")
+"""What is looked at, at the last turn."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass
+class VariationCommand:
+    """What the commands have in common."""
+
+    suite: str = "drawn-1k"
+    """Name of a suite, or a JSON file with one."""
+    agents: tuple[str, ...] = ("supervised@paper",)
+    """Agents: name, name@configuration or name:setting=value,…"""
+    seeds: tuple[int, ...] | None = None
+    """Training seeds; those of the suite where left out."""
+    output: Path | None = None
+    """Folder of the results, where what is there is not run again; left out, runs/SUITE-COMMAND."""
+    trained: Path = Path("runs/trained")
+    """Folder of trained agents, shared by all runs."""
+    device: str = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
+    jobs: int = 1
+    """Runs at once, each with one thread."""
+
+    def opened(self) -> Suite:
+        """The suite, with the seeds that were asked for; ValueError where nothing is to be run."""
+        checked_count("jobs", self.jobs)
+        if not self.agents:
+            raise ValueError("no agent is named; give --agents")
+        suite = find_suite(self.suite)
+        if self.device in ("auto", "cpu"):
+            torch.set_num_threads(1)  # another number rounds differently, and trains to other digits
+        return suite if self.seeds is None else replace(suite, seeds=self.seeds)
+
+    def run(
+        self, variations: Mapping[Key, tuple[Suite, Path]], agents: Sequence[str]
+    ) -> dict[str, dict[Key, list[Result]]]:
+        """Results by agent and by what the variation is called, each a list over seeds.
+
+        Args:
+            variations: what each is called to its suite and the folder of its results.
+            agents: as on the command line.
+
+        Raises:
+            ValueError: runs that failed, once all have been tried.
+        """
+        found: dict[str, dict[Key, list[Result]]] = {text: {} for text in agents}
+        failed: dict[str, str] = {}
+        for key, (suite, folder) in variations.items() if agents else ():
+            plan = Plan(suite, folder, str(find_device(self.device)), self.trained)
+            print(f"User: {suite.simulator}; learned from: {suite.training_simulator or suite.simulator}")
+            done, problems = run_all(plan, plan.open(), agents, suite.seeds, self.jobs)
+            failed |= {f"{name} with {suite.simulator}": why for name, why in problems.items()}
+            for text, results in by_agent(done).items():
+                found[text][key] = results
+        if failed:
+            raise ValueError(
+                f"{len(failed)} runs failed: " + "; ".join(f"{name}: {why}" for name, why in failed.items())
+            )
+        return found
+
+
+def at_the_end(group: Sequence[Result], metric: str) -> Interval:
+    """The mean of a metric in percent at the last turn, over the dialogs and seeds of one agent."""
+    return confidence_interval(values(group, metric)[..., -1], np.random.default_rng(0), percent=True)
+
+
+def footnote(results: Sequence[Result]) -> str:
+    """What was run, in a sentence or two below a table."""
+    run = results[0].run
+    seeds = ", ".join(str(seed) for seed in sorted({result.run.seed for result in results}))
+    return (
+        f"Gallery: {results[0].images} images of `{run.catalog}` ({run.split}); {results[0].dialogs} dialogs of "
+        f"{run.turns} turns, the same in every cell; training seeds {seeds}. In percent; in brackets: 95% intervals "
+        f"over {over(results)}. Found: the target has been shown by turn {run.turns}; R@1: it is the first of the "
+        "ranking then."
+    )
