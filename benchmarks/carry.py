@@ -9,17 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dialog_env.benchmarks.report import row_name, values
+from dialog_env.benchmarks.report import Group, at_the_end, compared, row_name
 from dialog_env.benchmarks.results import Result, readable
 from dialog_env.benchmarks.suites import Suite
-from dialog_env.benchmarks.variations import METRICS, VariationCommand, at_the_end, footnote
-from dialog_env.evaluate.statistics import holm, paired_difference
-from dialog_env.io.atomic import locked, replacing, write_atomically
-
-LOSSES = (
-    "Each less the same agent who learned from the user met, paired by training seed and dialog. In brackets: 95% "
-    "intervals, each by itself; p: of a t test, corrected for the number of differences in this table (Holm, 1979).\n"
-)
+from dialog_env.benchmarks.tables import Cell, Table
+from dialog_env.benchmarks.variations import METRICS, VariationCommand, footnote, write_tables
+from dialog_env.io.atomic import locked, replacing
 
 Square = Mapping[tuple[str, str], Sequence[Result]]
 """The results of one agent: the user it learned from and the user it met, to a result for each seed.
@@ -72,34 +67,26 @@ def variations(
     }
 
 
-def table(squares: Mapping[str, Square], users: Sequence[str], metric: str) -> str:
-    """Markdown: a metric at the last turn, by agent and user it learned from, with a column for each user it met."""
-    lines = [_line([f"{metric}: agent", "learned from", *(f"met {user}" for user in users)]), _rule(2 + len(users))]
-    for agent, square in squares.items():
-        for learned in _learned(square, users):
-            cells = [f"{at_the_end(square[learned or met, met], metric):.1f}" for met in users]
-            lines.append(_line([_name(agent, square), learned or "-", *cells]))
-    return "\n".join(lines) + "\n"
+def table(squares: Mapping[str, Square], users: Sequence[str], metric: str) -> Table:
+    """A metric at the last turn, by agent and user it learned from, with a column for each user it met."""
+    rows: list[list[str | Cell]] = [
+        [_name(agent, square), learned or "-", *(at_the_end(square[learned or met, met], metric) for met in users)]
+        for agent, square in squares.items()
+        for learned in _learned(square, users)
+    ]
+    return Table([f"{metric}: agent", "learned from", *(f"met {user}" for user in users)], rows)
 
 
-def losses(squares: Mapping[str, Square], users: Sequence[str]) -> str:
-    """Markdown: those who learned from another user than they met, less the same agents who learned from that one."""
-    rows = {
-        (_name(agent, square), learned, met): [
-            paired_difference(values(square[learned, met], metric)[..., -1], values(square[met, met], metric)[..., -1])
-            for metric in METRICS
-        ]
+def losses(squares: Mapping[str, Square], users: Sequence[str]) -> Table | None:
+    """Agents who learned from another user than they met against the same who learned from that one, if any did."""
+    pairs: dict[tuple[str, ...], tuple[Group, Group]] = {
+        (_name(agent, square), learned, met): (square[learned, met], square[met, met])
         for agent, square in squares.items()
         for learned, met in product(users, users)
         if learned != met and (learned, met) in square
     }
-    corrected = iter(holm([each.p for row in rows.values() for each in row]))
-    heads = [cell for metric in METRICS for cell in (metric, "p")]
-    lines = [_line(["agent", "learned from", "met", *heads]), _rule(3 + len(heads))]
-    for names, row in rows.items():
-        cells = [cell for each in row for cell in (f"{each:+.1f}", _chance(next(corrected)))]
-        lines.append(_line([*names, *cells]))
-    return "\n".join(lines) + "\n"
+    heading = ["agent, against the same who learned from the user met", "learned from", "met"]
+    return compared(pairs, heading) if pairs else None
 
 
 def plot(squares: Mapping[str, Square], users: Sequence[str], path: Path) -> None:
@@ -112,7 +99,9 @@ def plot(squares: Mapping[str, Square], users: Sequence[str], path: Path) -> Non
     short = {user: user.rpartition("/")[2] for user in users} | {"": "-"}
     for (row, metric), (column, (agent, square)) in product(enumerate(METRICS), enumerate(squares.items())):
         axes, learned = panels[row, column], _learned(square, users)
-        shares = np.array([[at_the_end(square[one or met, met], metric).value for met in users] for one in learned])
+        shares = np.array(
+            [[at_the_end(square[one or met, met], metric).interval.value for met in users] for one in learned]
+        )
         axes.imshow(shares, vmin=0, vmax=100, cmap="viridis", aspect="equal")
         for place, share in np.ndenumerate(shares):
             colour = "black" if share > 55 else "white"
@@ -121,22 +110,22 @@ def plot(squares: Mapping[str, Square], users: Sequence[str], path: Path) -> Non
         axes.set_yticks(range(len(learned)), [short[user] for user in learned])
         axes.set(xlabel="met", ylabel="learned from", title=f"{_name(agent, square)}\n{metric}, %")
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def write(squares: Mapping[str, Square], users: Sequence[str], output: Path) -> str:
-    """Writes `carry.md` and `carry.png` into the folder and returns the tables."""
+    """Writes the tables, `carry.md` and so on, and `carry.png` into the folder; returns the Markdown."""
     results = [result for square in squares.values() for group in square.values() for result in group]
-    tables = [table(squares, users, metric) for metric in METRICS]
-    met = {result.run.user: result.run.simulator for result in results if result.run.training_user is None}
-    note = footnote(results) + " Users: " + ", ".join(f"{user} is `{met[user]}`" for user in users) + "."
-    parts = [*tables, note + " Words of another user that an agent does not know are UNK to it.\n"]
-    if any(learned != other for square in squares.values() for learned, other in square):
-        parts += [losses(squares, users), LOSSES]
-    text = "\n".join(parts)
-    write_atomically(output / "carry.md", text.encode())
+    ids = {result.run.user: result.run.simulator for result in results if result.run.training_user is None}
+    *others, last = (table(squares, users, metric) for metric in METRICS)
+    note = (
+        f"{footnote(results)} Users: {', '.join(f'{user} is `{ids[user]}`' for user in users)}. Words of one that an "
+        "agent does not know, since the user it learned from never says them, are UNK to it."
+    )
+    lost = losses(squares, users)
+    tables = [*others, replace(last, note=note), *([] if lost is None else [lost])]
     plot(squares, users, output / "carry.png")
-    return text
+    return write_tables(tables, output, "carry")
 
 
 def _learned(square: Square, users: Sequence[str]) -> list[str]:
@@ -150,15 +139,3 @@ def _learns(square: Square) -> bool:
 
 def _name(agent: str, square: Square) -> str:
     return row_name(agent, next(iter(square.values())))
-
-
-def _chance(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _rule(columns: int) -> str:
-    return "|" + "---|" * columns

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dialog_env.benchmarks.report import MARKERS, row_name
+from dialog_env.benchmarks.report import MARKERS, at_the_end, row_name
 from dialog_env.benchmarks.results import Result
 from dialog_env.benchmarks.suites import Suite
-from dialog_env.benchmarks.variations import METRICS, VariationCommand, at_the_end, footnote
-from dialog_env.io.atomic import locked, replacing, write_atomically
+from dialog_env.benchmarks.tables import Cell, Table
+from dialog_env.benchmarks.variations import METRICS, VariationCommand, footnote, write_tables
+from dialog_env.io.atomic import locked, replacing
 from dialog_env.io.keywords import checked_choice
 
 KINDS = ("dropped", "replaced", "misspelt")
@@ -74,19 +75,15 @@ def spread(results: Mapping[tuple[str, float], Sequence[Result]], kinds: Sequenc
     return still | {key: group for key, group in results.items() if key[1]}
 
 
-def table(curves: Mapping[str, Curves], metric: str) -> str:
-    """Markdown: a metric at the last turn, a row for each agent and kind of noise, a column for each rate."""
+def table(curves: Mapping[str, Curves], metric: str) -> Table:
+    """A metric at the last turn, by agent and kind of noise, with a column for each rate."""
     kinds, rates = _axes(curves)
-    lines = [
-        f"| {metric}: agent | words | {' | '.join(f'{100 * rate:g}%' for rate in rates)} |",
-        "|---|---|" + "---|" * len(rates),
+    rows: list[list[str | Cell]] = [
+        [_name(agent, curve), kind, *(at_the_end(curve[kind, rate], metric) for rate in rates)]
+        for agent, curve in curves.items()
+        for kind in kinds
     ]
-    for agent, curve in curves.items():
-        name = row_name(agent, next(iter(curve.values())))
-        for kind in kinds:
-            cells = [f"{at_the_end(curve[kind, rate], metric):.1f}" for rate in rates]
-            lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return Table([f"{metric}: agent", "words", *(f"{100 * rate:g}%" for rate in rates)], rows)
 
 
 def plot(curves: Mapping[str, Curves], path: Path) -> None:
@@ -100,10 +97,9 @@ def plot(curves: Mapping[str, Curves], path: Path) -> None:
     for row, metric in zip(panels, METRICS, strict=True):
         for axes, kind in zip(row, kinds, strict=True):
             for number, (agent, curve) in enumerate(curves.items()):
-                cells = [at_the_end(curve[kind, rate], metric) for rate in rates]
-                label = row_name(agent, curve[kind, rates[0]])
-                values = [cell.value for cell in cells]
-                line = axes.plot(shares, values, marker=MARKERS[number % len(MARKERS)], label=label)[0]
+                cells = [at_the_end(curve[kind, rate], metric).interval for rate in rates]
+                values, marker = [cell.value for cell in cells], MARKERS[number % len(MARKERS)]
+                line = axes.plot(shares, values, marker=marker, label=_name(agent, curve))[0]
                 lows, highs = [cell.low for cell in cells], [cell.high for cell in cells]
                 axes.fill_between(shares, lows, highs, color=line.get_color(), alpha=0.2, linewidth=0)
             axes.set(title=f"{metric}, words {kind}", xlabel="% of the words", ylabel=f"{metric} at the last turn, %")
@@ -113,18 +109,21 @@ def plot(curves: Mapping[str, Curves], path: Path) -> None:
     lines, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside lower center", ncols=min(len(labels), 3), frameon=False)
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def write(curves: Mapping[str, Curves], output: Path) -> str:
-    """Writes `noise.md` and `noise.png` into the folder and returns the tables."""
+    """Writes the tables, `noise.md` and so on, and `noise.png` into the folder; returns the Markdown."""
     results = [result for curve in curves.values() for group in curve.values() for result in group]
-    users = {result.run.training_user or result.run.user for result in results}
-    note = f"{footnote(results)} User: `{', '.join(sorted(users))}`, from whom agents learned without noise.\n"
-    text = "\n".join([*(table(curves, metric) for metric in METRICS), note])
-    write_atomically(output / "noise.md", text.encode())
+    users = sorted({result.run.training_user or result.run.user for result in results})
+    note = f"{footnote(results)} User: {', '.join(users)}, from whom agents learned without noise."
+    *others, last = (table(curves, metric) for metric in METRICS)
     plot(curves, output / "noise.png")
-    return text
+    return write_tables([*others, replace(last, note=note)], output, "noise")
+
+
+def _name(agent: str, curve: Curves) -> str:
+    return row_name(agent, next(iter(curve.values())))
 
 
 def _axes(curves: Mapping[str, Curves]) -> tuple[list[str], list[float]]:

@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 
 from dialog_env.benchmarks.jobs import Plan, run_all
-from dialog_env.benchmarks.report import by_agent, over, values
+from dialog_env.benchmarks.report import by_agent, over
 from dialog_env.benchmarks.results import Result
 from dialog_env.benchmarks.suites import Suite, find_suite
-from dialog_env.evaluate.intervals import Interval
-from dialog_env.evaluate.statistics import confidence_interval
+from dialog_env.benchmarks.tables import Table, comma_separated, latex, markdown
+from dialog_env.io.atomic import write_atomically
 from dialog_env.io.device import find_device
 from dialog_env.io.keywords import checked_count
 
@@ -82,11 +81,6 @@ class VariationCommand:
         return found
 
 
-def at_the_end(group: Sequence[Result], metric: str) -> Interval:
-    """The mean of a metric in percent at the last turn, over the dialogs and seeds of one agent."""
-    return confidence_interval(values(group, metric)[..., -1], np.random.default_rng(0), percent=True)
-
-
 def footnote(results: Sequence[Result]) -> str:
     """What was run, in a sentence or two below a table."""
     run = results[0].run
@@ -97,3 +91,10 @@ def footnote(results: Sequence[Result]) -> str:
         f"over {over(results)}. Found: the target has been shown by turn {run.turns}; R@1: it is the first of the "
         "ranking then."
     )
+
+
+def write_tables(tables: Sequence[Table], output: Path, name: str) -> str:
+    """Writes tables as Markdown, CSV and LaTeX into a folder; returns the Markdown."""
+    for ending, form in {"md": markdown, "csv": comma_separated, "tex": latex}.items():
+        write_atomically(output / f"{name}.{ending}", "\n".join(map(form, tables)).encode())
+    return "\n".join(map(markdown, tables))

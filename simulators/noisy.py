@@ -57,9 +57,9 @@ class NoisyUser:
         for name, rate in rates.items():
             if not 0 <= rate <= 1:
                 raise ValueError(f"{name} is {rate}; give a share of the words, from 0 to 1")
-        if sum(rates.values()) > 1 + 1e-9:
+        if (together := sum(rates.values())) > 1 + 1e-9:
             raise ValueError(
-                f"dropped, replaced and misspelt are {sum(rates.values()):g} together; give shares of 1 at most together"
+                f"dropped, replaced and misspelt are {together:g} together; give shares of at most 1 in all"
             )
         self.inner = make_simulator(inner, gallery, device=device)
         self.device = torch.device(device)

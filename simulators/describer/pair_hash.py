@@ -30,8 +30,8 @@ def pair_hashes(targets: Tensor, candidates: Tensor, streams: int) -> Tensor:
     return mix(pair[:, None] + steps)
 
 
-def below(hashes: Tensor, limit: int) -> Tensor:
-    """Hashes reduced to 0..limit-1."""
+def below(hashes: Tensor, limit: int | Tensor) -> Tensor:
+    """Hashes reduced to 0..limit-1, where the limit may be one for each."""
     return (_shift(hashes, 20) & 0xFFFFFFF) % limit
 
 

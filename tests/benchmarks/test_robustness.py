@@ -15,6 +15,7 @@ from dialog_env.benchmarks.experiment import Experiment
 from dialog_env.benchmarks.noise import NoiseCommand
 from dialog_env.benchmarks.results import Result
 from dialog_env.benchmarks.suites import Suite, find_suite
+from dialog_env.benchmarks.tables import Cell
 
 TOY = "tests.toys:ToyUser"
 LEARNER = "supervised:epochs=1,batch=8,statistics=1"
@@ -72,15 +73,17 @@ def test_a_cell_of_the_square_is_the_result_of_who_learned_there_and_was_met_her
     users = (TOY, "describer")
     CarryCommand(suite, (LEARNER,), (0,), tmp_path / "out", tmp_path / "trained", "cpu", users=users)()
     square = {(each.run.training_user or each.run.user, each.run.user): [each] for each in read(tmp_path / "out")}
-    rows = carry.table({LEARNER: square}, users, "R@1").splitlines()[2:]
+    rows = carry.table({LEARNER: square}, users, "R@1").rows
     for row, learned in zip(rows, users, strict=True):
-        cells = [cell.strip() for cell in row.split("|")[3:-1]]
         expected = [square[learned, met][0].values("R@1")[:, -1].mean() for met in users]
-        assert [float(cell.split()[0]) for cell in cells] == pytest.approx(expected, abs=0.051)
-    lost = carry.losses({LEARNER: square}, users).splitlines()[2:]
-    assert len(lost) == 2
+        assert [cell.interval.value for cell in row[2:] if isinstance(cell, Cell)] == pytest.approx(expected)
+    lost = carry.losses({LEARNER: square}, users)
+    assert lost is not None
+    assert [row[1:3] for row in lost.rows] == [[TOY, "describer"], ["describer", TOY]]
+    cell = lost.rows[0][3]
+    assert isinstance(cell, Cell)
     own, other = (square[learned, "describer"][0].values("found")[:, -1].mean() for learned in ("describer", TOY))
-    assert float(lost[0].split("|")[4].split()[0]) == pytest.approx(other - own, abs=0.051)
+    assert cell.interval.value == pytest.approx(other - own)
 
 
 def test_an_agent_hears_a_stranger_in_its_own_words(tiny_file: Path, tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_it_depends_on_the_image_before_where_the_user_does(gallery: Catalog) ->
     [
         ({"dropped": -0.1}, "dropped is -0.1; give a share of the words, from 0 to 1"),
         ({"replaced": 1.5}, "replaced is 1.5; give a share"),
-        ({"dropped": 0.6, "misspelt": 0.6}, "are 1.2 together; give shares of 1 at most together"),
+        ({"dropped": 0.6, "misspelt": 0.6}, "are 1.2 together; give shares of at most 1 in all"),
         ({"misspelt": "often"}, "misspelt is 'often'; give a number"),
         ({"inner": "nobody"}, "no user simulator 'nobody'"),
     ],
