@@ -49,6 +49,8 @@ def hurried() -> Iterator[None]:
 def spec(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Every registered user, the captioner being one for the tiny catalogue."""
     name: str = request.param
+    if name == "noisy":
+        return "noisy:inner=describer,dropped=0.2,replaced=0.1,misspelt=0.1"
     if name != "captioner":
         return name
     save_captioner(tmp_path / "captioner.safetensors", network(), WORDS)
