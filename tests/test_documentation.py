@@ -22,6 +22,7 @@ from dialog_env.envs.actions import ACTIONS
 from dialog_env.envs.observations import OBSERVATIONS
 from dialog_env.envs.rewards import REWARDS
 from dialog_env.evaluate.metrics import METRICS
+from tests.own_pictures import write_own_pictures
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -31,12 +32,15 @@ AT_THE_TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELO
 DOCUMENTS = [*AT_THE_TOP, *sorted((ROOT / "docs").rglob("*.md"))]
 PARTS = [page for page in DOCUMENTS if page.parent.name == "tutorial" and page.name != "index.md"]
 """Pages of the tutorial, each of which adds a part in one file."""
+OWN_PICTURES = [ROOT / "docs" / f"{name}.md" for name in ("folder", "folder-alone")]
+"""Pages that begin with a folder of pictures."""
+STEP = re.compile(r"^```(python|console)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def blocks() -> Iterator[object]:
     for document in DOCUMENTS:
         for number, match in enumerate(BLOCK.finditer(document.read_text()), 1):
-            if document not in PARTS:
+            if document not in (*PARTS, *OWN_PICTURES):
                 yield pytest.param(match[1], id=f"{document.relative_to(ROOT)}-{number}")
 
 
@@ -78,6 +82,27 @@ def test_a_part_in_one_file_is_used_as_an_object(saved: str) -> None:
     assert others
     for code in others:
         run(code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", OWN_PICTURES, ids=lambda page: page.stem)
+def test_a_page_about_a_folder_of_pictures_runs_from_top_to_bottom(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers", reason="extraction needs the extra `images`")
+    write_own_pictures(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
+    kinds = []
+    for kind, step in STEP.findall(page.read_text()):
+        kinds.append(kind)
+        if kind == "python":
+            exec(compile(step, page.name, "exec"), names)
+        for line in step.replace("\\\n", " ").splitlines() if kind == "console" else ():
+            cli.main(shlex.split(line.removeprefix("$ dialog-retrieval ")))
+    assert {"python", "console"} == set(kinds)
+    for film in (tmp_path / "runs").glob("*-film"):
+        assert len(list(film.glob("*.png"))) == 3
 
 
 @pytest.mark.slow

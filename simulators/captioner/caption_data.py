@@ -62,10 +62,12 @@ class CaptionSource(ABC):
     Attributes:
         id: changes whenever what it draws may change.
         gallery: whose positions it speaks of.
+        part: "all", or which part of the pairs of a gallery that another source shares.
     """
 
     id: str
     gallery: Catalog
+    part: str = "all"
 
     @abstractmethod
     def sentences(self) -> list[str]:
@@ -168,7 +170,7 @@ class WrittenPairs(CaptionSource):
     def __init__(
         self, gallery: Catalog, captions: Captions, *, part: str = "all", skip_unusable: bool = False, seed: int = 0
     ) -> None:
-        self.gallery = gallery
+        self.gallery, self.part = gallery, part
         position = {str(name): place for place, name in enumerate(gallery.ids)}
         known = {str(name) for name in gallery.split("all").ids}
         written = [

