@@ -7,6 +7,7 @@
     dialog-retrieval benchmark run|paper|carry|noise|table|film
     dialog-retrieval talk
     dialog-retrieval play
+    dialog-retrieval serve
 
 Nothing but the part that is asked for is imported, so that help is quick. The folder in which the command is given is
 where `module:Class` is looked for after the installed packages.
@@ -31,6 +32,7 @@ GROUPS = {
     ),
     "talk": ("dialog_env.sessions.talk", "talk to an agent in the terminal"),
     "play": ("dialog_env.sessions.play", "talk to an agent, play one, and judge sentences in the browser"),
+    "serve": ("dialog_env.sessions.serve", "serve sessions as JSON, for a front end of your own"),
 }
 """Name to the module whose `main(arguments, program)` reads the rest, and what it is for."""
 

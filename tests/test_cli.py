@@ -30,7 +30,7 @@ def test_an_unknown_command_is_one_line_and_status_2(capsys: pytest.CaptureFixtu
     assert stopped.value.code == 2
     assert (
         capsys.readouterr().err
-        == "error: no command 'fly'; known are environment, catalog, simulator, agent, benchmark, talk, play\n"
+        == "error: no command 'fly'; known are environment, catalog, simulator, agent, benchmark, talk, play, serve\n"
     )
 
 
