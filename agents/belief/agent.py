@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.agents.base import AGENT_FILE, Decision, TrainingData, generator_for
+from dialog_env.agents.belief.asking import ExpectedInformation
 from dialog_env.agents.belief.features import ImageFeatures
 from dialog_env.agents.belief.learner import BeliefLearner
 from dialog_env.agents.belief.network import BeliefNetwork
@@ -24,10 +25,11 @@ from dialog_env.io.checkpoint import Saved
 from dialog_env.io.reading import first_line, one_sentence
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
 from dialog_env.world.state import Observation
+from dialog_env.world.user import UserSimulator
 from dialog_env.world.vocabulary import Vocabulary
 
 SHIPPED = Path(__file__).parent / "weights" / "synthetic"
-"""The belief that comes along, trained on drawn shoes; its card lies beside it."""
+"""The trained belief that comes along; its card lies beside it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Belief(Trainee):
     many turns there were.
 
     Words that it does not know are passed over; a sentence of nothing else changes nothing. Needs no attributes and no
-    user. `belief@shipped` is the trained one that comes along, as it is.
+    user, unless it asks (`ask=expected`). `belief@shipped` is the trained one that comes along, as it is.
 
     Args:
         network: what learns.
@@ -96,6 +98,9 @@ class Belief(Trainee):
         self.learned_from = learned_from
         self.remark = ""
         self._taken_space = ""
+        self.ask = settings.ask
+        self.knows_user = self.ask == "expected"  # type: ignore[misc]
+        self._asking: ExpectedInformation | None = None
         self._bound: tuple[Tensor, Tensor, EmbeddedGallery] | None = None
 
     @classmethod
@@ -155,7 +160,19 @@ class Belief(Trainee):
             # Of images equally long the nearest to a query is the one with the largest product with it.
             squares = embeddings.double().square().sum(dim=1)
             missing = (squares.max() - squares).sqrt().float()
+            self._asking = None
             self._bound = embeddings, candidates, EmbeddedGallery(torch.cat([embeddings, missing[:, None]], dim=1))
+
+    def bind_user(self, simulator: UserSimulator) -> None:
+        """Gets to know the user of the bound gallery, where it asks what it would say."""
+        embeddings = self._gallery()[0]
+        self._asking = ExpectedInformation(
+            simulator,
+            len(embeddings),
+            candidates=self.settings.candidates,
+            targets=self.settings.targets,
+            device=embeddings.device,
+        )
 
     def check_gallery(self, gallery: Catalog) -> None:
         """Refuses also galleries with other regions, and of another feature space than that of its first weights."""
@@ -197,9 +214,16 @@ class Belief(Trainee):
         return QueryRanking(torch.nn.functional.pad(memory.query, (0, 1)), self._gallery()[2]), memory
 
     def act(self, observation: Observation, memory: Heard) -> Decision:
-        """Shows the likeliest image that the dialog has not shown; once all have been, simply the likeliest."""
+        """Shows an image that the dialog has not shown; once all have been, simply the likeliest."""
         ranking, memory = self.rank(observation, memory)
-        return Decision(ranking, first_unseen(ranking, memory.shown), memory)
+        candidates = first_unseen(ranking, memory.shown)
+        rows = (observation.turn < self.settings.turns - 1).nonzero()[:, 0]  # later than that no answer helps
+        if self.ask == "expected" and len(rows):
+            if self._asking is None:
+                raise RuntimeError(f"agent {self.name} needs its user to ask; call bind_user first")
+            asked = self.log_belief(memory)[rows], memory.shown[rows], observation.candidate[rows]
+            candidates = candidates.index_put((rows,), self._asking.choose(*asked))
+        return Decision(ranking, candidates, memory)
 
     def facts(self) -> dict[str, Any]:
         """What is saved beside the weights."""
@@ -253,7 +277,9 @@ class Belief(Trainee):
             keep="best",
             seed=self.seed,
         )
+        self.ask = "likely"  # what is learned does not depend on it, and asking takes long
         summary = train(self, self.learner(training_data), training_data, Path(folder), schedule, progress=progress)
+        self.ask = self.settings.ask
         self.images.load_state_dict(checkpoint.read(Path(folder, AGENT_FILE)).below("images"))
         return summary
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from dialog_env.world.dialog import TURNS
 
+ASK = ("likely", "expected")
+
 
 @dataclass(frozen=True)
 class BeliefSettings:
@@ -29,15 +31,33 @@ class BeliefSettings:
     """E, numbers in what a sentence tells and in what an image is."""
     regions: int = 384
     """K, components of the region features that are looked at; 0 for pooled features alone."""
+    ask: str = "likely"
+    """Which image is shown. likely: the likeliest not shown yet. expected: the one whose answer is expected to tell
+    most, for which the user has to be known; at the last of the `turns` the likeliest."""
+    candidates: int = 12
+    """K, so many of the likeliest images are weighed against each other where it does not show the likeliest."""
+    targets: int = 24
+    """M, so many of the likeliest images are weighed as targets."""
     initial: str = ""
     """Folder of a saved belief whose weights are the first ones, or "shipped" for the one that comes along; empty for
     new weights."""
 
     def __post_init__(self) -> None:
-        least = {"epochs": 0, "batch": 1, "turns": 1, "images": 2, "evidence": 1, "regions": 0}
+        least = {
+            "epochs": 0,
+            "batch": 1,
+            "turns": 1,
+            "images": 2,
+            "evidence": 1,
+            "regions": 0,
+            "candidates": 1,
+            "targets": 1,
+        }
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ValueError(f"{name} is {getattr(self, name)}; give {bound} or more")
+        if self.ask not in ASK:
+            raise ValueError(f"no ask {self.ask!r}; known are {', '.join(ASK)}")
         if not self.learning_rate > 0 or not self.weight_decay >= 0 or not 0 <= self.dropout < 1:
             raise ValueError(
                 f"learning_rate {self.learning_rate}, weight_decay {self.weight_decay} and dropout {self.dropout} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,51 @@ def test_a_gallery_without_regions_is_seen_by_its_pooled_features() -> None:
     assert not bool(agent.images.of(gallery)[:, 8:].any())
     record = protocol.run(agent, gallery, data.simulator, seed=0)
     assert record.shown.shape == (80, 6)
+
+
+def test_asking_shows_the_image_whose_answer_tells_most(data: TrainingData) -> None:
+    agent = make(data, ask="expected", candidates=5, targets=7)
+    protocol.introduce(agent, data.gallery, data.simulator)
+    told = observe(agent, data.gallery, [3, 4, 9], sentences(agent, 3))
+    decision = agent.act(told, agent.begin(3))
+    for row, belief in enumerate(agent.log_belief(decision.memory).exp()):
+        order = [image for image in belief.argsort(descending=True).tolist() if image != int(told.candidate[row])]
+        likely = belief[order[:7]].double() / belief[order[:7]].double().sum()
+        bits = []
+        for candidate in order[:5]:
+            asked = torch.tensor(order[:7]), torch.full((7,), candidate), told.candidate[row].expand(7)
+            answers: dict[tuple[int, ...], float] = {}
+            for answer, weight in zip(data.simulator.feedback(*asked).tolist(), likely.tolist(), strict=True):
+                answers[tuple(answer)] = answers.get(tuple(answer), 0.0) + weight
+            bits.append(-sum(weight * math.log2(weight) for weight in answers.values()))
+        assert bits[order.index(int(decision.candidates[row]))] == pytest.approx(max(bits))
+    assert protocol.declared(agent) == "knows the user"
+
+
+def test_asking_shows_no_image_twice_and_at_the_last_turn_the_likeliest(data: TrainingData) -> None:
+    asking, likely = make(data, ask="expected"), make(data)
+    record = protocol.run(asking, data.gallery, data.simulator, seed=0, turns=79)
+    assert all(sorted(shown) == list(range(80)) for shown in record.shown.tolist())
+    protocol.introduce(asking, data.gallery, data.simulator)
+    likely.bind(data.gallery)
+    told = observe(asking, data.gallery, list(range(40)), sentences(asking, 8) * 5)
+    last = replace(told, turn=torch.full((40,), asking.settings.turns - 1))
+    ours, theirs, before = (
+        each.act(said, each.begin(40)).candidates for each, said in ((asking, last), (likely, last), (asking, told))
+    )
+    assert torch.equal(ours, theirs)
+    assert not torch.equal(before, theirs)
+
+
+def test_a_user_who_may_answer_in_two_ways_cannot_be_asked(data: TrainingData) -> None:
+    user = ToyUser(data.gallery)
+    user.deterministic = False  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="user toy-1 may answer the same question in two ways"):
+        protocol.run(make(data, ask="expected"), data.gallery, user, seed=0)
+    agent = make(data, ask="expected")
+    agent.bind(data.gallery)
+    with pytest.raises(RuntimeError, match="call bind_user first"):
+        agent.act(observe(agent, data.gallery, [1], ["more0"]), agent.begin(1))
 
 
 def test_it_learns_what_the_user_says(data: TrainingData, tmp_path: Path) -> None:
