@@ -15,6 +15,7 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     from dialog_env import agents
     from dialog_env.benchmarks import film, leaderboard, page, report, results
     from dialog_env.benchmarks.carry import CarryCommand
+    from dialog_env.benchmarks.composed import ComposedCommand
     from dialog_env.benchmarks.experiment import AgentSpec, Experiment
     from dialog_env.benchmarks.jobs import Plan, run_all
     from dialog_env.benchmarks.noise import NoiseCommand
@@ -295,6 +296,7 @@ Command = (
     | Annotated[PaperCommand, tyro.conf.subcommand("paper")]
     | Annotated[CarryCommand, tyro.conf.subcommand("carry")]
     | Annotated[NoiseCommand, tyro.conf.subcommand("noise")]
+    | Annotated[ComposedCommand, tyro.conf.subcommand("composed")]
     | Annotated[TableCommand, tyro.conf.subcommand("table")]
     | Annotated[PublishCommand, tyro.conf.subcommand("publish")]
     | Annotated[LeaderboardCommand, tyro.conf.subcommand("leaderboard")]

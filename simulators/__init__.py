@@ -25,6 +25,7 @@ SIMULATORS = Parts(
         "describer": "dialog_env.simulators.describer.user:Describer",
         "captioner": "dialog_env.simulators.captioner.user:CaptioningUser",
         "noisy": "dialog_env.simulators.noisy:NoisyUser",
+        "recorded": "dialog_env.simulators.recorded:RecordedUser",
         "relevance": "dialog_env.simulators.forms.relevance:RelevanceUser",
         "attributes": "dialog_env.simulators.forms.attributes:AttributeUser",
         "relative": "dialog_env.simulators.forms.attributes:RelativeAttributeUser",

@@ -118,6 +118,7 @@ def run(
     batch: int = 512,
     ties: str = "half",
     targets: int | None = None,
+    pairs: tuple[Tensor, Tensor] | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> Record:
@@ -133,6 +134,7 @@ def run(
         ties: see `Record`.
         targets: M, a sample of so many images as targets, the first in that order; all where None. Use at least 2,000
             in a gallery that is larger than that.
+        pairs: targets (M,) and first candidates (M,) int64 to hold dialogs on, in place of those that the seed draws.
         device: where the dialogs live.
         progress: shows a progress bar.
 
@@ -151,15 +153,18 @@ def run(
     batch = checked_count("batch", given["batch"])
     checked_choice("ties", ties, TIES)
     generator = torch.Generator().manual_seed(checked_count("seed", given["seed"], least=0, most=2**63 - 1))
-    firsts = first_candidates(torch.arange(images), images, generator)
-    order = torch.randperm(images, generator=generator)[:dialogs]
+    if pairs is None:
+        firsts = first_candidates(torch.arange(images), images, generator)
+        order = torch.randperm(images, generator=generator)[:dialogs]
+        pairs = order, firsts[order]
+    order, firsts = (part.cpu() for part in pairs)
     world = Dialog(gallery, simulator, turns=turns, device=device)
     features = embedded(gallery, device)
     introduce(policy, gallery, simulator)
     shown, target_ranks = [], []
-    with torch.no_grad(), tqdm(total=dialogs, desc="dialogs", disable=not progress) as bar:
-        for target in order.split(batch):
-            observation = world.reset(target.to(world.device), firsts[target].to(world.device))
+    with torch.no_grad(), tqdm(total=len(order), desc="dialogs", disable=not progress) as bar:
+        for target, first in zip(order.split(batch), firsts.split(batch), strict=True):
+            observation = world.reset(target.to(world.device), first.to(world.device))
             images_shown = [world.state.candidate]
             target_rank = [QueryRanking(observation.features, features).target_rank(world.state.target)]
             memory = policy.begin(len(target))

@@ -47,10 +47,16 @@ def hurried() -> Iterator[None]:
 
 @pytest.fixture(params=sorted(SIMULATORS))
 def spec(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Every registered user, the captioner being one for the tiny catalogue."""
+    """Every registered user, the captioner and the recorded one being made for the tiny catalogue."""
     name: str = request.param
     if name == "noisy":
         return "noisy:inner=describer,dropped=0.2,replaced=0.1,misspelt=0.1"
+    if name == "recorded":
+        lines = [
+            f"tiny-{a:03d},tiny-{b:03d},is {'less' if a < b else 'more'} red {a}" for a in range(24) for b in range(a)
+        ]
+        (tmp_path / "pairs.csv").write_text("\n".join(["target,candidate,sentence", *lines]))
+        return f"recorded:{tmp_path / 'pairs.csv'}"
     if name != "captioner":
         return name
     save_captioner(tmp_path / "captioner.safetensors", network(), WORDS)

@@ -1,0 +1,134 @@
+"""People's recorded sentences as a user, and retrieval from one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dialog_env import agents
+from dialog_env.benchmarks import __main__ as benchmarks
+from dialog_env.catalog import Catalog
+from dialog_env.evaluate import protocol
+from dialog_env.simulators import make_simulator
+from dialog_env.simulators.captioner.caption_data import WrittenPairs, open_captions
+from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
+from dialog_env.simulators.recorded import RecordedUser
+from dialog_env.world.ranking import QueryRanking
+from dialog_env.world.vocabulary import UNKNOWN
+from tests.conftest import tiny_contents
+
+ROWS = [
+    "tiny-013,tiny-012,is redder",
+    "tiny-012,tiny-013,has a bow",
+    "tiny-012,tiny-013,is open",
+    "tiny-012,tiny-013,is shiny",
+    "tiny-001,tiny-002,is in another split",
+]
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """A file of sentences on the tiny catalogue."""
+    (tmp_path / "pairs.csv").write_text("\n".join(["target,candidate,sentence", *ROWS]))
+    return tmp_path / "pairs.csv"
+
+
+@pytest.fixture
+def gallery() -> Catalog:
+    return Catalog(tiny_contents()).split("validation")
+
+
+def test_it_says_what_was_said_and_nothing_where_nobody_spoke(pairs: Path, gallery: Catalog) -> None:
+    user = make_simulator(f"recorded:{pairs}", gallery)
+    assert isinstance(user, RecordedUser)
+    targets, candidates = torch.tensor([1, 0, 3, 0, 5]), torch.tensor([0, 1, 4, 0, 5])
+    said = user.sentences(targets, candidates)
+    assert said[0] == "is redder"
+    assert said[1] in ("has a bow", "is open", "is shiny")
+    assert said[2:] == ["", "", ""]
+    assert user.has_record(targets, candidates).tolist() == [True, True, False, False, False]
+    tokens = user.feedback(targets, candidates, torch.full_like(targets, -1))
+    assert user.vocabulary.decode(tokens) == said
+    assert user.pairs.tolist() == [[0, 1], [1, 0]]
+    for place in range(5):
+        alone = user.feedback(targets[place : place + 1], candidates[place : place + 1], targets[:1])
+        torch.testing.assert_close(alone[0], tokens[place])
+
+
+def test_of_several_sentences_the_seed_chooses_and_each_is_said_sooner_or_later(pairs: Path, gallery: Catalog) -> None:
+    users = [make_simulator(f"recorded:{pairs}", gallery, seed=seed) for seed in range(30)]
+    said = [user.sentences(torch.tensor([0]), torch.tensor([1]))[0] for user in users]
+    assert set(said) == {"has a bow", "is open", "is shiny"}
+    again = make_simulator(f"recorded:{pairs}", gallery, seed=4)
+    assert (again.id, again.sentences(torch.tensor([0]), torch.tensor([1]))[0]) == (users[4].id, said[4])
+    assert len({user.id for user in users}) == 30
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            ["tiny-013,nobody,is red"],
+            r"1 of 1 sentences cannot be used \(.*pairs\.csv, line 2: .*no image 'nobody'\); mend",
+        ),
+        (["tiny-013,tiny-013,is red"], "line 2: 'tiny-013' is compared with itself"),
+        (["tiny-001,tiny-002,is red"], "has no sentence on two images of split 'validation' of catalogue 'tiny'"),
+    ],
+)
+def test_sentences_that_cannot_be_used_are_one_sentence(
+    pairs: Path, gallery: Catalog, rows: list[str], message: str
+) -> None:
+    pairs.write_text("\n".join(["target,candidate,sentence", *rows]))
+    with pytest.raises(ValueError, match=message):
+        make_simulator(f"recorded:{pairs}", gallery)
+    with pytest.raises(ValueError, match=r"needs people's sentences; write recorded:pairs\.csv"):
+        make_simulator("recorded", gallery)
+
+
+def test_an_agent_that_learned_from_a_captioner_is_tried_on_real_sentences(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = Catalog(tiny_contents())
+    catalog.write(tmp_path / "tiny.h5")
+    learning = tmp_path / "learning.csv"
+    lines = [f"tiny-{a:03d},tiny-{b:03d},is redder and open" for a in range(12) for b in range(12) if a != b]
+    learning.write_text("\n".join(["target,candidate,sentence", *lines]))
+    sources = [
+        open_captions(str(learning), catalog.split("train"), pairs=1, seed=0, part=part) for part in ("learn", "judge")
+    ]
+    assert all(isinstance(source, WrittenPairs) for source in sources)
+    settings = CaptionerSettings("show_tell", epochs=1, hidden=8, embedding=8, threshold=0)
+    CaptionTraining(settings, *sources, tmp_path / "captioner").run(progress=False)
+    words = make_simulator(f"captioner:{tmp_path / 'captioner'}", catalog).vocabulary
+    agents.create("supervised", gallery=catalog, vocabulary=words).save(tmp_path / "agent")
+
+    gallery = catalog.split("validation")
+    user = make_simulator(f"recorded:{pairs},words={tmp_path / 'captioner'}", gallery)
+    assert user.vocabulary.words == words.words
+    assert user.sentences(torch.tensor([1]), torch.tensor([0])) == ["is redder"]
+    bow = make_simulator(f"recorded:{pairs},words={tmp_path / 'captioner'},seed=0", gallery)
+    assert all(UNKNOWN in each or each in ("is open",) for each in bow.sentences(torch.tensor([0]), torch.tensor([1])))
+
+    command = ["composed", "--catalog", str(tmp_path / "tiny.h5"), "--captions", str(pairs), "--split", "validation"]
+    command += ["--words", str(tmp_path / "captioner"), "--output", str(tmp_path / "table.md"), "--agents"]
+    benchmarks.main([*command, str(tmp_path / "agent"), "random"])
+    shown = capsys.readouterr().out
+    assert "| agent | R@10 | R@50 | MRR | percentile |" in shown
+    assert "One sentence on each of 2 pairs, as people said it; gallery: 6 images of `tiny` (validation)" in shown
+    assert (tmp_path / "table.md").read_text() in shown
+    agent = agents.load(tmp_path / "agent")
+    record = protocol.run(agent, gallery, user, seed=0, turns=1, pairs=(user.pairs[0], user.pairs[1]))
+    assert record.target.tolist() == [0, 1]
+    assert record.shown[:, 0].tolist() == [1, 0]
+    agent.bind(gallery)
+    from dialog_env.world.dialog import Dialog
+
+    observation = Dialog(gallery, user, turns=1).reset(*user.pairs)
+    ranking, _ = agent.rank(observation, agent.begin(2))
+    assert isinstance(ranking, QueryRanking)
+    np.testing.assert_array_equal(record.rank[:, 0], ranking.target_rank(user.pairs[0]).rank().numpy())
+    with pytest.raises(SystemExit, match="error: agent supervised has to be trained first"):
+        benchmarks.main([*command, "supervised"])
