@@ -32,8 +32,11 @@ SCST = Arm("SCST", "scst@paper")
 POLICY_IMPROVEMENT = Arm("policy improvement", "policy_improvement@paper")
 WITHOUT_LOOK_AHEAD = Arm("policy improvement without look-ahead", "policy_improvement@paper:contrast=none")
 RELEASED_SUPERVISED = Arm("released: supervised", "continued:epochs=0")
-RELEASED_SCST = Arm("released: SCST (ours), 2 of 20 epochs", "scst:epochs=2")
-RELEASED_POLICY_IMPROVEMENT = Arm("released: policy improvement, 2 of 20 epochs", "policy_improvement:epochs=2")
+RELEASED_CONTINUED = Arm("released: supervised, trained on", "continued")
+RELEASED_SCST = Arm("released: SCST (ours)", "scst")
+RELEASED_POLICY_IMPROVEMENT = Arm("released: policy improvement", "policy_improvement")
+RELEASED_NEAREST = Arm("released: policy improvement, K = 1", "policy_improvement:nearest=1")
+RELEASED_WITHOUT_LOOK_AHEAD = Arm("released: policy improvement without look-ahead", "policy_improvement:contrast=none")
 
 LEARNERS = (
     Arm("random", "random"),
@@ -46,8 +49,11 @@ LEARNERS = (
     POLICY_IMPROVEMENT,
     WITHOUT_LOOK_AHEAD,
     RELEASED_SUPERVISED,
+    RELEASED_CONTINUED,
     RELEASED_SCST,
     RELEASED_POLICY_IMPROVEMENT,
+    RELEASED_NEAREST,
+    RELEASED_WITHOUT_LOOK_AHEAD,
 )
 
 LISTENER = "supervised@paper:epochs=10,drop_after=7"
@@ -80,7 +86,9 @@ CLAIMS = (
     Comparison(POLICY_IMPROVEMENT, SCST),
     Comparison(SCST, CONTINUED),
     Comparison(UNSEEN, SUPERVISED),
-    Comparison(RELEASED_POLICY_IMPROVEMENT, RELEASED_SUPERVISED),
-    Comparison(RELEASED_SCST, RELEASED_SUPERVISED),
+    Comparison(RELEASED_POLICY_IMPROVEMENT, RELEASED_CONTINUED),
+    Comparison(RELEASED_POLICY_IMPROVEMENT, RELEASED_NEAREST),
+    Comparison(RELEASED_POLICY_IMPROVEMENT, RELEASED_WITHOUT_LOOK_AHEAD),
+    Comparison(RELEASED_SCST, RELEASED_CONTINUED),
     *(Comparison(LANGUAGE, arm) for arm in FEEDBACK if arm is not LANGUAGE),
 )
