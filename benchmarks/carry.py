@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from dialog_env.benchmarks.suites import Suite
 from dialog_env.benchmarks.tables import Cell, Table
 from dialog_env.benchmarks.variations import METRICS, VariationCommand, footnote, write_tables
 from dialog_env.io.atomic import locked, replacing
+
+WIDTH = 30
+"""Letters in a line above a square."""
 
 Square = Mapping[tuple[str, str], Sequence[Result]]
 """The results of one agent: the user it learned from and the user it met, to a result for each seed.
@@ -45,7 +49,7 @@ class CarryCommand(VariationCommand):
         squares = {text: {**own[text], **others.get(text, {})} for text in self.agents}
         with locked(output):
             print("\n" + write(squares, self.users, output))
-        print(f"Written: {output / 'carry.md'}, {output / 'carry.png'}")
+        print(f"Written: {', '.join(map(str, sorted(output.glob('carry.*'))))}")
 
 
 def variations(
@@ -90,31 +94,32 @@ def losses(squares: Mapping[str, Square], users: Sequence[str]) -> Table | None:
 
 
 def plot(squares: Mapping[str, Square], users: Sequence[str], path: Path) -> None:
-    """A square of colours for each metric and agent."""
+    """A square of colours for each metric and agent that learns."""
     from matplotlib.figure import Figure
 
-    size = 1.6 + 0.75 * len(users)
-    figure = Figure(figsize=(1.6 + size * len(squares), 0.6 + size * len(METRICS)), dpi=130, layout="constrained")
+    size = 1.2 + 0.6 * len(users)
+    figure = Figure(figsize=(0.8 + size * len(squares), 0.4 + size * len(METRICS)), dpi=130, layout="constrained")
     panels = figure.subplots(len(METRICS), len(squares), squeeze=False)
-    short = {user: user.rpartition("/")[2] for user in users} | {"": "-"}
+    short = [user.rpartition("/")[2] for user in users]
     for (row, metric), (column, (agent, square)) in product(enumerate(METRICS), enumerate(squares.items())):
-        axes, learned = panels[row, column], _learned(square, users)
+        axes = panels[row, column]
         shares = np.array(
-            [[at_the_end(square[one or met, met], metric).interval.value for met in users] for one in learned]
+            [[at_the_end(square[learned, met], metric).interval.value for met in users] for learned in users]
         )
         axes.imshow(shares, vmin=0, vmax=100, cmap="viridis", aspect="equal")
         for place, share in np.ndenumerate(shares):
             colour = "black" if share > 55 else "white"
             axes.text(place[1], place[0], f"{share:.0f}", ha="center", va="center", color=colour)
-        axes.set_xticks(range(len(users)), [short[user] for user in users], rotation=30, ha="right")
-        axes.set_yticks(range(len(learned)), [short[user] for user in learned])
-        axes.set(xlabel="met", ylabel="learned from", title=f"{_name(agent, square)}\n{metric}, %")
+        axes.set_xticks(range(len(users)), short, rotation=30, ha="right")
+        axes.set_yticks(range(len(users)), short)
+        axes.set(xlabel="met", ylabel="learned from")
+        axes.set_title(f"{fill(_name(agent, square), WIDTH)}\n{metric}, %", fontsize=10)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def write(squares: Mapping[str, Square], users: Sequence[str], output: Path) -> str:
-    """Writes the tables, `carry.md` and so on, and `carry.png` into the folder; returns the Markdown."""
+    """Writes the tables, `carry.md` and so on, and `carry.png` where an agent learns; returns the Markdown."""
     results = [result for square in squares.values() for group in square.values() for result in group]
     ids = {result.run.user: result.run.simulator for result in results if result.run.training_user is None}
     *others, last = (table(squares, users, metric) for metric in METRICS)
@@ -124,7 +129,8 @@ def write(squares: Mapping[str, Square], users: Sequence[str], output: Path) -> 
     )
     lost = losses(squares, users)
     tables = [*others, replace(last, note=note), *([] if lost is None else [lost])]
-    plot(squares, users, output / "carry.png")
+    if lost is not None:
+        plot({agent: square for agent, square in squares.items() if _learns(square)}, users, output / "carry.png")
     return write_tables(tables, output, "carry")
 
 

@@ -44,7 +44,7 @@ class NoiseCommand(VariationCommand):
         curves = {agent: spread(results, self.kinds) for agent, results in found.items()}
         with locked(output):
             print("\n" + write(curves, output))
-        print(f"Written: {output / 'noise.md'}, {output / 'noise.png'}")
+        print(f"Written: {', '.join(map(str, sorted(output.glob('noise.*'))))}")
 
 
 def variations(
