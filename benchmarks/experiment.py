@@ -193,6 +193,7 @@ class Experiment:
             configuration=_settings(agent),
             targets=self.suite.targets,
             training_user=self.suite.training_simulator,
+            known_from=str(self.test.provenance.get("from", "")),
         )
 
     def _make(self, run: Run, agent: agents.Agent, user: UserSimulator, folder: Path) -> Result:

@@ -315,9 +315,10 @@ def _generator() -> np.random.Generator:
 
 def _footnote(results: Sequence[Evaluated], columns: Sequence[str]) -> str:
     run = results[0].run
+    known = f", from {run.known_from}" if run.known_from else ""
     trained = ", ".join(str(seed) for seed in sorted({result.run.seed for result in results}))
     return (
-        f"Gallery: {results[0].images} images of `{run.catalog}` ({run.split}); user: `{run.simulator}`; "
+        f"Gallery: {results[0].images} images of `{run.catalog}` ({run.split}{known}); user: `{run.simulator}`; "
         f"{results[0].dialogs} dialogs of {run.turns} turns; training seeds {trained}. "
         f"In brackets: 95% intervals over {over(results)}. Percentages but for median rank (1-based) and BRI."
         + "".join(f" {meaning}" for name in columns if (meaning := metric_of(name).meaning))

@@ -65,6 +65,7 @@ class Run:
         configuration: settings of the agent, with a hash of its source where it is not one of `agents`.
         targets: how many images were targets, a sample; None for all.
         training_user: the user simulator it learned from; None: the same.
+        known_from: by what images are known where that is not pictures: "descriptions".
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
@@ -84,6 +85,7 @@ class Run:
     configuration: dict[str, Any]
     targets: int | None = None
     training_user: str | None = None
+    known_from: str = ""
 
     @property
     def name(self) -> str:
