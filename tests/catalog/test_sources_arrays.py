@@ -12,6 +12,7 @@ from dialog_env.catalog import Catalog
 from dialog_env.catalog.__main__ import main
 from dialog_env.catalog.sources.arrays import Features
 from tests.catalog.test_sources_folder import write_pictures, write_table
+from tests.damage import damaged, refusal
 
 COUNT = 40
 
@@ -137,6 +138,18 @@ def test_files_that_are_no_arrays_are_one_sentence(tmp_path: Path, suffix: str) 
         assert "\n" not in str(told.value)
     with pytest.raises(FileNotFoundError, match="no file of features at"):
         Features(file=tmp_path / "none.npz", output=tmp_path / "out.h5").build()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", ["npy", "npz", "h5"])
+def test_damaged_files_are_read_or_refused_in_one_sentence(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"clip.{suffix}", arrays(8, 4))
+    refused = []
+    for content in damaged(path.read_bytes(), seed=3, count=100):
+        path.write_bytes(content)
+        refused.append(refusal(Features(file=path, output=tmp_path / "out.h5").build))
+    assert sum(map(bool, refused)) > 20
+    assert not [sentence for sentence in refused if "\n" in sentence]
 
 
 def test_pickles_in_arrays_are_not_loaded(tmp_path: Path) -> None:

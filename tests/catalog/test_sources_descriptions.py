@@ -15,6 +15,7 @@ from dialog_env.catalog.sources.sentences import CARD, TOKENS, SentenceEncoder, 
 from dialog_env.catalog.sources.shoes import Shoes
 from tests.catalog.encoders import write_sentence_encoder
 from tests.catalog.test_sources_shoes import EVALUATION, TRAIN, write_captions
+from tests.conftest import shared_path
 
 pytest.importorskip("transformers", reason="extraction needs the extra `images`")
 
@@ -184,3 +185,14 @@ def test_a_folder_that_is_no_sentence_encoder_is_refused(tmp_path: Path, encoder
     (broken / "tokenizer.json").write_text("{}")
     with pytest.raises(ValueError, match="has no tokenizer that can be loaded"):
         SentenceEncoder(broken)
+
+
+@pytest.mark.slow
+def test_the_real_encoder_puts_descriptions_of_alike_shoes_together() -> None:
+    encode = SentenceEncoder(shared_path("models", "minilm"))
+    sentences = ["a black high heel shoe with a platform", "black pumps with a high heel", "a green rubber rain boot"]
+    pooled, regions = encode(sentences, 1)
+    assert regions is not None
+    assert (pooled.shape, regions.shape) == ((3, 384), (3, TOKENS, 384))
+    likeness = pooled @ pooled.T
+    assert likeness[0, 1] > 0.6 > likeness[0, 2]

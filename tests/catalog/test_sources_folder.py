@@ -18,6 +18,7 @@ from dialog_env.catalog.images import OTHER_FORMATS, READABLE, decode_picture
 from dialog_env.catalog.sources.folder import Folder
 from dialog_env.catalog.sources.products import split_of
 from dialog_env.simulators import make_simulator
+from tests.damage import damaged, refusal
 
 HEADER = "file,colour,price,note,brand"
 COLOURS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (50, 70, 200)}
@@ -162,6 +163,16 @@ def test_a_table_that_does_not_fit_is_one_sentence(tmp_path: Path, kind: str) ->
         folder(tmp_path / "data", table=tmp_path / "any.csv").manifest()
     assert "\n" not in str(told.value)
     assert "; " in str(told.value)
+
+
+def test_damaged_tables_are_read_or_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "any.csv", write_pictures(tmp_path / "data", 12))
+    refused = []
+    for content in damaged(path.read_bytes(), seed=3, count=300):
+        path.write_bytes(content)
+        refused.append(refusal(folder(tmp_path / "data", table=path).manifest))
+    assert sum(map(bool, refused)) > 100
+    assert not [sentence for sentence in refused if "\n" in sentence]
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ class Features(Columns):
 def _read_npy(path: Path) -> dict[str, NDArray[Any]]:
     try:
         return {"features": np.lib.format.open_memmap(path, mode="r")}
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy and tokenize raise almost anything of a damaged header
         raise ValueError(f"{path} is truncated or no {WHAT} ({first_line(error)}); {REMEDY}") from error
 
 
@@ -173,7 +173,7 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
                     raise ValueError(f"{part.filename!r} is declared larger than what is stored can be")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in ("features", "ids", "regions") if name in arrays}
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # and so does zipfile
         raise ValueError(f"{path} is truncated or no {WHAT} ({first_line(error)}); {REMEDY}") from error
 
 
