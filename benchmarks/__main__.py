@@ -17,11 +17,13 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     from dialog_env.benchmarks.carry import CarryCommand
     from dialog_env.benchmarks.composed import ComposedCommand
     from dialog_env.benchmarks.experiment import AgentSpec, Experiment
+    from dialog_env.benchmarks.gap import GapCommand
     from dialog_env.benchmarks.jobs import Plan, run_all
     from dialog_env.benchmarks.noise import NoiseCommand
     from dialog_env.benchmarks.paper import report as paper_report
     from dialog_env.benchmarks.paper import scores
     from dialog_env.benchmarks.paper.run import run as run_paper
+    from dialog_env.benchmarks.recorded import ReplayCommand
     from dialog_env.benchmarks.suites import Suite, find_suite
     from dialog_env.catalog import load_catalog
     from dialog_env.envs.dialog_batch import DEFAULT_SIMULATOR
@@ -297,6 +299,8 @@ Command = (
     | Annotated[CarryCommand, tyro.conf.subcommand("carry")]
     | Annotated[NoiseCommand, tyro.conf.subcommand("noise")]
     | Annotated[ComposedCommand, tyro.conf.subcommand("composed")]
+    | Annotated[GapCommand, tyro.conf.subcommand("gap")]
+    | Annotated[ReplayCommand, tyro.conf.subcommand("replay")]
     | Annotated[TableCommand, tyro.conf.subcommand("table")]
     | Annotated[PublishCommand, tyro.conf.subcommand("publish")]
     | Annotated[LeaderboardCommand, tyro.conf.subcommand("leaderboard")]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dialog_env import agents
-from dialog_env.benchmarks import report
+from dialog_env.benchmarks import gap, report
 from dialog_env.benchmarks.experiment import AgentSpec
 from dialog_env.benchmarks.paper.claims import claimed
 from dialog_env.benchmarks.results import Result, read_packed, readable, write_packed
@@ -105,6 +105,7 @@ def write(folder: Path, page: Path) -> str:
             write_atomically(folder / name / readable(label) / "README.md", text.encode())
     if len(parts) == 1:
         raise FileNotFoundError(f"{folder} holds no results of {', '.join(SUITES)}; publish some first")
+    parts += [path.read_text() for path in sorted(folder.glob(f"*/{gap.NAME}.md"))]
     text = "\n".join(parts)
     write_atomically(page, text.encode())
     return text

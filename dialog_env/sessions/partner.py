@@ -49,13 +49,19 @@ class Reply:
         moment: that follows it.
         best: gallery positions of the first images of its ranking.
         certainty: how sure it is.
-        rank: 0-based rank of the target, level images counting half; None where there is no target.
+        standing: how many images stand before the target, and how many level with it, itself included; None where there
+            is no target.
     """
 
     moment: Moment
     best: tuple[int, ...]
     certainty: Certainty
-    rank: float | None
+    standing: tuple[int, int] | None
+
+    @property
+    def rank(self) -> float | None:
+        """0-based rank of the target, level images counting half; None where there is no target."""
+        return None if self.standing is None else self.standing[0] + (self.standing[1] - 1) / 2
 
 
 class Partner:
@@ -152,15 +158,16 @@ class Partner:
         if batch > 1 and not in_rows(decision.memory, batch):
             raise ValueError(f"the memory of agent {self.agent.name} has not one row for each of {batch} dialogs")
         target = torch.tensor(targets, device=self.device)
-        ranks = decision.ranking.target_rank(target.clamp(min=0)).rank().tolist()
+        stands = decision.ranking.target_rank(target.clamp(min=0))
         return [
-            Reply(Moment(shown, turn + 1, memory), tuple(best), certainty, None if where < 0 else rank)
-            for shown, memory, best, certainty, rank, where in zip(
+            Reply(Moment(shown, turn + 1, memory), tuple(best), certainty, None if where < 0 else (closer, equal))
+            for shown, memory, best, certainty, closer, equal, where in zip(
                 decision.candidates.tolist(),
                 apart(decision.memory, batch),
                 decision.ranking.top(self.best).tolist(),
                 certainties(self.agent, decision.ranking, decision.memory),
-                ranks,
+                stands.closer.tolist(),
+                stands.equal.tolist(),
                 targets,
                 strict=True,
             )
