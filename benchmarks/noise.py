@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dialog_env.benchmarks.report import MARKERS, at_the_end, row_name
+from dialog_env.benchmarks.report import MARKERS, Group, at_the_end, compared, row_name
 from dialog_env.benchmarks.results import Result
 from dialog_env.benchmarks.suites import Suite
 from dialog_env.benchmarks.tables import Cell, Table
@@ -86,6 +86,19 @@ def table(curves: Mapping[str, Curves], metric: str) -> Table:
     return Table([f"{metric}: agent", "words", *(f"{100 * rate:g}%" for rate in rates)], rows)
 
 
+def ahead(curves: Mapping[str, Curves]) -> Table | None:
+    """Every agent at every rate against the first one there; None where there is no other."""
+    first = next(iter(curves.values()))
+    without = next(iter(first))  # one of those at rate 0 is enough, all are the same
+    pairs: dict[tuple[str, ...], tuple[Group, Group]] = {
+        (_name(agent, curve), kind if rate else "-", f"{100 * rate:g}%"): (group, first[kind, rate])
+        for agent, curve in curves.items()
+        for (kind, rate), group in curve.items()
+        if curve is not first and (rate or (kind, rate) == without)
+    }
+    return compared(pairs, [f"agent against {_name(next(iter(curves)), first)}", "words", "share"]) if pairs else None
+
+
 def plot(curves: Mapping[str, Curves], path: Path) -> None:
     """A panel for each metric and kind of noise, with a line for each agent and its 95% interval as a band."""
     from matplotlib.figure import Figure
@@ -118,8 +131,10 @@ def write(curves: Mapping[str, Curves], output: Path) -> str:
     users = sorted({result.run.training_user or result.run.user for result in results})
     note = f"{footnote(results)} User: {', '.join(users)}, from whom agents learned without noise."
     *others, last = (table(curves, metric) for metric in METRICS)
+    compared_to_first = ahead(curves)
+    tables = [*others, replace(last, note=note), *([] if compared_to_first is None else [compared_to_first])]
     plot(curves, output / "noise.png")
-    return write_tables([*others, replace(last, note=note)], output, "noise")
+    return write_tables(tables, output, "noise")
 
 
 def _name(agent: str, curve: Curves) -> str:

@@ -31,7 +31,7 @@ class VariationCommand:
     suite: str = "drawn-1k"
     """Name of a suite, or a JSON file with one."""
     agents: tuple[str, ...] = ("supervised@paper",)
-    """Agents: name, name@configuration or name:setting=value,…"""
+    """Agents: name, name@configuration or name:setting=value,…; where they are compared, with the first."""
     seeds: tuple[int, ...] | None = None
     """Training seeds; those of the suite where left out."""
     output: Path | None = None

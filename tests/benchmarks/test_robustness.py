@@ -154,6 +154,18 @@ def test_a_cell_of_the_curve_is_the_result_at_that_rate(suite: str, tmp_path: Pa
         assert cells == pytest.approx(expected, abs=0.051)
 
 
+def test_agents_are_compared_with_the_first_one_at_every_rate(suite: str, tmp_path: Path) -> None:
+    command = NoiseCommand(suite, ("greedy", "random"), (0,), tmp_path, tmp_path, "cpu", rates=(0.0, 0.4))
+    command()
+    text = (tmp_path / "noise.md").read_text()
+    rows = text[text.index("| agent against greedy |") :].splitlines()[2:]
+    names = [tuple(cell.strip() for cell in row.split("|")[1:4]) for row in rows if row.startswith("|")]
+    assert names == [("random", "-", "0%"), *(("random", kind, "40%") for kind in noise.KINDS)]
+    found = {each.run.agent: each for each in read(tmp_path) if each.run.user == TOY}
+    last = {agent: each.values("found")[:, -1].mean() for agent, each in found.items()}
+    assert float(rows[0].split("|")[4].split()[0]) == pytest.approx(last["random"] - last["greedy"], abs=0.006)
+
+
 def text_rows(output: Path, metric: str) -> list[str]:
     """The rows of the table of a metric."""
     lines = (output / "noise.md").read_text().splitlines()
