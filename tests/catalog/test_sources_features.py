@@ -334,6 +334,12 @@ def test_impossible_settings_are_refused_before_any_work(folder: Path, tmp_path:
     assert not (folder / "out.h5.partial").exists()
 
 
+@pytest.mark.parametrize("setting", ["pooling", "measures"])
+def test_settings_that_are_no_choice_are_refused(folder: Path, tmp_path: Path, setting: str) -> None:
+    with pytest.raises(ValueError, match=f"{setting}='max' is not known; choose one of"):
+        build(folder, tmp_path / "no backbone", **{setting: "max"})
+
+
 def test_a_build_without_train_images_is_refused(tmp_path: Path, backbones: dict[str, Path]) -> None:
     from dialog_env.catalog.sources.products import split_of
 

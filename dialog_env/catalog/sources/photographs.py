@@ -20,13 +20,14 @@ from dialog_env.catalog.catalog import VISIBLE, Catalog, Contents
 from dialog_env.catalog.images import MOST_BYTES, EncodedImages, decode_picture
 from dialog_env.catalog.sources.batches import Batches
 from dialog_env.catalog.sources.encoders import open_encoder, open_encoder_of
-from dialog_env.catalog.sources.features import Encoder, digest, extract
+from dialog_env.catalog.sources.features import POOLINGS, Encoder, digest, extract
 from dialog_env.catalog.sources.manifest import Manifest
 from dialog_env.catalog.sources.photo_grades import MEASURES, bounds_of, measure, scale
 from dialog_env.catalog.sources.reduction import BLOCK, Projection, fit_regions
 from dialog_env.catalog.sources.sentences import CARD, card
 from dialog_env.catalog.sources.table import Columns
 from dialog_env.catalog.space import FeatureSpace, digest_of_items
+from dialog_env.io.keywords import checked_choice
 from dialog_env.io.reading import read_bytes, some
 
 RECIPE_VERSION = 1
@@ -116,6 +117,8 @@ class Photographs(ABC):
         for setting, least in (("batch", 1), ("dimensions", 0), ("region_channels", 0), ("grid", 0)):
             if getattr(self, setting) < least:
                 raise ValueError(f"{setting} is {getattr(self, setting)}; give at least {least}")
+        checked_choice("pooling", self.pooling, POOLINGS)
+        checked_choice("measures", self.measures, ("pixels", "none"))
         if not self.root.is_dir():
             raise FileNotFoundError(f"no folder {self.root}; give the folder of the data set as root")
         if like is not None and isinstance(self, Columns):
