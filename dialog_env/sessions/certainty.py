@@ -28,18 +28,19 @@ class Certainty:
         best: probability, by its own belief, that the first image of its ranking is meant; None where it has none.
         images: exp of the entropy of that belief, in nats: it is as unsure as between so many images that are equally
             likely; None where it has none.
-        lead: by how many standard deviations of all costs the first image lies before the mean of the gallery; what
-            there is to say of an agent that orders images and believes nothing. 0 where all images are level.
+        lead: by how many standard deviations of all costs the first image lies before the mean of the gallery, 0 where
+            all images are level: what there is to say of an agent that orders images and believes nothing. None for
+            one that believes something.
     """
 
-    best: float | None
-    images: float | None
-    lead: float
+    best: float | None = None
+    images: float | None = None
+    lead: float | None = None
 
     def told(self) -> str:
         """In words."""
         if self.best is None or self.images is None:
-            return f"the first image lies {self.lead:.1f} standard deviations before the mean of the gallery"
+            return f"the first image lies {self.lead or 0:.1f} standard deviations before the mean of the gallery"
         if self.images < 1.5:
             return f"sure of the first image ({self.best:.0%})"
         return f"as unsure as between {self.images:,.0f} images ({self.best:.0%} for the first)"
@@ -56,20 +57,19 @@ def certainties(agent: object, ranking: Ranking, memory: Memory) -> list[Certain
     Raises:
         ValueError: a belief that is no (B, N) of log-probabilities.
     """
-    lead = _lead(ranking)
     log_belief = getattr(agent, "log_belief", None)
     if log_belief is None:
-        return [Certainty(None, None, each) for each in lead.tolist()]
-    belief = log_belief(memory).detach().double()
-    total = belief.logsumexp(dim=1) if belief.ndim == 2 else belief
-    if belief.shape != (ranking.batch, ranking.images) or not bool((total.abs() < 1e-3).all()):
+        return [Certainty(lead=each) for each in _lead(ranking).tolist()]
+    probability = log_belief(memory).detach().exp()
+    total = probability.sum(dim=-1)
+    if probability.shape != (ranking.batch, ranking.images) or not bool(((total - 1).abs() < 1e-3).all()):
         raise ValueError(
-            f"the belief of agent {getattr(agent, 'name', type(agent).__name__)} is {tuple(belief.shape)} with "
-            f"log-sums {total.flatten()[:3].tolist()}; give log-probabilities ({ranking.batch}, {ranking.images})"
+            f"the belief of agent {getattr(agent, 'name', type(agent).__name__)} is {tuple(probability.shape)} with "
+            f"sums {total.flatten()[:3].tolist()}; give log-probabilities ({ranking.batch}, {ranking.images})"
         )
-    best = belief.gather(1, ranking.top(1))[:, 0].exp()
-    images = torch.special.entr(belief.exp()).sum(dim=1).exp()
-    return [Certainty(*each) for each in zip(best.tolist(), images.tolist(), lead.tolist(), strict=True)]
+    best = probability.gather(1, ranking.top(1))[:, 0]
+    images = torch.special.entr(probability).sum(dim=1).exp()
+    return [Certainty(*each) for each in zip(best.tolist(), images.tolist(), strict=True)]
 
 
 def _lead(ranking: Ranking) -> Tensor:

@@ -39,7 +39,7 @@ def told(session: Session) -> dict[str, object]:
     shown = session.as_dict()
     if shown["answer"] is not None:
         certainty = shown["answer"].pop("certainty")
-        shown["lead"] = round(certainty["lead"], 4)
+        shown["sure"] = [value and f"{value:.3g}" for value in (certainty["images"], certainty["lead"])]
     return shown
 
 
