@@ -288,14 +288,14 @@ def paired(first: Group, second: Group, metric: str) -> tuple[np.ndarray[Any, An
     """
     seeds = [[result.run.seed for result in group] for group in (first, second)]
     both = [values(group, metric) for group in (first, second)]
-    if seeds[0] != seeds[1]:
-        for number, group in enumerate((first, second)):
-            if len(group) == 1 and not group[0].training:
-                both[number] = np.repeat(both[number], len(seeds[1 - number]), axis=0)
-        if len(both[0]) != len(both[1]):
-            names = " and ".join(repr(group[0].run.agent) for group in (first, second))
-            raise ValueError(f"{names} were not trained with the same seeds; run both with the same")
-    return both[0], both[1]
+    if seeds[0] == seeds[1]:
+        return both[0], both[1]
+    for number, group in enumerate((first, second)):
+        if len(group) == 1 and not group[0].training:
+            both[number] = np.repeat(both[number], len(seeds[1 - number]), axis=0)
+            return both[0], both[1]
+    names = " and ".join(repr(group[0].run.agent) for group in (first, second))
+    raise ValueError(f"{names} were not trained with the same seeds; run both with the same")
 
 
 def _per_turn(of_metric: np.ndarray[Any, Any]) -> list[Interval]:

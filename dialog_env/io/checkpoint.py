@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dialog_env.io.atomic import write_atomically
+from dialog_env.io.keywords import told
 from dialog_env.io.reading import JSON_BYTES, first_line, parse_json, regular_file
 
 T = TypeVar("T")
@@ -94,7 +95,7 @@ def verified(path: str | Path, tensors: dict[str, Tensor], header: dict[str, str
         raise ValueError(f"{path} holds tensors but is no {what} of this project; name another file")
     version, text = header.get("version"), header.get("facts", "")
     if version not in (str(VERSION), str(WITHOUT_DIGEST)):
-        raise ValueError(f"{path} has {what} version {version}, this release reads {VERSION}; {REMEDY}")
+        raise ValueError(f"{path} has {what} version {told(version)}, this release reads {VERSION}; {REMEDY}")
     if len(text) > JSON_BYTES:
         raise ValueError(f"{path} has {len(text):,} letters of facts; no {what} has more than {JSON_BYTES:,}, {REMEDY}")
     if version == str(VERSION) and header.get("sha256") != _digest(tensors, text):

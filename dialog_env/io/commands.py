@@ -7,10 +7,8 @@ import shlex
 import signal
 import sys
 import threading
-from _thread import interrupt_main
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 STOPPED = 128 + signal.SIGINT
@@ -67,29 +65,28 @@ def close_bars() -> None:
 def interrupts_kept() -> Iterator[None]:
     """Raises Ctrl-C again where it came in a finalizer or a callback of a library, which Python cannot end by it.
 
-    Python would print a traceback there and go on as if nobody had pressed anything.
+    Python would print a traceback there and go on as if nobody had pressed anything. Does nothing on Windows, which has
+    no alarm, nor in other threads than the first, which never hear of Ctrl-C.
     """
-    usual = sys.unraisablehook
-    lost: list[threading.Timer] = []
-    kill = getattr(signal, "pthread_kill", None)  # not on Windows
-    # A signal also ends the waiting for a file, a lock or a clock.
-    interrupt = partial(kill, threading.get_ident(), signal.SIGINT) if kill else interrupt_main
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual_hook = sys.unraisablehook
 
     def hook(unraisable: sys.UnraisableHookArgs) -> None:
-        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-            return usual(unraisable)
-        lost.append(threading.Timer(AGAIN, interrupt))  # raised here and now, it would be lost once more
-        lost[-1].daemon = True
-        lost[-1].start()
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)  # raised here and now, it would be lost once more
+        else:
+            usual_hook(unraisable)
 
+    usual_handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
     sys.unraisablehook = hook
     try:
         yield
     finally:
-        sys.unraisablehook = usual
-        late = [timer for timer in lost if timer.is_alive()]
-        for timer in late:
-            timer.cancel()
+        sys.unraisablehook = usual_hook
+        late = signal.setitimer(signal.ITIMER_REAL, 0)[0] > 0
+        signal.signal(signal.SIGALRM, usual_handler)
     if late:
         raise KeyboardInterrupt
 

@@ -388,7 +388,7 @@ def test_the_command_line_trains_an_agent_on_a_catalogue_file(tiny_file: Path, t
     [
         (["train", "supervised", "--output", "x", "--catalog", "absent.h5"], "no catalogue 'absent.h5'"),
         (["train", "supervised@best", "--output", "x"], "no configuration 'best'"),
-        (["train", "random", "--output", "x"], "agent random does not learn; choose one of continued, "),
+        (["train", "random", "--output", "x"], "agent random does not learn; choose one of belief, continued, "),
         (["train", "nobody", "--output", "x"], "no agent 'nobody'; known are"),
     ],
 )

@@ -367,7 +367,7 @@ def test_results_that_do_not_belong_together_are_refused_and_seeds_count_once(tm
         report.table([first, other])
     apart = Result(replace(again.run, agent="b"), again.record, {}, {"updates": 1})
     with pytest.raises(ValueError, match="not trained with the same seeds"):
-        report.differences([first, apart], "random")
+        report.differences([replace(first, training={"updates": 1}), apart], "random")
 
 
 def test_dialogs_are_paired_by_target_whatever_order_they_were_held_in():

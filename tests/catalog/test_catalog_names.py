@@ -112,7 +112,8 @@ def test_codes_keep_values_to_half_a_step() -> None:
 
 def test_every_source_can_be_built_and_unknown_ones_are_named() -> None:
     assert all(callable(source(name).build) for name in SOURCES)
-    with pytest.raises(ValueError, match="no source of catalogues 'flickr'; known are products, shoes, synthetic, and"):
+    known = "fashion_iq, features, folder, products, shoes, synthetic, and"
+    with pytest.raises(ValueError, match=f"no source of catalogues 'flickr'; known are {known}"):
         source("flickr")
 
 

@@ -198,7 +198,7 @@ def test_settings_of_the_simulator_that_it_cannot_have_are_refused(gallery):
     def with_settings(simulator, **settings):
         return gym.make("DialogRetrieval-v0", catalog=gallery, simulator=simulator, simulator_settings=settings)
 
-    with pytest.raises(ValueError, match="'describer' has no setting sed; its settings are seed, device"):
+    with pytest.raises(ValueError, match="'describer' has no setting sed; its settings are visible, seed, device"):
         with_settings("describer", sed=3)
     with pytest.raises(ValueError, match=r"simulator setting seed is \[3\]; give a number"):
         with_settings("describer", seed=[3])

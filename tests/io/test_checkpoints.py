@@ -62,6 +62,9 @@ def test_files_of_before_there_was_a_digest_are_read(tmp_path: Path) -> None:
     saved = checkpoint.read(tmp_path / "old")
     assert saved.facts == FACTS
     assert torch.equal(saved.tensors["weights.single"], TENSORS["weights.single"])
+    save_file(TENSORS, tmp_path / "other", metadata={**header, "version": "two\nlines"})
+    with pytest.raises(ValueError, match=r"has thing version 'two.*lines', this release reads 2"):
+        checkpoint.read(tmp_path / "other", "thing", "make one")
     save_file(TENSORS, tmp_path / "new", metadata={**header, "version": "2"})
     with pytest.raises(ValueError, match="new is a damaged checkpoint"):
         checkpoint.read(tmp_path / "new")
