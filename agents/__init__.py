@@ -56,6 +56,9 @@ AGENTS = Parts(
 )
 """An agent is a class derived from `Agent`."""
 
+SHIPPED = {"belief": Path(__file__).parent / "belief" / "weights" / "synthetic"}
+"""Name to the folder of the trained agent that comes along; a card lies beside it."""
+
 
 def agent_class(agent: str | type[Agent]) -> type[Agent]:
     """The class that is meant by a registered name, by `module:Class`, or by itself; ValueError for another."""
@@ -139,7 +142,8 @@ def load(
     A file starts no code: the agent and the network that it names are registered ones, or the classes that are given.
 
     Args:
-        folder: given to `save` or `train`.
+        folder: given to `save` or `train`; or "belief", where no folder is called so, for the trained one that comes
+            along.
         device: where it will live.
         last: the weights of the last epoch of its training, instead of those that were best on validation.
         kind: its class, where that is not one of `AGENTS`.
@@ -149,7 +153,7 @@ def load(
         FileNotFoundError: no agent there.
         ValueError: a file that is truncated, damaged, of another kind or agent, or with NaN weights.
     """
-    folder = Path(folder)
+    folder = SHIPPED[str(folder)] if str(folder) in SHIPPED and not Path(folder).exists() else Path(folder)
     device = str(find_device(device))
     saved = checkpoint.read(folder / ("checkpoint.safetensors" if last else AGENT_FILE))
     facts = saved.facts_as(AgentFacts, "agent")

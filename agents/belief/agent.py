@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dialog_env.agents.base import AGENT_FILE, Decision, TrainingData, generator_for
-from dialog_env.agents.belief.asking import ExpectedInformation
+from dialog_env.agents.base import AGENT_FILE, AgentFacts, Decision, TrainingData, generator_for
+from dialog_env.agents.belief.asking import ExpectedFinding
 from dialog_env.agents.belief.features import ImageFeatures
 from dialog_env.agents.belief.learner import BeliefLearner
 from dialog_env.agents.belief.network import BeliefNetwork
@@ -100,7 +100,7 @@ class Belief(Trainee):
         self._taken_space = ""
         self.ask = settings.ask
         self.knows_user = self.ask == "expected"  # type: ignore[misc]
-        self._asking: ExpectedInformation | None = None
+        self._asking: ExpectedFinding | None = None
         self._bound: tuple[Tensor, Tensor, EmbeddedGallery] | None = None
 
     @classmethod
@@ -149,7 +149,11 @@ class Belief(Trainee):
                 f"and this one has {ours}; give one of the same sizes and words"
             )
         self.network, self.images = other.network, other.images
-        self.trained, self.learned_from, self._taken_space = other.trained, other.learned_from, saved.facts["space"]
+        self.trained, self.learned_from, self._taken_space = (
+            other.trained,
+            other.learned_from,
+            saved.facts_as(AgentFacts, "agent").space,
+        )
         self.remark = f"trained beforehand on {other.learned_from}"
 
     def bind(self, gallery: Catalog) -> None:
@@ -166,11 +170,12 @@ class Belief(Trainee):
     def bind_user(self, simulator: UserSimulator) -> None:
         """Gets to know the user of the bound gallery, where it asks what it would say."""
         embeddings = self._gallery()[0]
-        self._asking = ExpectedInformation(
+        self._asking = ExpectedFinding(
             simulator,
             len(embeddings),
             candidates=self.settings.candidates,
             targets=self.settings.targets,
+            discount=self.settings.discount,
             device=embeddings.device,
         )
 
@@ -200,7 +205,8 @@ class Belief(Trainee):
     def hear(self, observation: Observation, memory: Heard) -> Heard:
         """What is remembered after a turn."""
         _, candidates, _ = self._gallery()
-        query = memory.query + self.network.evidence(observation.feedback, candidates[observation.candidate])
+        told = self.network.evidence(observation.feedback, candidates[observation.candidate])
+        query = self.network.heard(memory.query, told)
         return Heard(query, torch.cat([memory.shown, observation.candidate[:, None]], dim=1))
 
     @torch.no_grad()
@@ -216,12 +222,13 @@ class Belief(Trainee):
     def act(self, observation: Observation, memory: Heard) -> Decision:
         """Shows an image that the dialog has not shown; once all have been, simply the likeliest."""
         ranking, memory = self.rank(observation, memory)
-        candidates = first_unseen(ranking, memory.shown)
+        shown = memory.shown[:, :0] if self.settings.repeats else memory.shown
+        candidates = first_unseen(ranking, shown)
         rows = (observation.turn < self.settings.turns - 1).nonzero()[:, 0]  # later than that no answer helps
         if self.ask == "expected" and len(rows):
             if self._asking is None:
                 raise RuntimeError(f"agent {self.name} needs its user to ask; call bind_user first")
-            asked = self.log_belief(memory)[rows], memory.shown[rows], observation.candidate[rows]
+            asked = self.log_belief(memory)[rows], shown[rows], observation.candidate[rows]
             candidates = candidates.index_put((rows,), self._asking.choose(*asked))
         return Decision(ranking, candidates, memory)
 
@@ -288,4 +295,5 @@ def new_network(features: int, words: int, settings: BeliefSettings, generator: 
     """A network whose weights the generator draws, and nothing else."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator.initial_seed())
-        return BeliefNetwork(features, words, settings.evidence, settings.dropout)
+        recurrent = settings.memory == "recurrent"
+        return BeliefNetwork(features, words, settings.evidence, settings.dropout, recurrent=recurrent)

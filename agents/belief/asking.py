@@ -1,4 +1,4 @@
-"""Which image to show: the one whose answer would tell most of what is not known yet, the user being known."""
+"""Which image to show: the one by which the target is found soonest in expectation, the user being known."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.agents.ceiling.answers import AnswerTable
-from dialog_env.agents.ceiling.information import weighted_information
+from dialog_env.agents.ceiling.information import expected_finding
 from dialog_env.world.user import UserSimulator
 
 COMPARISONS_AT_ONCE = 1 << 23
@@ -15,17 +15,18 @@ TABLE_BYTES = 256 << 20
 """Memory for answers of the user."""
 
 
-class ExpectedInformation:
-    """Weighs the likeliest images not shown yet by how much the answer on each would tell.
+class ExpectedFinding:
+    """Weighs the likeliest images not shown yet by how likely the target is then found at this turn or the next.
 
     Of the user, who is asked what it would say, it learns how the answers on a candidate divide the likeliest targets;
-    how likely each of these is the belief says. Of candidates that tell as much the likelier one is shown.
+    how likely each of these is the belief says. Of candidates that promise as much the likelier one is shown.
 
     Args:
         simulator: the user, deterministic, of the gallery.
         images: N.
         candidates: K, so many are weighed at most.
-        targets: M, so many are told apart at most.
+        targets: M, so many are told apart at most; as many as candidates at least.
+        discount: what finding the target a turn later is worth.
         device: where it computes.
 
     Raises:
@@ -33,7 +34,14 @@ class ExpectedInformation:
     """
 
     def __init__(
-        self, simulator: UserSimulator, images: int, *, candidates: int, targets: int, device: torch.device
+        self,
+        simulator: UserSimulator,
+        images: int,
+        *,
+        candidates: int,
+        targets: int,
+        discount: float,
+        device: torch.device,
     ) -> None:
         if not getattr(simulator, "deterministic", True):
             raise ValueError(
@@ -41,7 +49,7 @@ class ExpectedInformation:
                 "known for deterministic users only; use ask=likely"
             )
         self.answers = AnswerTable(simulator, images, TABLE_BYTES, device)
-        self.candidates, self.targets = candidates, targets
+        self.candidates, self.targets, self.discount = candidates, max(candidates, targets), discount
 
     def choose(self, log_belief: Tensor, shown: Tensor, current: Tensor) -> Tensor:
         """(B,) the images to show after `current` (B,), by the log-belief (B, N) and what was shown (B, S)."""
@@ -54,10 +62,10 @@ class ExpectedInformation:
         left = fresh.isfinite().sum(dim=1)
         if int(left.min()) == 0:  # nothing is left to show: the likeliest again
             return log_belief.argmax(dim=1)
-        count = min(max(self.candidates, self.targets), int(left.min()))
+        count = min(self.targets, int(left.min()))
         likeliest = fresh.topk(count, dim=1)  # (b, n)
-        targets, candidates = likeliest.indices[:, : self.targets], likeliest.indices[:, : self.candidates]
-        weights = likeliest.values[:, : self.targets].double().softmax(dim=1)
+        targets, candidates = likeliest.indices, likeliest.indices[:, : self.candidates]
+        weights = likeliest.values.double().softmax(dim=1)
         grid = (len(targets), candidates.shape[1], targets.shape[1])  # (b, K, M)
         asked = [
             targets[:, None].expand(grid),
@@ -65,5 +73,5 @@ class ExpectedInformation:
             current[:, None, None].expand(grid),
         ]
         answers = self.answers.ask(*(each.flatten() for each in asked)).view(*grid, -1)
-        best = weighted_information(answers, weights).argmax(dim=1, keepdim=True)
+        best = expected_finding(answers, weights, self.discount).argmax(dim=1, keepdim=True)
         return candidates.gather(1, best)[:, 0]

@@ -20,6 +20,8 @@ from dialog_env.world.ranking import ScoreRanking
 LAST_RATE = 0.02
 """Share of the learning rate that is left at the end of its half cosine."""
 LARGEST_GRADIENT = 1.0
+MARGIN = 1.0
+"""Nats by which the target has to lead the other image of a triplet."""
 
 
 class BeliefLearner(Learner):
@@ -64,16 +66,18 @@ class BeliefLearner(Learner):
             group["lr"] = self.settings.learning_rate * rate
         gallery = drawn_gallery(targets, len(self.world.gallery), self.settings.images, generator)
         first = first_candidates(torch.arange(len(targets)), len(gallery), generator)
+        others = first_candidates(torch.arange(len(targets)), len(gallery), generator)
         uniforms = torch.rand(self.settings.turns, len(targets), generator=generator)
         device = self.world.device
-        return self.learn(gallery.to(device), first.to(device), uniforms.to(device))
+        return self.learn(*(each.to(device) for each in (gallery, first, others, uniforms)))
 
-    def learn(self, gallery: Tensor, first: Tensor, uniforms: Tensor) -> UpdateMetrics:
+    def learn(self, gallery: Tensor, first: Tensor, others: Tensor, uniforms: Tensor) -> UpdateMetrics:
         """One update on a gallery whose first B images are the targets.
 
         Args:
             gallery: (M,) int64 positions in the whole gallery.
             first: (B,) int64 positions in that gallery, the first candidates.
+            others: (B,) int64 positions in that gallery of other images than the targets, for `loss=triplet`.
             uniforms: (T, B) in [0, 1), by which the images shown are drawn.
         """
         if self._features is None:
@@ -86,15 +90,23 @@ class BeliefLearner(Learner):
         losses, ranks, shown_now = [], [], first
         for turn_uniforms in uniforms:  # (B,)
             shown[targets, shown_now] = True
-            query = query + network.evidence(observation.feedback, candidates[shown_now])
+            query = network.heard(query, network.evidence(observation.feedback, candidates[shown_now]))
             scores = query @ embeddings.T  # (B, M)
-            losses.append(functional.cross_entropy(scores, targets))
+            losses.append(self._loss(scores, targets, others))
             ranks.append(ScoreRanking(scores).target_rank(targets))
-            shown_now = sample(scores.detach().masked_fill(shown, -torch.inf), turn_uniforms)
+            left = scores.detach() if self.settings.repeats else scores.detach().masked_fill(shown, -torch.inf)
+            shown_now = sample(left, turn_uniforms)
             observation = self.world.show(gallery[shown_now])
         loss = torch.stack(losses)
         self.descend(loss.mean())
         return UpdateMetrics({"belief": loss.detach()}, ranks)
+
+    def _loss(self, scores: Tensor, targets: Tensor, others: Tensor) -> Tensor:
+        """Mean over the dialogs, from scores (B, M)."""
+        if self.settings.loss == "gallery":
+            return functional.cross_entropy(scores, targets)
+        target, other = (scores.gather(1, each[:, None])[:, 0] for each in (targets, others))
+        return (other - target + MARGIN).clamp(min=0).mean()
 
     def descend(self, loss: Tensor) -> None:
         """One step of the optimiser; a gradient longer than 1 is shortened, since one odd sentence can make it so."""

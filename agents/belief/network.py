@@ -19,14 +19,11 @@ class BeliefNetwork(nn.Module):
         words: V; token V stands for all unknown words and is passed over.
         evidence: E.
         dropout: of the image side.
+        recurrent: whether a GRU cell takes evidence up, instead of a sum.
 
-    Attributes:
-        temperature: by which evidence is divided, fitted on validation images (`calibrate`); it changes no ranking.
     """
 
-    temperature: Tensor
-
-    def __init__(self, features: int, words: int, evidence: int, dropout: float) -> None:
+    def __init__(self, features: int, words: int, evidence: int, dropout: float, *, recurrent: bool = False) -> None:
         super().__init__()
         self.words = words
         self.trunk = nn.Sequential(nn.Linear(features, HIDDEN), nn.GELU(), nn.Dropout(dropout))
@@ -37,7 +34,7 @@ class BeliefNetwork(nn.Module):
         self.reader = nn.GRU(WORD, TEXT, batch_first=True)
         self.modulation = nn.Linear(TEXT, 2 * TEXT)
         self.output = nn.Sequential(nn.Linear(3 * TEXT, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, evidence))
-        self.register_buffer("temperature", torch.ones(()))
+        self.tracker = nn.GRUCell(evidence, evidence) if recurrent else None
         self.scale = evidence**-0.5
 
     def images(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,8 +56,15 @@ class BeliefNetwork(nn.Module):
         sentence = read.gather(1, last)[:, 0]
         factor, shift = self.modulation(sentence).chunk(2, dim=1)
         seen = torch.cat([sentence, candidates, candidates * factor + shift], dim=1)
-        told: Tensor = self.output(seen) * self.scale / self.temperature
+        told: Tensor = self.output(seen) * self.scale
         return told * (lengths > 0)[:, None]
+
+    def heard(self, query: Tensor, told: Tensor) -> Tensor:
+        """(B, E) what was told in all the turns before and in this one."""
+        if self.tracker is None:
+            return query + told
+        taken_up: Tensor = self.tracker(told, query)
+        return taken_up
 
 
 def known_words(tokens: Tensor, unknown: int) -> Tensor:

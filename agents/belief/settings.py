@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dialog_env.world.dialog import TURNS
 
-ASK = ("likely", "expected")
+KNOWN = {"ask": ("likely", "expected"), "memory": ("sum", "recurrent"), "loss": ("gallery", "triplet")}
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,23 @@ class BeliefSettings:
     """E, numbers in what a sentence tells and in what an image is."""
     regions: int = 384
     """K, components of the region features that are looked at; 0 for pooled features alone."""
+    memory: str = "sum"
+    """How the evidence of the turns comes together: sum, or recurrent, by a GRU cell, as in the paper's agent."""
+    loss: str = "gallery"
+    """What is learned from: gallery, the cross-entropy over the whole gallery, or triplet, by one random other image,
+    as in the paper's agent."""
+    repeats: bool = False
+    """Whether an image may be shown again, as by the paper's agent."""
     ask: str = "likely"
-    """Which image is shown. likely: the likeliest not shown yet. expected: the one whose answer is expected to tell
-    most, for which the user has to be known; at the last of the `turns` the likeliest."""
+    """Which image is shown. likely: the likeliest not shown yet. expected: the one by which the target is expected to
+    be found soonest, at this turn or by its answer at the next, for which the user has to be known; at the last of the
+    `turns` the likeliest."""
     candidates: int = 12
     """K, so many of the likeliest images are weighed against each other where it does not show the likeliest."""
     targets: int = 24
     """M, so many of the likeliest images are weighed as targets."""
+    discount: float = 0.5
+    """What finding the target a turn later is worth, where it asks; a belief hears less than was said."""
     initial: str = ""
     """Folder of a saved belief whose weights are the first ones, or "shipped" for the one that comes along; empty for
     new weights."""
@@ -56,8 +66,11 @@ class BeliefSettings:
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ValueError(f"{name} is {getattr(self, name)}; give {bound} or more")
-        if self.ask not in ASK:
-            raise ValueError(f"no ask {self.ask!r}; known are {', '.join(ASK)}")
+        if not 0 <= self.discount <= 1:
+            raise ValueError(f"discount is {self.discount}; give 0 to 1")
+        for name, known in KNOWN.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"no {name} {getattr(self, name)!r}; known are {', '.join(known)}")
         if not self.learning_rate > 0 or not self.weight_decay >= 0 or not 0 <= self.dropout < 1:
             raise ValueError(
                 f"learning_rate {self.learning_rate}, weight_decay {self.weight_decay} and dropout {self.dropout} "

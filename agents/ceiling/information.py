@@ -28,18 +28,24 @@ def expected_information(answers: Tensor, believed: Tensor) -> Tensor:
     return many.log2() - left.double() / UNIT / many
 
 
-def weighted_information(answers: Tensor, weights: Tensor) -> Tensor:
-    """(B, K) bits that the answers on K candidates tell of M targets that are not equally likely, in expectation.
+def expected_finding(answers: Tensor, weights: Tensor, discount: float) -> Tensor:
+    """(B, K) chance that the target is shown now, and discounted at the next turn, if each of K candidates is shown.
 
-    H = -sum_i w_i log2 sum_j w_j [target j would be spoken of as target i is], counted in whole parts of a bit.
+    A candidate is the target itself, or the answer on it leaves the targets that would be spoken of so, of which the
+    likeliest is shown next. The candidates are the first K of M targets, and these stand in the order of their weights.
 
     Args:
         answers: (B, K, M, W) int64, the answer on each candidate if each target were in mind.
-        weights: (B, M) float64, probabilities that sum to 1.
+        weights: (B, M) float64, probabilities, the largest first.
+        discount: from 0 to 1, what finding it a turn later is worth.
     """
-    mass = (_alike(answers) * weights[:, None, None]).sum(dim=3)  # (B, K, M, M) -> (B, K, M)
-    bits = -(weights[:, None] * mass.clamp(min=1e-300).log2()).sum(dim=2)
-    return bits.mul(UNIT).round() / UNIT
+    candidates, targets = answers.shape[1:3]
+    before = torch.ones(targets, targets, dtype=torch.bool, device=answers.device).tril(-1)  # (i, j): j before i
+    other = ~torch.eye(candidates, targets, dtype=torch.bool, device=answers.device)  # (K, M), not the candidate
+    outdone = (_alike(answers) & before & other[:, None]).any(dim=3)  # (B, K, M, M) -> (B, K, M)
+    next_turn = (weights[:, None] * (other & ~outdone)).sum(dim=2)
+    promise = weights[:, :candidates] + discount * next_turn
+    return promise.mul(UNIT).round() / UNIT
 
 
 def _alike(answers: Tensor) -> Tensor:

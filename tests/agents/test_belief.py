@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,16 @@ import pytest
 import torch
 
 from dialog_env import agents
-from dialog_env.agents import TrainingData
+from dialog_env.agents import Agent, TrainingData
 from dialog_env.agents.belief import Belief, features
 from dialog_env.agents.belief.features import ImageFeatures, main_components
 from dialog_env.agents.belief.learner import BeliefLearner, drawn_gallery
 from dialog_env.agents.belief.network import known_words
 from dialog_env.agents.training.trainer import UpdateMetrics
-from dialog_env.catalog import Catalog
+from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.evaluate import metrics, protocol
 from dialog_env.io import checkpoint
+from dialog_env.simulators import make_simulator
 from dialog_env.training.epochs import CHECKPOINT_FILE
 from dialog_env.world.state import Observation
 from tests.conftest import tiny_contents
@@ -135,22 +135,24 @@ def test_a_gallery_without_regions_is_seen_by_its_pooled_features() -> None:
     assert record.shown.shape == (80, 6)
 
 
-def test_asking_shows_the_image_whose_answer_tells_most(data: TrainingData) -> None:
-    agent = make(data, ask="expected", candidates=5, targets=7)
+def test_asking_shows_the_image_by_which_the_target_is_found_soonest(data: TrainingData) -> None:
+    agent = make(data, ask="expected", candidates=5, targets=7, discount=0.7)
     protocol.introduce(agent, data.gallery, data.simulator)
     told = observe(agent, data.gallery, [3, 4, 9], sentences(agent, 3))
     decision = agent.act(told, agent.begin(3))
     for row, belief in enumerate(agent.log_belief(decision.memory).exp()):
         order = [image for image in belief.argsort(descending=True).tolist() if image != int(told.candidate[row])]
-        likely = belief[order[:7]].double() / belief[order[:7]].double().sum()
-        bits = []
-        for candidate in order[:5]:
+        likely = (belief[order[:7]].double() / belief[order[:7]].double().sum()).tolist()
+        found = []
+        for place, candidate in enumerate(order[:5]):
             asked = torch.tensor(order[:7]), torch.full((7,), candidate), told.candidate[row].expand(7)
-            answers: dict[tuple[int, ...], float] = {}
-            for answer, weight in zip(data.simulator.feedback(*asked).tolist(), likely.tolist(), strict=True):
-                answers[tuple(answer)] = answers.get(tuple(answer), 0.0) + weight
-            bits.append(-sum(weight * math.log2(weight) for weight in answers.values()))
-        assert bits[order.index(int(decision.candidates[row]))] == pytest.approx(max(bits))
+            next_turn: dict[tuple[int, ...], float] = {}
+            for other, answer in enumerate(data.simulator.feedback(*asked).tolist()):
+                if other != place:
+                    next_turn[tuple(answer)] = max(next_turn.get(tuple(answer), 0.0), likely[other])
+            found.append(likely[place] + 0.7 * sum(next_turn.values()))
+        assert found[order.index(int(decision.candidates[row]))] == pytest.approx(max(found))
+        assert max(found) - min(found) > 1e-3
     assert protocol.declared(agent) == "knows the user"
 
 
@@ -187,6 +189,18 @@ def test_it_learns_what_the_user_says(data: TrainingData, tmp_path: Path) -> Non
     record = protocol.run(agent, data.gallery, data.simulator, seed=1)
     assert metrics.percentile(record)[:, -1].mean() > 90
     assert agents.load(tmp_path).learned_from == "80 images of tiny (all)"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("settings", [{"memory": "recurrent"}, {"loss": "triplet"}, {"regions": 0}, {"repeats": True}])
+def test_what_it_is_made_of_can_be_taken_out(data: TrainingData, settings: dict[str, Any], tmp_path: Path) -> None:
+    agent = make(data, epochs=6, learning_rate=3e-3, **settings)
+    agent.train(data, tmp_path, progress=False)
+    again = agents.load(tmp_path)
+    records = [protocol.run(each, data.gallery, data.simulator, seed=1) for each in (agent, again)]
+    assert np.array_equal(records[0].shown, records[1].shown)
+    assert metrics.percentile(records[0])[:, -1].mean() > 75
+    repeated = any(len(set(shown)) < 6 for shown in records[0].shown.tolist())
+    assert repeated == bool(settings.get("repeats"))
 
 
 def test_a_training_taken_up_again_ends_in_the_same_numbers(
@@ -243,6 +257,30 @@ def test_what_does_not_fit_is_refused_in_one_sentence(data: TrainingData, tmp_pa
         agent.bind(Catalog(tiny_contents(size=20, regions=(9, 6))))
     with pytest.raises(ValueError, match=r"of 8 dimensions and .* has 5"):
         agent.bind(Catalog(tiny_contents(size=20, dimensions=5)))
-    for settings in ({"images": 1}, {"learning_rate": 0.0}, {"dropout": 1.0}, {"evidence": 0}):
+    for settings in ({"images": 1}, {"learning_rate": 0.0}, {"dropout": 1.0}, {"evidence": 0}, {"discount": 2.0}):
         with pytest.raises(ValueError, match="give"):
             make(data, **settings)
+
+
+def found_by_turn_five(agent: Agent, gallery: Catalog, targets: int | None) -> float:
+    record = protocol.run(agent, gallery, make_simulator("captioner", gallery), seed=0, targets=targets)
+    return float((record.shown[:, 1:] == record.target[:, None]).any(axis=1).mean())
+
+
+def test_the_shipped_belief_plays_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery = load_catalog("synthetic").split("test")
+    agent = agents.load("belief")
+    assert found_by_turn_five(agent, gallery, 100) > 0.85
+    shipped = agents.create("belief", gallery=gallery, vocabulary=agent.vocabulary, configuration="shipped")
+    assert protocol.declared(shipped) == "trained beforehand on 10,000 images of synthetic:10000:2 (all)"
+    shipped.bind(gallery)
+    assert set(shipped.network.state_dict()) == set(agent.network.state_dict())  # type: ignore[attr-defined]
+    monkeypatch.chdir(tmp_path)
+    Path("belief").mkdir()
+    with pytest.raises(FileNotFoundError):
+        agents.load("belief")  # a folder of that name is what is meant where there is one
+
+
+@pytest.mark.slow
+def test_the_shipped_belief_finds_drawn_shoes_of_a_seed_that_nobody_trained_on() -> None:
+    assert found_by_turn_five(agents.load("belief"), load_catalog("synthetic:1000:7").split("all"), None) > 0.85
