@@ -76,7 +76,7 @@ def run_all(
             if len(runs) == 1:
                 raise
             failed[name] = sentence(error)
-            print(f"{name} failed: {failed[name]}", file=sys.stderr)
+            print(f"{name} failed: {failed[name]}")
     return done, failed
 
 
@@ -93,7 +93,7 @@ def _beside_each_other(plan: Plan, runs: Sequence[tuple[str, int]], jobs: int) -
                 problem = future.result()
                 if problem:
                     failed[futures[future]] = problem
-                    bar.write(f"{futures[future]} failed: {problem}", file=sys.stderr)
+                    bar.write(f"{futures[future]} failed: {problem}")
                 bar.update()
         except KeyboardInterrupt:
             for future in futures:

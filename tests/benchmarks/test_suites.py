@@ -119,7 +119,7 @@ def test_one_that_fails_is_reported_and_does_not_stop_the_rest(
     done, failed = run_all(plan, plan.open(), agents, (0,))
     assert [result.run.agent for result in done] == ["random"]
     assert list(failed.values()) == ["nothing goes"]
-    assert "Broken, seed 0 failed: nothing goes" in capsys.readouterr().err
+    assert "Broken, seed 0 failed: nothing goes" in capsys.readouterr().out
 
 
 def _broken() -> type:

@@ -127,7 +127,7 @@ class Child:
         return self._status is not None
 
     def _texts(self) -> tuple[str, str]:
-        printed, complained = (path.read_text(errors="replace") for path in self._files)
+        printed, complained = (path.read_text(errors="replace") if path.exists() else "" for path in self._files)
         return printed, complained
 
 
