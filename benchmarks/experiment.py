@@ -240,8 +240,9 @@ class Experiment:
 
     def _load(self, agent: agents.Agent, folder: Path) -> agents.Agent:
         """The trained agent in a folder, of the class and with the network of one that is not trained."""
-        network = getattr(agent, "network", None)
-        return agents.load(folder, self.device, kind=type(agent), network=None if network is None else type(network))
+        network = type(getattr(agent, "network", None))
+        own = network.__module__.partition(".")[0] not in ("builtins", "dialog_env")
+        return agents.load(folder, self.device, kind=type(agent), network=network if own else None)
 
     def _train(self, agent: agents.Agent, folder: Path) -> dict[str, Any]:
         started = time.perf_counter()

@@ -71,20 +71,21 @@ def test_a_suite_refuses_another_gallery_or_user_and_tells_how_its_files_are_mad
         Experiment(missing, tmp_path)
 
 
-def test_suites_that_train_the_same_train_once(tmp_path: Path, suite: Suite) -> None:
+@pytest.mark.parametrize("agent", [TRAINED, "belief:epochs=1,batch=8,images=8,regions=0"])
+def test_suites_that_train_the_same_train_once(tmp_path: Path, suite: Suite, agent: str) -> None:
     trained = tmp_path / "trained"
-    first = Experiment(suite, tmp_path / "a", trained=trained).run(TRAINED, 0)
+    first = Experiment(suite, tmp_path / "a", trained=trained).run(agent, 0)
     files = {path: path.stat().st_mtime_ns for path in trained.rglob("*.safetensors")}
     assert files
     other = replace(suite, evaluation_seed=1)
-    second = Experiment(other, tmp_path / "b", trained=trained).run(TRAINED, 0)
+    second = Experiment(other, tmp_path / "b", trained=trained).run(agent, 0)
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*.safetensors")} == files
     assert second.training == first.training
-    again = Experiment(suite, tmp_path / "c", trained=trained).run(TRAINED, 0)
+    again = Experiment(suite, tmp_path / "c", trained=trained).run(agent, 0)
     for name in ("target", "shown", "closer", "equal"):
         assert np.array_equal(getattr(again.record, name), getattr(first.record, name))
-    Experiment(suite, tmp_path / "a", trained=trained).run(TRAINED, 1)
-    assert len(list(trained.glob("supervised*"))) == 2
+    Experiment(suite, tmp_path / "a", trained=trained).run(agent, 1)
+    assert len(list(trained.glob(f"{agent.partition(':')[0]}*"))) == 2
 
 
 def test_an_agent_may_learn_from_another_user_and_catalogue(tmp_path: Path, suite: Suite) -> None:
