@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 .PHONY: benchmark play test check fast docs reliability reliability-small clean
 
 benchmark: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(VENV)/bin/dialog-retrieval benchmark run --catalog synthetic --agents random supervised --output runs/benchmark
+	OMP_NUM_THREADS=1 $(VENV)/bin/dialog-retrieval benchmark run --suite drawn-1k --seeds 0 --agents random supervised belief@shipped ceiling --films 2 --output runs/benchmark
 
 # The page, in the browser; Ctrl-C ends it.
 play: $(INSTALLED)
