@@ -120,7 +120,7 @@ def plot(curves: Mapping[str, Curves], path: Path) -> None:
             axes.label_outer()
             axes.grid(alpha=0.3)
     lines, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(lines, labels, loc="outside lower center", ncols=min(len(labels), 3), frameon=False)
+    figure.legend(lines, labels, loc="outside lower center", ncols=1, frameon=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 

@@ -186,3 +186,12 @@ def text_rows(output: Path, metric: str) -> list[str]:
 def test_what_cannot_be_run_is_refused(command: NoiseCommand | CarryCommand, sentence: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=sentence):
         command()
+
+
+def test_a_belief_that_is_trained_already_is_used_again(tiny_file: Path, tmp_path: Path) -> None:
+    suite, agent = Suite(catalog=str(tiny_file), simulator=TOY), "belief:epochs=1,batch=4,images=8,evidence=8,regions=4"
+    first, again = (
+        Experiment(suite, tmp_path / name, trained=tmp_path / "trained").run(agent, 0) for name in ("a", "b")
+    )
+    assert np.array_equal(first.record.shown, again.record.shown)
+    assert first.training["sha256"] == again.training["sha256"]
