@@ -360,7 +360,7 @@ def plot(groups: Groups, path: Path, title: str) -> None:
                 color="0.35" if bound else f"C{number % 10}",
                 linestyle=BOUNDS.get(agent, "-" if number < 10 else "-."),
                 marker="" if bound else MARKERS[number % len(MARKERS)],
-                label=row_name(agent, group),
+                label=agent,
             )[0]
             low, high = [cell.low for cell in cells], [cell.high for cell in cells]
             axes.fill_between(turns, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
@@ -370,7 +370,7 @@ def plot(groups: Groups, path: Path, title: str) -> None:
     figure.suptitle(title, fontsize=11)
     handles, labels = axes.get_legend_handles_labels()
     note = f"bands: 95% over\n{over(everything)}"
-    figure.legend(handles, labels, title=note, loc="outside right center", frameon=False, fontsize=9)
+    figure.legend(handles, labels, title=note, loc="outside right center", frameon=False, fontsize=9, alignment="left")
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
