@@ -149,7 +149,7 @@ def test_arrays_become_tensors(name, keywords):
 @pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_processes_play_the_same_dialogs(name, keywords, context):
     def make():
-        return gym.make(name, **keywords)
+        return gym.make(f"dialog_env:{name}", **keywords)  # a process that is spawned has imported nothing
 
     modes = {"autoreset_mode": AutoresetMode.SAME_STEP}
     many = AsyncVectorEnv([make] * 2, context=context, **modes)
