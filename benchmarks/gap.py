@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dialog_env.benchmarks.tables import Cell, Table
-from dialog_env.benchmarks.variations import write_tables
+from dialog_env.benchmarks.tables import Cell, Table, write_tables
 from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.evaluate.intervals import Interval
 from dialog_env.evaluate.record_export import positions_of

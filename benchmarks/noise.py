@@ -10,8 +10,8 @@ from pathlib import Path
 from dialog_env.benchmarks.report import MARKERS, Group, at_the_end, compared, row_name
 from dialog_env.benchmarks.results import Result
 from dialog_env.benchmarks.suites import Suite
-from dialog_env.benchmarks.tables import Cell, Table
-from dialog_env.benchmarks.variations import METRICS, VariationCommand, footnote, write_tables
+from dialog_env.benchmarks.tables import Cell, Table, write_tables
+from dialog_env.benchmarks.variations import METRICS, VariationCommand, footnote
 from dialog_env.io.atomic import locked, replacing
 from dialog_env.io.keywords import checked_choice
 

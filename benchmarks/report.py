@@ -11,11 +11,11 @@ import numpy as np
 from dialog_env.benchmarks import page
 from dialog_env.benchmarks.headroom import share_of_ceiling, value_of_asking
 from dialog_env.benchmarks.results import Result, Run
-from dialog_env.benchmarks.tables import Cell, Table, comma_separated, latex, markdown
+from dialog_env.benchmarks.tables import Cell, Table, markdown, write_tables
 from dialog_env.evaluate.intervals import Interval
 from dialog_env.evaluate.metrics import metric_of
 from dialog_env.evaluate.statistics import Difference, confidence_interval, holm, paired_difference
-from dialog_env.io.atomic import replacing, write_atomically
+from dialog_env.io.atomic import replacing
 
 COLUMNS = (
     "R@10",
@@ -388,10 +388,7 @@ def write(
     made += [worth] if worth is not None else []
     if baseline is not None and len(by_agent(results)) > 1:
         made.append(against(results, baseline))
-    text = "\n".join(map(markdown, made))
-    write_atomically(output / f"{TABLE}.md", text.encode())
-    write_atomically(output / f"{TABLE}.csv", "\n".join(map(comma_separated, made)).encode())
-    write_atomically(output / f"{TABLE}.tex", "\n".join(map(latex, made)).encode())
+    text = write_tables(made, output, TABLE)
     run = results[0].run
     title = title or f"{Path(run.catalog).stem} ({run.split}), user: {run.user}"
     plot(by_agent(results), output / PLOT, title)

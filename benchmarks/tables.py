@@ -7,8 +7,10 @@ import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dialog_env.evaluate.intervals import Interval
+from dialog_env.io.atomic import write_atomically
 
 LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -139,3 +141,10 @@ def _hypertext_cell(cell: str | Cell) -> str:
         return html.escape(cell)
     value, low, high = cell.parts
     return f"{value}<small>{low} to {high}</small>"
+
+
+def write_tables(tables: Sequence[Table], output: Path, name: str) -> str:
+    """Writes tables as Markdown, CSV and LaTeX into a folder; returns the Markdown."""
+    for ending, form in {"md": markdown, "csv": comma_separated, "tex": latex}.items():
+        write_atomically(output / f"{name}.{ending}", "\n".join(map(form, tables)).encode())
+    return "\n".join(map(markdown, tables))

@@ -13,8 +13,6 @@ from dialog_env.benchmarks.jobs import Plan, run_all
 from dialog_env.benchmarks.report import by_agent, over
 from dialog_env.benchmarks.results import Result
 from dialog_env.benchmarks.suites import Suite, find_suite
-from dialog_env.benchmarks.tables import Table, comma_separated, latex, markdown
-from dialog_env.io.atomic import write_atomically
 from dialog_env.io.device import find_device
 from dialog_env.io.keywords import checked_count
 
@@ -91,10 +89,3 @@ def footnote(results: Sequence[Result]) -> str:
         f"over {over(results)}. Found: the target has been shown by turn {run.turns}; R@1: it is the first of the "
         "ranking then."
     )
-
-
-def write_tables(tables: Sequence[Table], output: Path, name: str) -> str:
-    """Writes tables as Markdown, CSV and LaTeX into a folder; returns the Markdown."""
-    for ending, form in {"md": markdown, "csv": comma_separated, "tex": latex}.items():
-        write_atomically(output / f"{name}.{ending}", "\n".join(map(form, tables)).encode())
-    return "\n".join(map(markdown, tables))

@@ -4,7 +4,7 @@
     dialog-retrieval catalog build|add|info
     dialog-retrieval simulator train|evaluate|sheet
     dialog-retrieval agent train
-    dialog-retrieval benchmark run|paper|carry|noise|composed|gap|replay|table|film
+    dialog-retrieval benchmark run|paper|carry|noise|composed|gap|replay|table|publish|leaderboard|film
     dialog-retrieval talk
     dialog-retrieval play
     dialog-retrieval serve
