@@ -11,7 +11,7 @@ from tools.reliability.processes import Child
 from tools.reliability.works import WORKS, former_of, state
 
 OF_THE_LAST = {
-    "benchmark": ("table.md", "turns.png"),
+    "benchmark": ("table.md", "table.csv", "table.tex", "turns.png", "index.html"),
     "photographs": ("built.h5",),
     "drawn catalogue": ("drawn.h5",),
 }
