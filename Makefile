@@ -20,7 +20,7 @@ test: $(INSTALLED) check reliability-small
 reliability-small: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(RUN) -m tools.reliability --small
 
-# Hours: tens of thousands of hostile cases, and the page about them.
+# Tens of thousands of hostile cases, and the page about them; a quarter of an hour on two cores.
 reliability: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(RUN) -m tools.reliability --output docs/reliability.md
 
