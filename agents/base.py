@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -242,6 +244,17 @@ class Agent(ABC):
 
     def bind_user(self, simulator: UserSimulator) -> None:  # noqa: B027, most know no user
         """Takes the user of the bound gallery, where the agent declares `knows_user`."""
+
+
+@contextmanager
+def initial_weights(generator: torch.Generator) -> Iterator[None]:
+    """Lets modules that are made in the block draw their weights by the seed of a generator, and nothing else.
+
+    Modules know no other than PyTorch's global generator on the CPU; that is afterwards as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator.initial_seed())
+        yield
 
 
 def generator_for(seed: int, purpose: str) -> torch.Generator:

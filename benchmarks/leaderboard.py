@@ -130,10 +130,10 @@ def section(groups: dict[str, list[Result]], suite: Suite) -> str:
 def card(label: str, group: Sequence[Result], suite: Suite) -> str:
     """README of a row: what it is, the command, its scores."""
     run, seeds = group[0].run, [str(result.run.seed) for result in group]
-    text = f"{run.agent}"
     kind = agents.agent_class(AgentSpec.parse(run.agent).name)
     user = [] if run.user == suite.simulator else ["--simulator", run.user]
-    words = ["dialog-retrieval", "benchmark", "run", "--suite", suite.name, *user, "--agents", text, "--seeds", *seeds]
+    words = ["dialog-retrieval", "benchmark", "run", "--suite", suite.name, *user]
+    words += ["--agents", run.agent, "--seeds", *seeds]
     tables = report.tables_of({label: list(group)}, COLUMNS)
     trained = [str(result.training.get("seconds", "")) for result in group if result.training]
     revisions = sorted({str(result.provenance.get("git", "unknown")) for result in group})

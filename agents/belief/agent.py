@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dialog_env.agents.base import AGENT_FILE, AgentFacts, Decision, TrainingData, generator_for
+from dialog_env.agents.base import AGENT_FILE, AgentFacts, Decision, TrainingData, generator_for, initial_weights
 from dialog_env.agents.belief.asking import ExpectedFinding
 from dialog_env.agents.belief.features import ImageFeatures
 from dialog_env.agents.belief.learner import BeliefLearner
@@ -293,7 +293,6 @@ class Belief(Trainee):
 
 def new_network(features: int, words: int, settings: BeliefSettings, generator: torch.Generator) -> BeliefNetwork:
     """A network whose weights the generator draws, and nothing else."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())
+    with initial_weights(generator):
         recurrent = settings.memory == "recurrent"
         return BeliefNetwork(features, words, settings.evidence, settings.dropout, recurrent=recurrent)

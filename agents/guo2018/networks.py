@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dialog_env.agents.base import initial_weights
 from dialog_env.io.reading import first_line
 from dialog_env.registry import Parts
 from dialog_env.world.vocabulary import MAX_WORDS
@@ -220,8 +221,7 @@ def new_network(
     sizes: dict[str, Any] = {"dimensions": dimensions, "words": words}
     if "fusion" in inspect.signature(kind).parameters:
         sizes["fusion"] = fusion
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())
+    with initial_weights(generator):
         try:
             network = cast(Network, kind(**sizes))
         except TypeError as error:

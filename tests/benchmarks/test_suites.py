@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dialog_env.agents.baselines.random import Random
 from dialog_env.benchmarks import gap, leaderboard, results, tables
 from dialog_env.benchmarks.__main__ import main
 from dialog_env.benchmarks.experiment import Experiment
@@ -100,12 +101,13 @@ def test_an_agent_may_learn_from_another_user_and_catalogue(tmp_path: Path, suit
 def test_runs_beside_each_other_give_what_one_after_the_other_gives_and_a_failure_stops_none(
     tmp_path: Path, suite: Suite
 ) -> None:
-    agents = ["random", "rocchio", TRAINED]
+    broken = "tests.benchmarks.test_suites:Broken"
     found = {}
     for name, jobs in (("serial", 1), ("parallel", 2)):
         plan = Plan(suite, tmp_path / name, "cpu", tmp_path / name / "trained")
-        found[name], failed = run_all(plan, plan.open(), [agents[0], agents[2]], suite.seeds, jobs)
-        assert not failed
+        found[name], failed = run_all(plan, plan.open(), ["random", broken, TRAINED], suite.seeds, jobs)
+        assert failed.keys() == {f"{broken}, seed 0"}
+        assert failed[f"{broken}, seed 0"].startswith("nothing goes")
     for one, other in zip(found["serial"], found["parallel"], strict=True):
         assert one.run == other.run
         assert np.array_equal(one.record.closer, other.record.closer)
@@ -123,19 +125,13 @@ def test_one_that_fails_is_reported_and_does_not_stop_the_rest(
     assert "Broken, seed 0 failed: nothing goes" in capsys.readouterr().out
 
 
-def _broken() -> type:
-    from dialog_env.agents.baselines.random import Random
+class Broken(Random):
+    """Cannot act."""
 
-    class Broken(Random):
-        name = "broken"
+    name = "broken"
 
-        def act(self, *_: object, **__: object) -> None:  # type: ignore[override]
-            raise RuntimeError("nothing goes")
-
-    return Broken
-
-
-Broken = _broken()
+    def act(self, *_: object, **__: object) -> None:  # type: ignore[override]
+        raise RuntimeError("nothing goes")
 
 
 def test_a_packed_result_is_the_result_and_damage_is_noticed(tmp_path: Path) -> None:
