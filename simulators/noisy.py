@@ -9,14 +9,11 @@ from torch import Tensor
 
 from dialog_env.catalog import Catalog
 from dialog_env.simulators import make_simulator
-from dialog_env.simulators.describer.pair_hash import below, item_hashes, pair_hashes
+from dialog_env.simulators.describer.pair_hash import CHANCES, below, item_hashes, pair_hashes
 from dialog_env.world.user import ask
 from dialog_env.world.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary
 
 VERSION = 1
-
-CHANCES = 1 << 28
-"""Equally likely outcomes of the draw that decides what becomes of a word."""
 
 KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 

@@ -15,7 +15,7 @@ from dialog_env.agents.base import TrainingData
 from dialog_env.agents.candidate_selection import check_choice, first_shown, sample, spread, squared_distances
 from dialog_env.agents.guo2018.network_agent import NetworkSettings
 from dialog_env.agents.guo2018.networks import Network
-from dialog_env.agents.guo2018.supervised import PAPER, BeginsSupervised, SupervisedSettings
+from dialog_env.agents.guo2018.supervised import PAPER, BeginsSupervised, SupervisedSettings, triplet_losses
 from dialog_env.agents.training.cached_user import CachedUser
 from dialog_env.agents.training.trainer import Learner, UpdateMetrics
 from dialog_env.world.dialog import Dialog
@@ -35,6 +35,10 @@ class ScstSettings(NetworkSettings):
     """Temperature of the choice: a squared distance, or a share of the spread (`relative`)."""
     relative: bool = False
     """Measures tau in spreads: mean difference of squared distance between the nearest and farthest of the K."""
+    weight: float = 0.0
+    """Of the loss of supervised training, at each turn of the sampled dialog; 0 leaves it out."""
+    negatives: int = 5
+    """Random images that this loss is averaged over."""
     pretraining: SupervisedSettings = field(default_factory=SupervisedSettings)
     """How the first weights are trained where no initial ones are given; network and fusion are those of the agent."""
 
@@ -44,6 +48,10 @@ class ScstSettings(NetworkSettings):
             raise ValueError(f"nearest is {self.nearest}; give 2 or more, or nothing is there to choose")
         if not self.tau > 0:
             raise ValueError(f"tau is {self.tau}; give a temperature above 0")
+        if self.weight < 0:
+            raise ValueError(f"weight is {self.weight}; give 0 or more")
+        if self.negatives < 1:
+            raise ValueError(f"negatives is {self.negatives}; give 1 or more")
 
 
 class ScstLearner(Learner):
@@ -62,42 +70,59 @@ class ScstLearner(Learner):
     def update(self, targets: Tensor, generator: torch.Generator) -> UpdateMetrics:
         """Draws first candidates and what decides the images sampled; then learns."""
         first = first_shown(targets, len(self.world.gallery), self.settings.targets, generator)
-        uniforms = torch.rand(self.settings.turns, len(targets), generator=generator)
-        device = self.world.device
-        return self.learn(targets.to(device), first.to(device), uniforms.to(device))
+        settings, device = self.settings, self.world.device
+        uniforms = torch.rand(settings.turns, len(targets), generator=generator)
+        negatives = None
+        if settings.weight:
+            shape = (settings.turns, settings.negatives, len(targets))
+            negatives = torch.randint(len(self.world.gallery), shape, generator=generator).to(device)
+        return self.learn(targets.to(device), first.to(device), uniforms.to(device), negatives)
 
-    def learn(self, targets: Tensor, first: Tensor, uniforms: Tensor) -> UpdateMetrics:
+    def learn(self, targets: Tensor, first: Tensor, uniforms: Tensor, negatives: Tensor | None = None) -> UpdateMetrics:
         """One update.
 
         Args:
             targets: (B,) int64.
             first: (B,) int64, the first candidates.
             uniforms: (T, B) in [0, 1), what decides which images are sampled.
+            negatives: (T, E, B) int64, images that the supervised loss keeps away from; None leaves it out.
         """
         self.network.train()
         self.cached_user.forget()
         with torch.no_grad():
             gallery = EmbeddedGallery(self.network.image(self.world.features))
-            greedy, _ = self.converse(gallery, targets, first, None)
-        sampled, log_probability = self.converse(gallery, targets, first, uniforms)
+            greedy, _, _ = self.converse(gallery, targets, first, None)
+        sampled, log_probability, states = self.converse(gallery, targets, first, uniforms)
         reward = self.returns(sampled) - self.returns(greedy)
-        self.descend(-(reward * log_probability).mean())
-        return UpdateMetrics({"advantage": 100 * reward[None].mean(dim=1)}, greedy)
+        losses = {"advantage": 100 * reward[None].mean(dim=1)}
+        loss = -(reward * log_probability).mean()
+        if negatives is not None:
+            losses["triplet"] = self.triplet(states, targets, negatives)
+            loss = loss + self.settings.weight * losses["triplet"].sum()
+        self.descend(loss)
+        return UpdateMetrics({name: values.detach() for name, values in losses.items()}, greedy)
+
+    def triplet(self, states: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
+        """(T,) the loss of supervised training of states (T, B, 256) and negatives (T, E, B)."""
+        target, margin = self.network.image(self.world.features[targets]), self.settings.pretraining.margin
+        far = [self.network.image(self.world.features[each]) for each in negatives]
+        turns = zip(states, far, strict=True)
+        return torch.stack([triplet_losses(state, target, images, margin).mean() for state, images in turns])
 
     def converse(
         self, gallery: EmbeddedGallery, targets: Tensor, first: Tensor, uniforms: Tensor | None
-    ) -> tuple[list[TargetRank], Tensor]:
+    ) -> tuple[list[TargetRank], Tensor, Tensor]:
         """A dialog for each target, greedy or sampled by uniforms (T, B).
 
         Returns:
-            the target's rank at each turn, and the log-probability (B,) of the images shown. The image of the last
-            turn changes no ranking any more and does not count.
+            the target's rank at each turn, the log-probability (B,) of the images shown, and the states (T, B, 256).
+            The image of the last turn changes no ranking any more and does not count.
         """
         world, settings = self.world, self.settings
         observation = world.reset(targets, first)
         hidden = self.network.begin(len(targets))
         total = torch.zeros(len(targets), device=world.device)
-        target_ranks = []
+        target_ranks, states = [], []
         for turn in range(settings.turns):
             state, hidden = self.network(observation.features, observation.feedback, hidden)
             ranking = QueryRanking(state, gallery)
@@ -113,7 +138,8 @@ class ScstLearner(Learner):
                     total = total + logits.log_softmax(dim=1).gather(1, place)[:, 0]
             observation, outcome = world.step(ranking, shown)
             target_ranks.append(outcome.target_rank)
-        return target_ranks, total
+            states.append(state)
+        return target_ranks, total, torch.stack(states)
 
     @staticmethod
     def returns(target_ranks: list[TargetRank]) -> Tensor:

@@ -29,6 +29,7 @@ CONTINUED = Arm("supervised, trained on", "continued@paper")
 CONTINUED_AGAINST_5 = Arm("supervised, trained on against 5 negatives", "continued@paper:negatives=5")
 UNSEEN = Arm("supervised, no image twice", 'unseen:inner=continued@paper,settings={"epochs": 0}')
 SCST = Arm("SCST", "scst@paper")
+SCST_TUNED = Arm("SCST, tuned, with the supervised loss", "scst@tuned")
 POLICY_IMPROVEMENT = Arm("policy improvement", "policy_improvement@paper")
 WITHOUT_LOOK_AHEAD = Arm("policy improvement without look-ahead", "policy_improvement@paper:contrast=none")
 RELEASED_SUPERVISED = Arm("released: supervised", "continued:epochs=0")
@@ -46,6 +47,7 @@ LEARNERS = (
     CONTINUED_AGAINST_5,
     UNSEEN,
     SCST,
+    SCST_TUNED,
     POLICY_IMPROVEMENT,
     WITHOUT_LOOK_AHEAD,
     RELEASED_SUPERVISED,
@@ -56,6 +58,9 @@ LEARNERS = (
     RELEASED_WITHOUT_LOOK_AHEAD,
 )
 
+ERROR = 0.11
+"""Share of a captioner's statements about the target that are wrong, by `simulator evaluate` on drawn shoes."""
+
 LISTENER = "supervised@paper:epochs=10,drop_after=7"
 """Who hears every kind of feedback: one network with one training, so that only the feedback differs."""
 
@@ -63,6 +68,10 @@ LANGUAGE = Arm("language", LISTENER)
 FEEDBACK = (
     LANGUAGE,
     *(Arm(f"{count} attribute{'s' * (count > 1)}", LISTENER, f"attributes:{count}") for count in (1, 3, 10)),
+    *(
+        Arm(f"{count} attributes, {ERROR:.0%} of them wrong", LISTENER, f"attributes:{count},error={ERROR}")
+        for count in (3, 10)
+    ),
     *(Arm(f"{count} relative attribute{'s' * (count > 1)}", LISTENER, f"relative:{count}") for count in (1, 3, 10)),
     Arm("relevance", LISTENER, "relevance"),
     Arm("relevance, Rocchio", "rocchio", "relevance"),
@@ -84,7 +93,9 @@ CLAIMS = (
     Comparison(POLICY_IMPROVEMENT, CONTINUED_AGAINST_5),
     Comparison(POLICY_IMPROVEMENT, WITHOUT_LOOK_AHEAD),
     Comparison(POLICY_IMPROVEMENT, SCST),
+    Comparison(POLICY_IMPROVEMENT, SCST_TUNED),
     Comparison(SCST, CONTINUED),
+    Comparison(SCST_TUNED, CONTINUED),
     Comparison(UNSEEN, SUPERVISED),
     Comparison(RELEASED_POLICY_IMPROVEMENT, RELEASED_CONTINUED),
     Comparison(RELEASED_POLICY_IMPROVEMENT, RELEASED_NEAREST),

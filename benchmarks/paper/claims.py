@@ -15,7 +15,9 @@ CLAIMS = (
     ("policy_improvement@paper", "continued@paper"),
     ("policy_improvement@paper", "policy_improvement@paper:contrast=none"),
     ("policy_improvement@paper", "scst@paper"),
+    ("policy_improvement@paper", "scst@tuned"),
     ("scst@paper", "continued@paper"),
+    ("scst@tuned", "continued@paper"),
     ('unseen:inner=continued@paper,settings={"epochs": 0}', "supervised@paper"),
 )
 """Pairs of agents: the first is said to be better, or has to be shown to be, than the second."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
+from dialog_env.catalog import Catalog
 from dialog_env.evaluate.intervals import Interval
-from dialog_env.simulators.captioner.caption_data import CaptionSource, image_digests
-from dialog_env.simulators.captioner.evaluation import quality
+from dialog_env.simulators.captioner.caption_data import CaptionSource, Examples, image_digests
+from dialog_env.simulators.captioner.evaluation import Floats, mean_score, quality
 from dialog_env.simulators.captioner.listener import Listener, utility
 from dialog_env.simulators.captioner.user import CaptioningUser
+from dialog_env.simulators.describer.truth import statements_true
 from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary
 
 REFERENCE = "references"
@@ -53,6 +56,7 @@ def evaluate(
     if several:
         scores["a reference"] = quality(first, others, generator)
 
+    true = {} if gallery.attributes is None else truth(gallery, examples, {"captioner": said, "a reference": first})
     taught = lessons.draw(vocabulary, draws)
     listener = Listener(lessons.gallery, taught.targets, taught.candidates, vocabulary.decode(taught.tokens))
     speakers = {"captioner": said, "a reference": first}
@@ -69,8 +73,19 @@ def evaluate(
         "words per sentence": float(np.mean([len(sentence.split()) for sentence in said])),
         "longest sentence": MAX_WORDS,
         "quality": {name: {key: asdict(score) for key, score in each.items()} for name, each in scores.items()},
+        "true": {name: asdict(mean_score(shares, generator)) for name, shares in true.items()},
         "utility": {name: asdict(score) for name, score in moved.items()},
     }
+
+
+def truth(gallery: Catalog, examples: Examples, said: Mapping[str, Sequence[str]]) -> dict[str, Floats]:
+    """Speaker to the share, in percent, of what each of the sentences states about its target that is true."""
+    shares = {}
+    for name, sentences in said.items():
+        stated, true = statements_true(gallery, examples.targets, examples.candidates, sentences).T
+        if stated.any():
+            shares[name] = 100.0 * true[stated > 0] / stated[stated > 0]
+    return shares
 
 
 def refuse_seen(user: CaptioningUser, held_out: CaptionSource, lessons: CaptionSource) -> None:
@@ -101,6 +116,9 @@ def table(report: dict[str, Any]) -> str:
     for name in report["quality"][speakers[0]]:
         cells = [f"{Interval(**report['quality'][speaker][name])}" for speaker in speakers]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    if report.get("true"):
+        lines += ["", "| by the attributes | statements that are true, % |", "|---|---|"]
+        lines += [f"| {name} | {Interval(**score)} |" for name, score in report["true"].items()]
     lines += ["", "| heard by the listener | percentile points against silence |", "|---|---|"]
     lines += [f"| {name} | {Interval(**score)} |" for name, score in report["utility"].items()]
     return "\n".join(lines)

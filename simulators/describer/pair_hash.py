@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+CHANCES = 1 << 28
+"""The largest limit of `below`: equally likely outcomes of a draw that decides whether something happens."""
+
 
 def item_hashes(ids: Iterable[object], seed: int) -> Tensor:
     """(N,) int64 of the ids of items and a seed."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dialog_env.catalog import Catalog
 from dialog_env.catalog.attributes import AttributeTable
+from dialog_env.simulators.describer.pair_hash import CHANCES, below, item_hashes, pair_hashes
 from dialog_env.world.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary, split_words
 
 VERSION = 1
@@ -73,13 +74,26 @@ class AttributeUser(_FormUser):
     Args:
         gallery: images with attributes.
         argument: n, as text; 1 to 16.
+        error: share of the statements that are wrong: they name any other value or level of the attribute. Which are,
+            is decided by a hash of the ids of both images and the seed, so that a pair gets the same answer always.
+        seed: another seed errs elsewhere.
         device: where it takes and gives tensors.
 
     Raises:
-        ValueError: a catalogue without attributes, or an n that is no number in 1..16.
+        ValueError: a catalogue without attributes, an n that is no number in 1..16, or an error outside 0..1.
     """
 
-    def __init__(self, gallery: Catalog, *, argument: str = "10", device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        gallery: Catalog,
+        *,
+        argument: str = "10",
+        error: float = 0.0,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if not 0 <= error <= 1:
+            raise ValueError(f"error is {error}; give a share of the statements, from 0 to 1")
         table, whole = _attributes(gallery), _attributes(gallery.split("all"))
         words = [[f"{level}-{_joined(name)}" for level in LEVELS] for name in table.graded_names]
         words += [
@@ -91,13 +105,28 @@ class AttributeUser(_FormUser):
         codes, all_codes = _level_codes(table, bounds), _level_codes(whole, bounds)
         self._codes = torch.from_numpy(codes).to(self.device)
         self._bits = torch.from_numpy(_bits(all_codes, self._tokens.shape[1])).to(self.device)
+        self._error = round(error * CHANCES)
+        if error:
+            self.id += f":error={float(error)},seed={seed}"
+        self._hashes = item_hashes(gallery.ids, seed).to(self.device)
+        self._values = torch.tensor([len(column) for column in words], device=self.device)
 
     def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
         """Tokens (B, 16) int64 of n attributes of targets (B,); `previous` plays no part."""
         mine, other = self._codes[targets], self._codes[candidates]
         said = mine.clamp(min=0)
         scores = self._bits[self._columns, said] + (mine != other) * (100 * SCALE)
+        if self._error:
+            said = self._mistaken(said, targets, candidates)
         return self._tell(said, torch.where(mine >= 0, scores, -1))
+
+    def _mistaken(self, said: Tensor, targets: Tensor, candidates: Tensor) -> Tensor:
+        """Values (B, A), of which some are exchanged for any other of the same attribute, where it has another."""
+        columns = said.shape[1]
+        hashes = pair_hashes(self._hashes[targets], self._hashes[candidates], 2 * columns)  # (B, 2 A)
+        step = 1 + below(hashes[:, columns:], (self._values - 1).clamp(min=1))
+        wrong = (below(hashes[:, :columns], CHANCES) < self._error) & (self._values > 1)
+        return torch.where(wrong, (said + step) % self._values, said)
 
 
 class RelativeAttributeUser(_FormUser):

@@ -180,8 +180,8 @@ def test_self_critical_training_reinforces_what_beat_the_greedy_dialog() -> None
     learner.network.train()
     with torch.no_grad():
         gallery = EmbeddedGallery(learner.network.image(learner.world.features))
-        greedy, _ = learner.converse(gallery, targets, first, None)
-        sampled, before = learner.converse(gallery, targets, first, uniforms)
+        greedy, _, _ = learner.converse(gallery, targets, first, None)
+        sampled, before, _ = learner.converse(gallery, targets, first, uniforms)
     reward = learner.returns(sampled) - learner.returns(greedy)
     assert reward.abs().sum() > 0
     shown = follow(learner, gallery, targets, first, uniforms)
@@ -190,6 +190,22 @@ def test_self_critical_training_reinforces_what_beat_the_greedy_dialog() -> None
     with torch.no_grad():
         after = log_probability_of(learner, shown, targets, first)
     assert ((after - before) * reward).mean() > 0
+
+
+def test_self_critical_training_with_the_supervised_loss_is_drawn_to_the_target() -> None:
+    data = training_data()
+    triplets = {}
+    for weight in (0.0, 300.0):
+        learner = make("scst", data, weight=weight, negatives=3).learner(data)
+        for seed in range(30):
+            metrics = learner.update(torch.arange(40), generator(seed))
+        assert ("triplet" in metrics.losses) == bool(weight)
+        gallery = EmbeddedGallery(learner.network.image(learner.world.features).detach())
+        targets, first = torch.arange(40), torch.arange(1, 41)
+        far = (torch.arange(120) % 60).reshape(1, 3, 40).expand(5, 3, 40)
+        _, _, states = learner.converse(gallery, targets, first, None)
+        triplets[weight] = float(learner.triplet(states, targets, far).sum())
+    assert triplets[300.0] < 0.5 * triplets[0.0]
 
 
 def follow(

@@ -144,6 +144,37 @@ def test_nothing_known_is_said_so() -> None:
         assert ask(make_simulator(spec, world(table)), [0], [1]) == ["nothing-known"]
 
 
+def test_a_share_of_the_attributes_is_told_wrongly_and_still_of_the_same_attribute() -> None:
+    table = shoe_table(300, seed=3)
+    gallery = world(table)
+    targets, candidates, previous = random_turns(300, 3000)
+    right, wrong = (
+        make_simulator(spec, gallery).feedback(targets, candidates, previous)
+        for spec in ("attributes:10", "attributes:10,error=0.2")
+    )
+    user = make_simulator("attributes:10,error=0.2", gallery)
+    assert user.id != make_simulator("attributes:10", gallery).id
+    told = right > 0
+    assert torch.equal(told, wrong > 0)
+    assert (right != wrong)[told].double().mean() == pytest.approx(0.2, abs=0.01)
+    names = [*table.graded_names, *table.categorical_names]
+    for before, after in zip(*(user.vocabulary.decode(each[:200]) for each in (right, wrong)), strict=True):
+        for said, instead in zip(before.split(), after.split(), strict=True):
+            about = [{name for name in names if _about(word, name)} for word in (said, instead)]
+            assert about[0] & about[1], (said, instead)
+
+
+def _about(statement: str, name: str) -> bool:
+    joined = "-".join(name.split())
+    return statement.startswith(f"{joined}-") or statement.endswith(f"-{joined}")
+
+
+@pytest.mark.parametrize("error", [-0.1, 1.5])
+def test_a_senseless_share_of_errors_is_refused(error: float, tiny_catalog: Catalog) -> None:
+    with pytest.raises(ValueError, match="share of the statements"):
+        make_simulator("attributes:3", tiny_catalog, error=error)
+
+
 @pytest.mark.parametrize("spec", SPECS)
 def test_answers_depend_on_nothing_but_the_images(spec: str) -> None:
     whole = Catalog(
