@@ -215,7 +215,7 @@ class PublishCommand:
                 + "; run the benchmark first"
             )
         chosen = [result for result in found if not self.agents or result.run.agent in self.agents]
-        for path in leaderboard.publish(chosen, suite, self.results):
+        for path in leaderboard.publish(chosen, suite, self.results, output / page.FILMS):
             print(f"Written: {path}")
         leaderboard.write(self.results, self.page)
         print(f"Written: {self.page}")

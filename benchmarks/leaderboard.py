@@ -21,7 +21,7 @@ from dialog_env.io.atomic import write_atomically
 
 COLUMNS = ("R@10", "MRR", "R@1", "percentile", "success@95", "repeat rate")
 ALIKE = ("evaluation_seed", "turns", "ties")
-PLOTS = "turns.png"
+PLOTS, FILM = "turns.png", "film.gif"
 ABOUT = """# Results
 
 Agents on suites, each number with its 95% interval. A page of [what the words mean](docs/glossary.md#metrics) and
@@ -31,8 +31,14 @@ tells how an agent gets a row.
 """
 
 
-def publish(results: Iterable[Result], suite: Suite, folder: Path) -> list[Path]:
-    """Puts results of a suite into a leaderboard; returns the files.
+def publish(results: Iterable[Result], suite: Suite, folder: Path, films: Path | None = None) -> list[Path]:
+    """Puts results of a suite into a leaderboard, and films of the agents where there are some; returns the files.
+
+    Args:
+        results: of the suite.
+        suite: whose rows they become.
+        folder: of the leaderboard.
+        films: folder in which `benchmark run --films` left them.
 
     Raises:
         ValueError: a result of another gallery, or other turns, targets or seeds of evaluation than the suite asks for.
@@ -43,6 +49,10 @@ def publish(results: Iterable[Result], suite: Suite, folder: Path) -> list[Path]
         path = folder / suite.name / readable(_label(result, suite)) / f"seed{result.run.seed}.json"
         write_packed(result, path)
         written.append(path)
+        film = None if films is None else films / f"{readable(result.run.agent)}.gif"
+        if film is not None and film.exists():
+            write_atomically(path.parent / FILM, film.read_bytes())
+            written.append(path.parent / FILM)
     return written
 
 
@@ -101,8 +111,11 @@ def write(folder: Path, page: Path) -> str:
         report.plot(groups, plot, f"{name}: {suite.about}")
         parts += [section(groups, suite), f"![{name}, turn by turn]({_link(plot, page)})\n"]
         for label, group in groups.items():
+            place = folder / name / readable(label)
             text = card(label, group, suite)
-            write_atomically(folder / name / readable(label) / "README.md", text.encode())
+            if (place / FILM).exists():
+                text += f"\n![Dialogs, turn by turn]({FILM})\n"
+            write_atomically(place / "README.md", text.encode())
     if len(parts) == 1:
         raise FileNotFoundError(f"{folder} holds no results of {', '.join(SUITES)}; publish some first")
     parts += [path.read_text() for path in sorted(folder.glob(f"*/{gap.NAME}.md"))]

@@ -160,8 +160,14 @@ def test_a_leaderboard_is_made_of_its_results_and_takes_none_of_another_suite(tm
     made = [replace(each, run=replace(each.run, gallery=suite.gallery, user="captioner")) for each in made]
     made.append(replace(made[0], run=replace(made[0].run, agent="rocchio", user="relevance", simulator="relevance-1")))
     folder, page = tmp_path / "results", tmp_path / "RESULTS.md"
-    leaderboard.publish(made, suite, folder)
+    films = tmp_path / "films"
+    films.mkdir()
+    (films / "greedy.gif").write_bytes(b"GIF89a")
+    leaderboard.publish(made, suite, folder, films)
     text = leaderboard.write(folder, page)
+    assert (folder / "drawn-1k" / "greedy" / "film.gif").read_bytes() == b"GIF89a"
+    assert "](film.gif)" in (folder / "drawn-1k" / "greedy" / "README.md").read_text()
+    assert "film" not in (folder / "drawn-1k" / "random" / "README.md").read_text()
     assert page.read_text() == text
     assert text.index("| random |") < text.index("| greedy |")
     assert "| rocchio, hears relevance |" in text
