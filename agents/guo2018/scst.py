@@ -1,12 +1,14 @@
 """Self-critical sequence training: a sampled dialog is rewarded for beating its greedy twin (paper, RL-SCST).
 
 The released code has none. `released` is this one with the network, the first training, the optimiser, K and tau of
-policy improvement as released; `paper` is the same with those of the paper's figure.
+policy improvement as released; `paper` is the same with those of the paper's figure. `tuned` has besides what policy
+improvement was given: the loss of supervised training beside its own, and settings chosen on validation images.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +22,16 @@ from dialog_env.agents.training.cached_user import CachedUser
 from dialog_env.agents.training.trainer import Learner, UpdateMetrics
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, TargetRank
+
+AS_PAPER: dict[str, Any] = {
+    "fusion": "concatenation",
+    "relative": True,
+    "tau": 1.0,
+    "epochs": 6,
+    "statistics": 4,
+    "pretraining": PAPER,
+}
+"""With the network, the first training and as many updates as all others of the paper's figure."""
 
 
 @dataclass(frozen=True)
@@ -154,14 +166,8 @@ class Scst(BeginsSupervised):
     Settings = ScstSettings
     configurations = {  # noqa: RUF012
         "released": {},
-        "paper": {
-            "fusion": "concatenation",
-            "relative": True,
-            "tau": 1.0,
-            "epochs": 6,
-            "statistics": 4,
-            "pretraining": PAPER,
-        },
+        "paper": AS_PAPER,
+        "tuned": {**AS_PAPER, "weight": 30.0},
     }
     settings: ScstSettings
 

@@ -40,11 +40,18 @@ def test_every_arm_can_be_made(arm: arms.Arm) -> None:
 def test_those_who_train_on_make_the_same_number_of_updates_from_the_same_weights() -> None:
     gallery = Catalog(tiny_contents(size=60))
     user = make_simulator("describer", gallery)
-    trained_on = (arms.CONTINUED, arms.CONTINUED_AGAINST_5, arms.SCST, arms.POLICY_IMPROVEMENT, arms.WITHOUT_LOOK_AHEAD)
+    trained_on = (
+        arms.CONTINUED,
+        arms.CONTINUED_AGAINST_5,
+        arms.SCST,
+        arms.SCST_TUNED,
+        arms.POLICY_IMPROVEMENT,
+        arms.WITHOUT_LOOK_AHEAD,
+    )
     made = [AgentSpec.parse(arm.agent).create(gallery, user.vocabulary).settings for arm in trained_on]
     assert len({(settings.epochs, settings.batch, settings.learning_rate) for settings in made}) == 1
     assert all(settings.pretraining == made[0].pretraining for settings in made)
-    assert made[1].negatives == made[3].negatives == 5
+    assert made[1].negatives == made[3].negatives == made[5].negatives == 5
 
 
 def test_a_supervised_agent_that_trains_on_begins_where_the_first_training_ended(tmp_path: Path) -> None:
@@ -83,7 +90,7 @@ def made_up(arm: arms.Arm, shift: int) -> list[Result]:
 
 
 def test_the_report_has_a_row_for_every_claim_and_draws_both_figures(tmp_path: Path) -> None:
-    shifts = {arm: 40 - 2 * number for number, arm in enumerate(arms.ARMS)}
+    shifts = {arm: 45 - 2 * number for number, arm in enumerate(arms.ARMS)}
     shifts[arms.POLICY_IMPROVEMENT] = 60
     results = {arm: made_up(arm, shift) for arm, shift in shifts.items()}
     missing = arms.FEEDBACK[-2]
