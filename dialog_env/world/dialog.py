@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dialog_env.catalog import Catalog
 from dialog_env.io.device import find_device, require_memory, require_same
+from dialog_env.io.freed import keep_freed_memory
 from dialog_env.io.keywords import checked, checked_count, told
 from dialog_env.world.ranking import EmbeddedGallery, Ranking
 from dialog_env.world.state import DialogState, Observation, Outcome
@@ -73,6 +74,7 @@ class Dialog:
                 f"simulator {simulator.id} is on {theirs} and the dialogs are to be held on {self.device}; "
                 "build both with the same device="
             )
+        keep_freed_memory()
         self.features = features_on(gallery, self.device)
         self._state: DialogState | None = None
 

@@ -7,6 +7,9 @@ in float64 are fast, and looking closer would make the host wait.
 Costs come from a product in float32, whose error has a bound. It settles nearly all comparisons; only the images within
 the bound are looked at in float64. Costs that are too many to be kept are made in chunks, one after the other in the
 same memory; the lowest of every few images is kept, and is enough to find the nearest without another product.
+
+Costs, and what they are compared in, lie in memory that one search leaves to the next (`Spare`). A chunk has columns
+for a whole number of groups; those behind its last image cost infinitely much.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from dialog_env.io.lasting import lasting
 from dialog_env.world.topk import counted, lowest, lowest_in, lowest_of, without
 
 LARGE = 2_048
@@ -27,15 +30,50 @@ CLOSE_SHARE = 1 / 32
 """A chunk of which more than this share has to be looked at in float64 is computed anew as a whole."""
 
 GROUP = 32
-"""Images of which the lowest cost is kept."""
+"""Images of which the lowest cost is kept, and the smallest distance to a reference is compared for all."""
 
-GROUPED = 8
-"""Distances of which the smallest is compared for all."""
+COMPARED = 131_072
+"""Costs compared at a time, if a dialog has no more: few enough to stay in the cache."""
+
+GATHERED_SHARE = 1 / 4
+"""Kept costs are looked at group by group where no more than this share of them is in groups with low minima."""
+
+SPARE_PARTS = 4
+"""Pieces of memory that wait for the next search at most."""
 
 
 def pays(images: int, device: torch.device) -> bool:
     """Whether a gallery is searched faster this way; never where products in float32 are made in less."""
     return images > LARGE and device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
+
+
+class Spare:
+    """Memory for costs, each piece lent to one holder at a time: fresh memory costs a CPU more than filling it.
+
+    What is lent stays with its holder, who gives it back when nothing looks at it any more, and never gives a view of
+    it to others.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[Tensor] = []
+
+    @lasting
+    def lend(self, elements: int) -> Tensor:
+        """(M,) float32 of any values, M at least `elements`."""
+        try:
+            part = self._parts.pop()
+        except IndexError:
+            return torch.empty(elements)
+        return part if len(part) >= elements else torch.empty(elements)
+
+    def take_back(self, part: Tensor) -> None:
+        """Keeps a piece for the next, the largest ones where there are many."""
+        self._parts.append(part)
+        if len(self._parts) > SPARE_PARTS:
+            self._parts = sorted(self._parts, key=len)[-SPARE_PARTS:]
+
+
+SPARE = Spare()
 
 
 class ExactCosts(Protocol):
@@ -62,6 +100,8 @@ class LargeGallerySearch:
         kept: so many costs are kept between questions.
     """
 
+    _room: Tensor | None = None
+
     def __init__(
         self, queries: Tensor, embeddings: Tensor, norms: Tensor, largest: float, elements: int, kept: int
     ) -> None:
@@ -73,10 +113,15 @@ class LargeGallerySearch:
         # add less than eight more u.
         products = 2 * queries.double().norm(dim=1, keepdim=True) * largest**0.5
         self.error = ((queries.shape[1] + 8) * 2.0**-24 * (products + largest)).float()
-        rows = min(elements // max(self.batch, 1), self.images + GROUP - 1)
-        self.rows = self.images if self.keeps else max(1, rows // GROUP) * GROUP  # of a chunk
+        all_rows = -(-self.images // GROUP) * GROUP
+        rows = max(1, elements // max(self.batch, 1) // GROUP) * GROUP
+        self.rows = all_rows if self.keeps else min(rows, all_rows)  # of a chunk
         self._costs: Tensor | None = None
         self._minima: Tensor | None = None
+
+    def __del__(self) -> None:
+        if self._room is not None:
+            SPARE.take_back(self._room)
 
     def compared(self, ranking: ExactCosts, reference: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) int64 each: how many costs are below the exact reference (B, 1), and how many equal it."""
@@ -89,32 +134,37 @@ class LargeGallerySearch:
                 closer.index_add_(0, rows, (exact < limit).long())
                 equal.index_add_(0, rows, (exact == limit).long())
             else:
-                below, level = counted(ranking.costs(start, start + costs.shape[1]), reference)
+                below, level = counted(ranking.costs(start, self._end(start)), reference)
                 closer, equal = closer + below, equal + level
         return closer, equal
 
     def top(self, ranking: ExactCosts, count: int, excluded: Tensor | None) -> Tensor:
         """(B, K) positions of the lowest exact costs, lowest first, without those `excluded` (B, E)."""
-        found = None if self.keeps else self._top_of_groups(ranking, count, excluded)
+        found = self._top_of_groups(ranking, count, excluded)
         if found is not None:
             return found
         chunks = (self._lowest_in(ranking, start, costs, count, excluded) for start, costs in self._chunks())
         return lowest_of(chunks, count)
 
+    def _end(self, start: int) -> int:
+        """Position behind the last image of a chunk."""
+        return min(start + self.rows, self.images)
+
     def _chunks(self) -> Iterator[tuple[int, Tensor]]:
-        """Position of the first image and costs (B, n), each valid until the next."""
+        """Position of the first image and costs (B, n), infinite behind the last one, each valid until the next."""
         if self._costs is not None:
             yield 0, self._costs
             return
-        scratch = self.queries.new_empty(self.batch * min(self.rows, self.images))
+        self._room = self._room if self._room is not None else SPARE.lend(self.batch * self.rows)
+        costs = self._room[: self.batch * self.rows].view(self.batch, self.rows)
         minima = []
         for start in range(0, self.images, self.rows):
-            norms, embeddings = self.norms[start : start + self.rows], self.embeddings[start : start + self.rows]
-            costs = scratch[: self.batch * len(norms)].view(self.batch, -1)
-            torch.addmm(norms, self.queries, embeddings.T, alpha=-2, out=costs)
-            if not self.keeps:  # image i of a chunk falls into group i modulo their number
-                whole = functional.pad(costs, (0, self.rows - len(norms)), value=torch.inf)
-                minima.append(whole.view(self.batch, GROUP, -1).amin(dim=1))
+            end = self._end(start)
+            embeddings, made = self.embeddings[start:end], costs[:, : end - start]
+            torch.addmm(self.norms[start:end], self.queries, embeddings.T, alpha=-2, out=made)
+            costs[:, end - start :] = torch.inf
+            if not self.keeps:
+                minima.append(_minima_of(costs))
             yield start, costs
         if self.keeps:
             self._costs = costs
@@ -129,12 +179,12 @@ class LargeGallerySearch:
         self, ranking: ExactCosts, start: int, costs: Tensor, count: int, excluded: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Exact costs and positions (B, K) of the best images of a chunk, fewer where it has fewer."""
-        most = min(count, costs.shape[1])
+        most = min(count, self._end(start) - start)
         offered = costs if excluded is None else without(costs, excluded - start)
         limit = generous_limit(offered, most)
         rows, columns = marked(offered <= limit + 2 * self.error)
         if not self._few(rows, costs, most) or not limit.isfinite().all():
-            return lowest_in(ranking.costs(start, start + costs.shape[1]), count, excluded, start)
+            return lowest_in(ranking.costs(start, self._end(start)), count, excluded, start)
         exact, places = padded(rows, ranking.exact(rows, columns + start), columns, self.batch)
         kept = lowest(exact, most)
         return exact.gather(1, kept), places.gather(1, kept) + start
@@ -144,26 +194,36 @@ class LargeGallerySearch:
         if self._minima is None:
             for _ in self._chunks():
                 pass
+        if self._minima is None and self._costs is not None:
+            self._minima = _minima_of(self._costs)
         minima = self._minima  # (B, G)
         wanted = count + (0 if excluded is None else excluded.shape[1])
         if minima is None or wanted > minima.shape[1]:
             return None
-        limit = minima.topk(wanted, dim=1, largest=False).values[:, -1:]
-        rows, groups = (minima <= limit + 2 * self.error).nonzero().unbind(1)
-        if not limit.isfinite().all() or GROUP * len(rows) > CLOSE_SHARE * self.batch * self.images:
+        limit = minima.topk(wanted, dim=1, largest=False).values[:, -1:] + 2 * self.error
+        rows, groups = (minima <= limit).nonzero().unbind(1)
+        share = CLOSE_SHARE if self._costs is None else GATHERED_SHARE
+        if not limit.isfinite().all() or GROUP * len(rows) > share * self.batch * self.images:
             return None
         width = self.rows // GROUP
         first = groups // width * self.rows + groups % width
         positions = first[:, None] + width * torch.arange(GROUP)  # (P,) -> (P, GROUP)
         rows = rows[:, None].expand_as(positions)
-        kept = positions < self.images
+        kept = positions < self.images if self._costs is None else self._costs[rows, positions] <= limit[rows, 0]
         if excluded is not None:
             kept &= (positions[:, :, None] != excluded[rows]).all(dim=2)
         rows, positions = rows[kept], positions[kept]
+        if self._costs is not None and not self._few(rows, self._costs, count):
+            return None
         order = (rows * self.images + positions).argsort()
         rows, positions = rows[order], positions[order]
         costs, places = padded(rows, ranking.exact(rows, positions), positions, self.batch)
         return places.gather(1, lowest(costs, count))
+
+
+def _minima_of(costs: Tensor) -> Tensor:
+    """(B, G) the lowest of every group; image i of a chunk (B, n) falls into group i modulo their number."""
+    return costs.view(len(costs), GROUP, -1).amin(dim=1)
 
 
 def marked(marks: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,9 +251,23 @@ def compared(costs: Tensor, reference: Tensor, error: Tensor) -> tuple[Tensor, T
         (B,) int64, how many are below the reference by more than the error; rows and columns (P,) of the costs within
         the error.
     """
-    away = costs - reference
-    rows, columns = _within(away.abs_(), error)
-    signs = torch.sub(costs, reference, out=away).sign_().sum(dim=1).long()
+    at_once = max(1, COMPARED // costs.shape[1])
+    room = SPARE.lend(2 * min(at_once, len(costs)) * costs.shape[1])
+    parts = []
+    for first in range(0, len(costs), at_once):
+        some, limits, errors = (each[first : first + at_once] for each in (costs, reference, error))
+        below, rows, columns = _compared(some, limits, errors, room[: 2 * some.numel()].view(2, *some.shape))
+        parts.append((below, rows + first, columns))
+    SPARE.take_back(room)
+    below, rows, columns = (torch.cat(each) for each in zip(*parts, strict=True))
+    return below, rows, columns
+
+
+def _compared(costs: Tensor, reference: Tensor, error: Tensor, room: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of costs (B, n), all at once in a room of (2, B, n)."""
+    away = torch.sub(costs, reference, out=room[0])
+    rows, columns = _within(torch.abs(away, out=room[1]), error)
+    signs = away.sign_().sum(dim=1).long()
     near = costs[rows, columns] - reference[rows, 0]
     level, near_below = (torch.bincount(rows[which], minlength=len(costs)) for which in (near == 0, near < 0))
     # Level ones are all near. Of the others, those above are `signs` more than those below.
@@ -203,10 +277,10 @@ def compared(costs: Tensor, reference: Tensor, error: Tensor) -> tuple[Tensor, T
 def _within(distances: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
     """Rows and columns (P,) of distances (B, n) that are at most the error (B, 1)."""
     batch, images = distances.shape
-    if images % GROUPED:
+    if images % GROUP:
         return marked(distances <= error)
-    rows, groups = (distances.view(batch, GROUPED, -1).amin(dim=1) <= error).nonzero().unbind(1)
-    columns = groups[:, None] + images // GROUPED * torch.arange(GROUPED, device=groups.device)
+    rows, groups = (distances.view(batch, GROUP, -1).amin(dim=1) <= error).nonzero().unbind(1)
+    columns = groups[:, None] + images // GROUP * torch.arange(GROUP, device=groups.device)
     near = distances[rows[:, None], columns] <= error[rows]
     return rows[:, None].expand_as(columns)[near], columns[near]
 
