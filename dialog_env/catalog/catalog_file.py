@@ -108,7 +108,7 @@ def read_contents(path: Path, *, thorough: bool = False) -> Contents:
     known = not thorough and is_verified(path, before)
     sealed = known or _check_bytes(path)
     with open_hdf5(path, WHAT, REMEDY) as file:
-        contents = _read_parts(path, file)
+        contents = _read_parts(path, file, known)
         if not known and sealed != (attribute(file, "version", int) == VERSION):
             raise ValueError("it lacks the seal of its version")
         found = contents.compute_fingerprint() if thorough or not sealed else contents.fingerprint
@@ -187,7 +187,7 @@ def _write_space(file: h5py.File, space: FeatureSpace) -> None:
             components.attrs["kept"] = projection.kept
 
 
-def _read_parts(path: Path, file: h5py.File) -> Contents:
+def _read_parts(path: Path, file: h5py.File, known: bool) -> Contents:
     if "format" not in file.attrs or attribute(file, "format", str) != FORMAT:
         raise ValueError("it says to be something else")
     version = attribute(file, "version", int)
@@ -209,6 +209,7 @@ def _read_parts(path: Path, file: h5py.File) -> Contents:
         provenance=provenance,
         fingerprint=attribute(file, "fingerprint", str),
         space=_read_space(file, provenance),
+        found_whole=known,
     )
 
 

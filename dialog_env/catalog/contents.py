@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,7 @@ class Contents:
         provenance: where it all comes from (source, backbone, preprocessing, …), JSON-able.
         fingerprint: changes whenever any of the above but name and provenance does; computed where empty.
         space: that the features live in, or None where nothing is known of it.
+        found_whole: the features were checked before and need not be read again.
 
     Raises:
         ValueError: duplicate or overlong ids, shapes that disagree, NaN or infinite features or such that squares of
@@ -76,8 +77,9 @@ class Contents:
     provenance: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     space: FeatureSpace | None = None
+    found_whole: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, found_whole: bool) -> None:
         self.ids = np.asarray(self.ids, dtype=object)
         size = len(self.ids)
         if len(self.name) > LONGEST_ID:
@@ -115,7 +117,8 @@ class Contents:
             what = f"positions of split {split!r} of catalogue {self.name!r}"
             if len(np.unique(checked_positions(positions, size, what))) != len(positions):
                 raise ValueError(f"{what} stand there twice; give each image of the split once")
-        self._check_features()
+        if not found_whole:
+            self._check_features()
         if not self.fingerprint:
             if self.regions is not None and self.regions.dtype != np.uint8:
                 self._check_regions()

@@ -324,6 +324,19 @@ def test_a_file_is_checked_once_until_it_changes(tiny_file: Path, checks: list[P
         Catalog.open(tiny_file)
 
 
+def test_the_features_of_a_file_that_was_found_whole_are_not_read_when_it_is_opened(
+    tiny_file: Path, checks: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Contents] = []
+    monkeypatch.setattr(Contents, "_check_features", lambda contents: checked.append(contents))
+    Catalog.open(tiny_file)
+    assert len(checked) == 1
+    again = Catalog.open(tiny_file)
+    assert len(checked) == 1
+    again.verify()
+    assert len(checked) == 2
+
+
 def test_a_cache_folder_that_is_damaged_or_cannot_be_written_only_costs_time(
     tiny_file: Path, checks: list[Path], tmp_path: Path
 ) -> None:
