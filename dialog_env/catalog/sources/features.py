@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,11 +21,15 @@ from tqdm import tqdm
 
 from dialog_env.catalog.images import decode_picture
 from dialog_env.catalog.sources.batches import Batches
+from dialog_env.catalog.sources.folding import folded
 from dialog_env.io.device import find_device
+from dialog_env.io.lasting import lasting
 from dialog_env.io.reading import first_line, one_sentence, read_json, regular_file
 
 RAW_VERSION = 2
 POOLINGS = ("mean", "cls", "projection")
+AT_ONCE = 8
+"""Pictures that a network looks at together on a CPU: what passes between its layers stays in the cache."""
 MOST_SIDE = 4096
 """Pixels of the longest side that a backbone may ask for."""
 
@@ -170,7 +174,7 @@ class VisionBackbone:
             )
         try:
             self.device = find_device(device)
-            self.network = network.to(self.device, memory_format=torch.channels_last)
+            self.network = self._quick(network.to(self.device, memory_format=torch.channels_last))
             self._projection = getattr(whole, "visual_projection", torch.nn.Identity()).to(self.device)
         except (AssertionError, RuntimeError) as error:
             raise ValueError(
@@ -202,11 +206,34 @@ class VisionBackbone:
         white = np.full((1, self.preprocessing.height, self.preprocessing.width, 3), 255, np.uint8)
         refuse_non_finite(*self(white, grid), 0)
 
-    @torch.inference_mode()
     def __call__(
         self, pixels: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], grid: int
     ) -> tuple[Tensor, Tensor | None]:
         """Pooled (B, C) and region features (B, grid * grid, C) of B pictures (H, W, 3); no regions for grid 0."""
+        at_once = AT_ONCE if self.device.type == "cpu" else len(pixels)
+        pieces = [self._look(pixels[start : start + at_once], grid) for start in range(0, len(pixels), at_once)]
+        pooled, regions = zip(*pieces, strict=True)
+        return torch.cat(pooled), torch.cat(regions) if grid else None
+
+    @lasting
+    def _quick(self, network: torch.nn.Module) -> torch.nn.Module:
+        """The network with its normalisations folded, where it gives the same of noise then."""
+        height, width = self.preprocessing.height, self.preprocessing.width
+        noise = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        noise = noise.to(self.device).contiguous(memory_format=torch.channels_last)
+
+        def look(some: torch.nn.Module) -> Tensor:
+            features: Tensor = some(pixel_values=noise).last_hidden_state
+            return features
+
+        try:
+            return folded(network, look)
+        except (RuntimeError, ValueError, AttributeError, TypeError):  # what `check` refuses with a reason
+            return network
+
+    @torch.inference_mode()
+    def _look(self, pixels: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], grid: int) -> tuple[Tensor, Tensor | None]:
+        """Features of few pictures."""
         batch = self.preprocessing.normalise(torch.from_numpy(np.stack(list(pixels))).to(self.device))
         batch = batch.contiguous(memory_format=torch.channels_last)
         try:
@@ -282,9 +309,14 @@ def extract(
     try:
         done, size = batches.done, len(encoded)
         with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=size, initial=done, unit="image") as bar:
-            for start in range(done, size, batch):
+
+            def read(start: int) -> list[Future[Any]]:
                 rows = range(start, min(start + batch, size))
-                prepared = list(pool.map(lambda row: backbone.prepare(encoded[row]), rows))
+                return [pool.submit(lambda row: backbone.prepare(encoded[row]), row) for row in rows]
+
+            ahead = read(done)
+            for start in range(done, size, batch):
+                prepared, ahead = [each.result() for each in ahead], read(start + batch)
                 pooled, regions = backbone(prepared, grid)
                 batches.append(_checked(pooled, regions, start))
                 bar.update(len(prepared))
