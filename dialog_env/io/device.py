@@ -9,6 +9,8 @@ import torch
 from dialog_env.io.keywords import told
 
 GIB = 1 << 30
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+"""Where Linux tells a container what it may take."""
 
 
 def find_device(name: str | torch.device) -> torch.device:
@@ -46,7 +48,21 @@ def free_memory(device: torch.device) -> int | None:
     if device.type != "cpu" or not facts.exists():
         return None
     lines = dict(line.split(":", 1) for line in facts.read_text().splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else None
+    if "MemAvailable" not in lines:
+        return None
+    free, allowed = int(lines["MemAvailable"].split()[0]) * 1024, free_in_container()
+    return free if allowed is None else min(free, allowed)
+
+
+def free_in_container() -> int | None:
+    """Bytes that a container may still take, those that hold unused parts of files included; None without a limit."""
+    try:
+        limit, used = ((CONTROL_GROUP / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        stat = CONTROL_GROUP / "memory.stat"
+        parts = dict(line.split() for line in stat.read_text().splitlines() if line) if stat.exists() else {}
+        return None if limit == "max" else max(0, int(limit) - int(used) + int(parts.get("inactive_file", 0)))
+    except (OSError, ValueError):
+        return None
 
 
 def require_memory(needed: int, device: torch.device, what: str, remedy: str) -> None:

@@ -9,7 +9,7 @@ from dialog_env.simulators.captioner.checkpoint import (
     save_captioner,
 )
 from dialog_env.simulators.captioner.decoding import Sentences, Start, beam_search, greedy, sample, start_speaking
-from dialog_env.simulators.captioner.precomputed import DEFAULT_MEMORY_LIMIT, PrecomputedCaptioner
+from dialog_env.simulators.captioner.precomputed import PrecomputedCaptioner
 from dialog_env.simulators.captioner.released import (
     ReleasedOptions,
     import_released,
@@ -19,7 +19,6 @@ from dialog_env.simulators.captioner.released import (
 
 __all__ = [
     "ARCHITECTURES",
-    "DEFAULT_MEMORY_LIMIT",
     "Captioner",
     "PrecomputedCaptioner",
     "ReleasedOptions",

@@ -18,10 +18,8 @@ from dialog_env.io.device import find_device, require_memory
 from dialog_env.io.lasting import lasting
 from dialog_env.simulators.captioner.architectures.network import Affine, Captioner, FirstLayers, pair_features
 from dialog_env.simulators.captioner.decoding import Start, greedy, log_likelihood
+from dialog_env.simulators.captioner.memory import memory_for
 from dialog_env.world.vocabulary import MAX_WORDS
-
-DEFAULT_MEMORY_LIMIT = 2 << 30
-"""Bytes."""
 
 CHUNK = 32
 """Pairs decided in double precision at a time, and the fewest spoken about at a time."""
@@ -72,7 +70,7 @@ class PrecomputedCaptioner:
         network: in evaluation mode; it is copied to `device` and `dtype`.
         pooled: (N, D) pooled features (tensor, array or HDF5 dataset), None if the network needs none.
         regions: (N, R, C) or (N, H, W, C) region features, None if the network needs none.
-        memory_limit: bytes for what is kept.
+        memory_limit: bytes for what is kept; where None, half of what is free, or what `DIALOG_RETRIEVAL_MEMORY` says.
         device: where it computes.
         dtype: float32 or float64.
         half: keeps products in half precision.
@@ -89,7 +87,7 @@ class PrecomputedCaptioner:
         pooled: Any,
         regions: Any = None,
         *,
-        memory_limit: int = DEFAULT_MEMORY_LIMIT,
+        memory_limit: int | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         half: bool = False,
@@ -108,7 +106,8 @@ class PrecomputedCaptioner:
         self._lock = _OwnLock()
         self._unused: list[_Scratch] = []
         self._table = self.network.word_gates(torch.arange(network.sizes.words + 1, device=self.device))
-        self._plan(memory_limit, *self._split_layers(torch.float64 if half else dtype))
+        limit = memory_for(self.device) if memory_limit is None else memory_limit
+        self._plan(limit, *self._split_layers(torch.float64 if half else dtype))
 
     def _plan(self, memory_limit: int, targets: list[Affine | None], candidates: list[Affine | None]) -> None:
         images, kept = self._features.images, torch.float16 if self.half else self.dtype

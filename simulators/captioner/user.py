@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from dialog_env.catalog import Catalog
 from dialog_env.catalog.space import other_space
-from dialog_env.simulators.captioner import DEFAULT_MEMORY_LIMIT, PrecomputedCaptioner, SavedCaptioner, load_captioner
+from dialog_env.simulators.captioner import PrecomputedCaptioner, SavedCaptioner, load_captioner
+from dialog_env.simulators.captioner.memory import told_cost
 from dialog_env.world.answers import KeptAnswers
 from dialog_env.world.vocabulary import Vocabulary
 
@@ -38,7 +40,8 @@ class CaptioningUser:
         gallery: images with the features that the captioner was trained on.
         argument: folder of a trained captioner, or its file; the one shipped for drawn shoes where None.
         device: where it takes and gives tensors.
-        memory_limit: bytes for what is kept of the images; see `PrecomputedCaptioner`.
+        memory_limit: bytes for what is kept of the images; see `PrecomputedCaptioner`. Where they are not all kept, a
+            warning says what that costs.
         half: keeps it in half precision; another user, whose answers may differ.
         keep_answers: what it said of a pair is looked up the next time, in other processes too; see `KeptAnswers`.
 
@@ -58,7 +61,7 @@ class CaptioningUser:
         *,
         argument: str | Path | None = None,
         device: str | torch.device = "cpu",
-        memory_limit: int = DEFAULT_MEMORY_LIMIT,
+        memory_limit: int | None = None,
         half: bool = False,
         keep_answers: bool = True,
     ) -> None:
@@ -83,6 +86,10 @@ class CaptioningUser:
             device=self.device,
             half=half,
         )
+        kept = self._captioner.capacity
+        if kept < len(gallery):
+            cost = told_cost(kept, len(gallery), self._captioner.memory_bytes, self._captioner.image_bytes)
+            warnings.warn(cost, stacklevel=2)
 
     def precompute(self) -> None:
         """Reads the features of all images (as many as are kept) now instead of when they are first asked about."""

@@ -136,8 +136,22 @@ def test_too_little_memory_says_how_much_is_needed_and_what_to_lower(monkeypatch
     with pytest.raises(
         ValueError, match=r"keeps of 30 images need 0.00 GiB on cpu and 0.00 GiB are free; lower memory_limit"
     ):
-        case.precomputed()
+        case.precomputed(memory_limit=needed)
     assert case.precomputed(half=True).image_bytes * 2 == whole.image_bytes
+
+
+@pytest.mark.parametrize(
+    ("limit", "current", "stat", "left"),
+    [("max", "9", "", None), ("1000", "400", "inactive_file 100\n", 700), ("1000", "1200", "", 0), ("", "", "", None)],
+)
+def test_a_container_has_no_more_memory_than_it_may_take(tmp_path, monkeypatch, limit, current, stat, left):
+    for name, content in (("memory.max", limit), ("memory.current", current), ("memory.stat", stat)):
+        if content:
+            (tmp_path / name).write_text(content + "\n")
+    monkeypatch.setattr(device, "CONTROL_GROUP", tmp_path)
+    assert device.free_in_container() == left
+    if left is not None:
+        assert device.free_memory(torch.device("cpu")) in (None, left)
 
 
 def test_free_memory_of_this_machine_is_known_and_plausible():

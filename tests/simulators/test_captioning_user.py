@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,9 +132,31 @@ def test_its_id_changes_with_weights_words_and_architecture_alone(tiny_catalog: 
 def test_a_small_memory_changes_no_answer(tiny_catalog: Catalog, folder: Path) -> None:
     targets, candidates = all_pairs(len(tiny_catalog))
     roomy = CaptioningUser(tiny_catalog, argument=folder)
-    tight = CaptioningUser(tiny_catalog, argument=folder, memory_limit=30_000)
+    with pytest.warns(
+        UserWarning, match=r"keeps what it computes of \d+ of \d+ images.*several times as long as an answer"
+    ):
+        tight = CaptioningUser(tiny_catalog, argument=folder, memory_limit=30_000)
     assert tight._captioner.capacity < len(tiny_catalog)
     assert tight.sentences(targets, candidates) == roomy.sentences(targets, candidates)
+
+
+def test_memory_is_by_default_half_of_what_is_free_or_what_the_environment_says(
+    tiny_catalog: Catalog, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = CaptioningUser(tiny_catalog, argument=folder)._captioner
+    few = whole.table_bytes + 3 * whole.image_bytes
+    monkeypatch.setattr("dialog_env.simulators.captioner.memory.free_memory", lambda device: 2 * few)
+    with pytest.warns(UserWarning, match="of 3 of"):
+        assert CaptioningUser(tiny_catalog, argument=folder)._captioner.capacity == 3
+    monkeypatch.setenv("DIALOG_RETRIEVAL_MEMORY", str((few + whole.image_bytes) / (1 << 30)))
+    with pytest.warns(UserWarning, match="of 4 of"):
+        assert CaptioningUser(tiny_catalog, argument=folder)._captioner.capacity == 4
+    for wrong in ("much", "0", "-1", "nan", "inf"):
+        monkeypatch.setenv("DIALOG_RETRIEVAL_MEMORY", wrong)
+        with pytest.raises(ValueError, match=f"DIALOG_RETRIEVAL_MEMORY is '{wrong}'; give GiB"):
+            CaptioningUser(tiny_catalog, argument=folder)
 
 
 def test_regions_are_read_image_by_image_where_they_are_many(
