@@ -9,8 +9,9 @@
     dialog-retrieval play
     dialog-retrieval serve
 
-Nothing but the part that is asked for is imported, so that help is quick. The folder in which the command is given is
-where `module:Class` is looked for after the installed packages.
+Nothing but the part that is asked for is imported, and help does without PyTorch, so that it is quick (see
+`dialog_env.io.stand_ins`). The folder in which the command is given is where `module:Class` is looked for after the
+installed packages.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 from importlib import import_module
 
 from dialog_env import __version__
+from dialog_env.io import stand_ins
 from dialog_env.io.commands import one_line
 
 GROUPS = {
@@ -49,12 +51,35 @@ def main(arguments: list[str] | None = None) -> None:
     elif given[0] in GROUPS:
         if "" not in sys.path:
             sys.path.append("")
-        with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
-            group = import_module(GROUPS[given[0]][0])
-        group.main(given[1:], f"{PROGRAM} {given[0]}")
+        if arguments is None and {"-h", "--help"} & set(given) and stand_ins.install():
+            help_alone(given)
+        else:
+            run(given)
     else:
         print(f"error: no command {given[0]!r}; known are {', '.join(GROUPS)}", file=sys.stderr)
         sys.exit(2)
+
+
+def run(given: list[str]) -> None:
+    """Runs the command of a group."""
+    with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
+        group = import_module(GROUPS[given[0]][0])
+    group.main(given[1:], f"{PROGRAM} {given[0]}")
+
+
+def help_alone(given: list[str]) -> None:
+    """Runs a command that asks for help, with stand-ins; once more without them if it does anything else than to end.
+
+    A part of one's own may compute while it is imported, and not every `--help` is meant to ask for it.
+    """
+    try:
+        run(given)
+    except SystemExit as end:
+        if not isinstance(end.code, str):  # a sentence of what was wrong
+            raise
+    except Exception:  # whatever a stand-in cannot do
+        pass
+    stand_ins.begin_anew()
 
 
 def usage() -> str:
