@@ -28,6 +28,9 @@ from dialog_env.world.user import UserSimulator, facts_of
 
 TIES = ("half", "strict")
 
+BATCH, LEAST_BATCH = 512, 128
+"""Dialogs at once, and the fewest that are taken where so many are too many for their costs to be kept."""
+
 
 class PolicyAnswer(Protocol):
     """What a policy answers with: `ranking` of the gallery, `candidates` (B,) to show, `memory` to get back."""
@@ -115,7 +118,7 @@ def run(
     *,
     seed: int,
     turns: int = TURNS,
-    batch: int = 512,
+    batch: int | None = None,
     ties: str = "half",
     targets: int | None = None,
     pairs: tuple[Tensor, Tensor] | None = None,
@@ -130,7 +133,7 @@ def run(
         simulator: the user, built for this gallery.
         seed: draws the first candidate of every target, then the order of the dialogs; the same for every policy.
         turns: T.
-        batch: dialogs at once; the record does not depend on it.
+        batch: dialogs at once; the record does not depend on it. As many as are quick for the gallery where None.
         ties: see `Record`.
         targets: M, a sample of so many images as targets, the first in that order; all where None. Use at least 2,000
             in a gallery that is larger than that.
@@ -150,7 +153,7 @@ def run(
     if images < 2:
         raise ValueError("the gallery has one image only; a dialog needs at least two")
     dialogs = images if targets is None else checked_count("targets", given["targets"], most=images)
-    batch = checked_count("batch", given["batch"])
+    batch = None if batch is None else checked_count("batch", given["batch"])
     checked_choice("ties", ties, TIES)
     generator = torch.Generator().manual_seed(checked_count("seed", given["seed"], least=0, most=2**63 - 1))
     if pairs is None:
@@ -160,7 +163,9 @@ def run(
     order, firsts = (part.cpu() for part in pairs)
     world = Dialog(gallery, simulator, turns=turns, device=device)
     features = embedded(gallery, device)
+    batch = batch or quick_batch(images, features.kept)
     introduce(policy, gallery, simulator)
+    judged = _Judged()
     shown, target_ranks = [], []
     with torch.no_grad(), tqdm(total=len(order), desc="dialogs", disable=not progress) as bar:
         for target, first in zip(order.split(batch), firsts.split(batch), strict=True):
@@ -173,7 +178,7 @@ def run(
                     decision = policy.act(observation, memory)
                 memory = decision.memory
                 with _named(policy, turn, ValueError):
-                    ranking, candidates = _plain_ranking(decision.ranking), decision.candidates
+                    ranking, candidates = _plain_ranking(decision.ranking, judged), decision.candidates
                     _require_plain(candidates)
                     world.check(world.state, ranking, candidates)
                 observation, outcome = world.step(ranking, candidates)
@@ -190,6 +195,17 @@ def run(
         images=images,
         ties=ties,
     )
+
+
+def quick_batch(images: int, kept: int) -> int:
+    """Dialogs at once: so many that their costs are kept between two questions about them, if these are not too few.
+
+    Args:
+        images: N.
+        kept: so many costs are.
+    """
+    fitting = kept // images // 64 * 64
+    return min(BATCH, fitting) if fitting >= LEAST_BATCH else BATCH
 
 
 def introduce(policy: Policy, gallery: Catalog, simulator: UserSimulator) -> None:
@@ -237,7 +253,24 @@ def _named(policy: Policy, turn: int, kind: type[ValueError]) -> Iterator[None]:
         raise ValueError(f"agent {_name(policy)}, turn {turn}: {error}") from error
 
 
-def _plain_ranking(ranking: Any) -> Ranking:
+class _Judged:
+    """The gallery that rankings are judged in, made anew whenever their embeddings are others or were written to."""
+
+    def __init__(self) -> None:
+        self._facts: Any = None
+        self._gallery: EmbeddedGallery | None = None
+
+    def gallery(self, embeddings: Tensor) -> EmbeddedGallery:
+        """Of plain embeddings (N, D)."""
+        if embeddings.is_inference():  # nobody counts what is written into those
+            return EmbeddedGallery(embeddings)
+        facts = (embeddings.data_ptr(), embeddings.shape, embeddings.stride(), embeddings.dtype, embeddings._version)
+        if self._gallery is None or facts != self._facts:
+            self._facts, self._gallery = facts, EmbeddedGallery(embeddings)
+        return self._gallery
+
+
+def _plain_ranking(ranking: Any, judged: _Judged) -> Ranking:
     """The ranking made anew from its numbers, so that no method and nothing kept by the policy has a say in judging it.
 
     Raises:
@@ -254,7 +287,7 @@ def _plain_ranking(ranking: Any) -> Ranking:
         )
     embeddings = ranking.gallery.embeddings
     _require_plain(ranking.queries, embeddings)
-    return QueryRanking(ranking.queries, EmbeddedGallery(embeddings))
+    return QueryRanking(ranking.queries, judged.gallery(embeddings))
 
 
 def _require_plain(*tensors: Any) -> None:

@@ -10,7 +10,7 @@ from dialog_env.agents.baselines.unseen import Unseen
 from dialog_env.catalog import Catalog
 from dialog_env.evaluate import protocol
 from dialog_env.evaluate.metrics import METRICS
-from dialog_env.evaluate.protocol import Record
+from dialog_env.evaluate.protocol import Record, _Judged, quick_batch
 from dialog_env.world.dialog import Dialog, embedded, first_candidates
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
 from dialog_env.world.user import UserFacts
@@ -438,3 +438,25 @@ def test_levelling_the_first_images_of_a_random_order_gains_and_loses_nothing():
         means = [METRICS[name].of(record).mean() for record in (sharp, level)]
         assert means[1] == pytest.approx(means[0], abs=0.3), name
     assert METRICS["R@50"].of(level).mean() == pytest.approx(5, abs=0.3)
+
+
+def test_dialogs_at_once_are_as_many_as_leave_their_costs_to_be_kept():
+    assert [quick_batch(images, 4_194_304) for images in (2, 1_000, 10_000, 20_000, 1_000_000)] == [
+        512,
+        512,
+        384,
+        192,
+        512,
+    ]
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_embeddings_that_are_written_to_between_turns_are_judged_as_they_are_then(inference):
+    judged = _Judged()
+    with torch.inference_mode(inference):
+        embeddings = torch.eye(4)
+        first = judged.gallery(embeddings)
+        assert (judged.gallery(embeddings) is first) is not inference
+        embeddings[2] *= 3
+        assert judged.gallery(embeddings).norms.tolist() == [1, 1, 9, 1]
+    assert judged.gallery(torch.eye(3)).norms.tolist() == [1, 1, 1]
