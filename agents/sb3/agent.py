@@ -11,12 +11,12 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecMonitor
 from torch import Tensor
 
 from dialog_env.agents.base import AGENT_FILE, Memory, TrainingData
 from dialog_env.agents.sb3.archive import read_weights
 from dialog_env.agents.sb3.dialogs import dialogs_for, spaces_for
-from dialog_env.agents.sb3.directions import Directions
 from dialog_env.agents.sb3.extractor import DialogExtractor
 from dialog_env.agents.sb3.former_names import FORMER_NAMES
 from dialog_env.agents.sb3.seeding import restored_global_generators
@@ -105,8 +105,8 @@ class Falling:
 class SB3Agent(Trainee):
     """An algorithm of Stable-Baselines3 behind the common interface.
 
-    Its actions while training are steps along the main directions of the training gallery (`StepQueries`), or images
-    of it (`CandidateActorCritic`, `CandidateDQN`); what it has learned works in any gallery of the same features.
+    Its actions while training are steps along the main directions of the gallery (`DirectionAction`), or images of it
+    (`CandidateActorCritic`, `CandidateDQN`); what it has learned works in any gallery of the same features.
 
     Args:
         settings: its settings.
@@ -117,12 +117,12 @@ class SB3Agent(Trainee):
         trained: how it came to be, for the records.
 
     Attributes:
-        action: "query" or "candidate".
+        action: "direction" or "candidate".
     """
 
     trainable: ClassVar[bool] = True
     Settings: ClassVar[type[SB3Settings]] = SB3Settings
-    action: ClassVar[str] = "query"
+    action: ClassVar[str] = "direction"
     policy_class: ClassVar[type[BasePolicy]]
 
     def __init__(
@@ -229,8 +229,9 @@ class SB3Agent(Trainee):
             scores = self.policy.scores(observed, self._coordinates)  # type: ignore[operator]
             return ScoreRanking(scores), memory
         steps, memory = self.steps(observed, memory)
-        query = self.extractors()[0].directions.query(observation.features, steps.clamp(-1, 1), self.settings.reach)
-        return QueryRanking(query.clamp(-self._bound, self._bound), self._gallery), memory
+        directions, reach = self.extractors()[0].directions, self.settings.reach
+        query = directions.query(observation.features, steps.clamp(-1, 1), reach, self._bound)
+        return QueryRanking(query, self._gallery), memory
 
     def observe(self, observation: Observation, memory: Memory) -> tuple[dict[str, Tensor], Memory]:
         """The observation as in training, and the memory with it; turns beyond those of training look like the last."""
@@ -285,16 +286,17 @@ class SB3Agent(Trainee):
 
     def prepare_training(self, training_data: TrainingData) -> None:
         """Puts a model in place that learns from training data, with the present weights."""
-        features = torch.from_numpy(training_data.gallery.features).to(self.device)
-        directions = Directions.of(features, len(self.extractors()[0].directions.spread))
+        dialogs = dialogs_for(self, self.action, training_data)
+        world = dialogs.env.unwrapped.dialogs.world  # type: ignore[attr-defined]
+        directions = world.directions.first(len(self.extractors()[0].directions.spread))
         weights = self.weights()
-        self.model = self._model(dialogs_for(self, self.action, training_data, directions))
+        self.model = self._model(VecMonitor(dialogs))
         self.load_weights(weights)
         for extractor in self.extractors():
             extractor.set_directions(directions)
         for module in self.policy.modules():
             if hasattr(module, "gallery"):
-                module.get_buffer("gallery").copy_(directions.coordinates(features))
+                module.get_buffer("gallery").copy_(directions.coordinates(world.features))
 
     def extractors(self) -> list[DialogExtractor]:
         """All features extractors of the policy."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import gymnasium
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from gymnasium.vector import AutoresetMode
 
 from dialog_env.agents.base import Agent, TrainingData
-from dialog_env.agents.sb3.directions import Directions, StepQueries
 from dialog_env.agents.sb3.vec_env import DialogVecEnv
 from dialog_env.envs import DialogRetrievalVectorEnv
 from dialog_env.envs.observations import default_space
@@ -22,29 +18,26 @@ def spaces_for(dimensions: int, words: int, turns: int, history: bool) -> spaces
     return history_space(space) if history else space
 
 
-def dialogs_for(agent: Agent, action: str, training_data: TrainingData, directions: Directions) -> VecEnv:
+def dialogs_for(agent: Agent, action: str, training_data: TrainingData) -> DialogVecEnv:
     """The dialogs that an agent learns from.
 
     Args:
         agent: with the settings of one of Stable-Baselines3.
-        action: "query" or "candidate".
+        action: "direction" or "candidate".
         training_data: with the gallery and its user.
-        directions: along which queries move.
     """
+    settings = agent.settings
+    steps = f"direction:directions={settings.directions},reach={settings.reach}"
     native = DialogRetrievalVectorEnv(
-        agent.settings.n_envs,
+        settings.n_envs,
+        autoreset_mode=AutoresetMode.SAME_STEP,
         output="torch",
         catalog=training_data.gallery,
         split=training_data.gallery.split_name,
         simulator=training_data.simulator,
-        action=action,
-        reward=agent.settings.reward,
-        turns=agent.settings.turns,
+        action=steps if action == "direction" else action,
+        reward=settings.reward,
+        turns=settings.turns,
         device=agent.device,
     )
-    env: gymnasium.vector.VectorEnv[Any, Any, Any] = native
-    if action == "query":
-        env = StepQueries(env, directions, agent.settings.reach, native.dialogs.world.feature_bound)
-    if agent.settings.history:
-        env = DialogHistoryVector(env)
-    return VecMonitor(DialogVecEnv(env))
+    return DialogVecEnv(DialogHistoryVector(native) if settings.history else native)

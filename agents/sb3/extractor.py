@@ -8,7 +8,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dialog_env.agents.sb3.directions import Directions
+from dialog_env.world.directions import Directions
 
 WORD_SIZE = 64
 TEXT_SIZE = 128

@@ -1,4 +1,4 @@
-"""PPO on query actions (`sb3-ppo`) and on candidate actions (`sb3-ppo-candidate`)."""
+"""PPO by steps from the image shown (`sb3-ppo`) and on candidate actions (`sb3-ppo-candidate`)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PPOSettings(SB3Settings):
 
 @dataclass(frozen=True)
 class PPOQuerySettings(PPOSettings):
-    """Settings of PPO on query actions."""
+    """Settings of PPO by steps from the image shown."""
 
     directions: int = 32
     """Main directions of the gallery along which images are seen and queries move."""

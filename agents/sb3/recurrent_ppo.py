@@ -1,4 +1,4 @@
-"""RecurrentPPO of sb3-contrib on query actions (`sb3-recurrent-ppo`): it has a memory of its own."""
+"""RecurrentPPO of sb3-contrib by steps from the image shown (`sb3-recurrent-ppo`): it has a memory of its own."""
 
 from __future__ import annotations
 

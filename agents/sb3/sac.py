@@ -1,4 +1,4 @@
-"""SAC on query actions (`sb3-sac`)."""
+"""SAC by steps from the image shown (`sb3-sac`)."""
 
 from __future__ import annotations
 

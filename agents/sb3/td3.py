@@ -1,4 +1,4 @@
-"""TD3 on query actions (`sb3-td3`)."""
+"""TD3 by steps from the image shown (`sb3-td3`)."""
 
 from __future__ import annotations
 

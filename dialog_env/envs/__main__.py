@@ -12,7 +12,7 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     import tyro
     from gymnasium.utils.env_checker import check_env
 
-    from dialog_env.envs.dialog_batch import DEFAULT_CATALOG, DEFAULT_SIMULATOR
+    from dialog_env.envs.dialog_batch import DEFAULT_CATALOG, DEFAULT_PRESET, DEFAULT_SIMULATOR
 
 
 @dataclass
@@ -25,10 +25,14 @@ class Check:
     """The split that is the gallery."""
     simulator: str = DEFAULT_SIMULATOR
     """The user."""
-    action: str = "candidate"
-    """candidate, query, score, or module:Class of your own."""
-    observation: tuple[str, ...] = ("features",)
-    """Parts: features, pixels, or module:Class of your own; feedback and turn are always there."""
+    preset: str = DEFAULT_PRESET
+    """dialog, vector or discrete: action and observation where they are not given."""
+    action: str | None = None
+    """candidate, query, direction, move, score, or module:Class of your own."""
+    observation: tuple[str, ...] | None = None
+    """Parts: features, coordinates, pixels, words, or module:Class of your own; feedback and turn are always there."""
+    flatten: bool = False
+    """Makes one vector of all parts."""
     reward: str = "percentile"
     """percentile, change, log_rank, found, or module:Class of your own."""
     turns: int = 5
@@ -45,8 +49,10 @@ class Check:
             catalog=self.catalog,
             split=self.split,
             simulator=self.simulator,
+            preset=self.preset,
             action=self.action,
             observation=self.observation,
+            flatten=self.flatten,
             reward=self.reward,
             turns=self.turns,
         )
@@ -57,8 +63,11 @@ class Check:
         except (AssertionError, Warning) as error:
             raise ValueError(f"Gymnasium's checker refuses the environment: {' '.join(str(error).split())}") from error
         print(f"actions: {env.action_space}")
-        for name, space in env.observation_space.items():  # type: ignore[attr-defined]
-            print(f"observation {name!r}: {space}")
+        if isinstance(env.observation_space, gymnasium.spaces.Dict):
+            for name, space in env.observation_space.items():
+                print(f"observation {name!r}: {space}")
+        else:
+            print(f"observation: {env.observation_space}")
         env.action_space.seed(self.seed)
         for number in range(self.dialogs):
             env.reset(seed=self.seed + number)

@@ -1,22 +1,35 @@
-"""What an environment's action means: an image, a query, or a score for every image."""
+"""What an environment's action means: an image, a query, a step from the image shown, or a score for every image."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from dialog_env.io.keywords import told
+from dialog_env.io.keywords import checked, checked_count, told
 from dialog_env.registry import Parts
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import QueryRanking, Ranking, ScoreRanking
+from dialog_env.world.state import Observation
+
+DIRECTIONS = 16
+"""Main directions of the gallery along which steps go and images are seen."""
+REACH = 16.0
+"""Standard deviations along a direction that the longest step goes."""
+MOST_REACH = 1e6
 
 
 class ActionType(Protocol):
-    """Turns a batch of actions into rankings of the gallery and images to show; its class is called with the world."""
+    """Turns a batch of actions into rankings of the gallery and images to show; its class is called with the world.
+
+    Attributes:
+        space: of one dialog.
+        needs_observation: may be left out; True asks for what an agent may know of the dialogs, an
+            `dialog_env.world.state.Observation`, as a second argument of `decide`.
+    """
 
     space: spaces.Space[Any]
 
@@ -39,16 +52,7 @@ class CandidateAction:
 
     def decide(self, actions: Any) -> tuple[Ranking, Tensor | None]:
         """Rankings around the chosen images, and those images."""
-        chosen = numbers(actions, "candidate", self.embedded.embeddings.device)
-        if chosen.ndim != 1 or chosen.is_floating_point():
-            raise ValueError(
-                f"a candidate action is one integer for each dialog, not an array of shape {tuple(chosen.shape[1:])} "
-                f"and type {chosen.dtype}; give a gallery position from 0 to {self.images - 1}"
-            )
-        chosen = chosen.to(torch.int64)
-        if not bool(((chosen >= 0) & (chosen < self.images)).all()):
-            wrong = int(chosen[(chosen < 0) | (chosen >= self.images)][0])
-            raise ValueError(f"candidate {wrong} is not in the gallery; give a position from 0 to {self.images - 1}")
+        chosen = check_positions(actions, self.images, "candidate", "the gallery", self.embedded.embeddings.device)
         queries = self.embedded.embeddings.index_select(0, chosen)
         return QueryRanking(queries, self.embedded, trusted=True), chosen
 
@@ -69,6 +73,61 @@ class QueryAction:
         """Rankings by distance to the queries."""
         queries = check_box(actions, self.space, "query", self.embedded.embeddings.device)
         return QueryRanking(queries * self.scale, self.embedded, trusted=True), None
+
+
+class DirectionAction:
+    """A step from the image shown along the main directions of the gallery; the image nearest to its end is shown.
+
+    An action of 0 asks for more like this one. The steps that a Gaussian policy of deviation 1 draws are of the right
+    size as they are.
+
+    Args:
+        world: the dialogs.
+        directions: K, how many, at most D.
+        reach: standard deviations of the gallery that a step of 1 goes; see `dialog_env.world.directions`.
+    """
+
+    needs_observation = True
+
+    def __init__(self, world: Dialog, directions: int = DIRECTIONS, reach: float = REACH) -> None:
+        checked(DirectionAction, directions=directions, reach=reach)
+        if not 0 < reach <= MOST_REACH:
+            raise ValueError(f"reach is {told(reach)}; give a number above 0, at most {MOST_REACH:g}")
+        self.directions = world.directions.first(checked_count("directions", directions))
+        self.embedded, self.bound, self.reach = world.embedded, world.feature_bound, reach
+        self.space: spaces.Space[Any] = spaces.Box(-1.0, 1.0, (len(self.directions.spread),), np.float32)
+
+    def decide(self, actions: Any, observation: Observation) -> tuple[Ranking, Tensor | None]:
+        """Rankings by distance to where the steps lead."""
+        steps = check_box(actions, cast(spaces.Box, self.space), "direction", self.embedded.embeddings.device)
+        return self._led(observation, steps), None
+
+    def _led(self, observation: Observation, steps: Tensor) -> Ranking:
+        check_batch(steps, observation)
+        queries = self.directions.query(observation.features, steps, self.reach, self.bound)
+        return QueryRanking(queries, self.embedded, trusted=True)
+
+
+class MoveAction(DirectionAction):
+    """One of 2 K steps from the image shown: action 2 k goes back along main direction k, 2 k + 1 forth.
+
+    Args:
+        world: the dialogs.
+        directions: K, as for `DirectionAction`.
+        reach: standard deviations of the gallery that it goes.
+    """
+
+    def __init__(self, world: Dialog, directions: int = DIRECTIONS, reach: float = REACH) -> None:
+        super().__init__(world, directions, reach)
+        kept = len(self.directions.spread)
+        self.steps = torch.eye(kept, device=world.device).repeat_interleave(2, dim=0)  # (2 K, K)
+        self.steps[::2] *= -1
+        self.space = spaces.Discrete(2 * kept)
+
+    def decide(self, actions: Any, observation: Observation) -> tuple[Ranking, Tensor | None]:
+        """Rankings by distance to where the moves lead."""
+        moves = check_positions(actions, len(self.steps), "move", "the moves", self.steps.device)
+        return self._led(observation, self.steps[moves]), None
 
 
 class ScoreAction:
@@ -103,6 +162,27 @@ def _has_truth_values(actions: Any) -> bool:
     return isinstance(actions, bool) or getattr(actions, "dtype", None) in (np.bool_, torch.bool)
 
 
+def check_positions(actions: Any, count: int, what: str, among: str, device: torch.device) -> Tensor:
+    """Actions (B,) as int64 on the device; ValueError where they are no whole numbers from 0 to `count` - 1."""
+    chosen = numbers(actions, what, device)
+    if chosen.ndim != 1 or chosen.is_floating_point():
+        raise ValueError(
+            f"a {what} action is one integer for each dialog, not an array of shape {tuple(chosen.shape[1:])} "
+            f"and type {chosen.dtype}; give a position from 0 to {count - 1}"
+        )
+    chosen = chosen.to(torch.int64)
+    if not bool(((chosen >= 0) & (chosen < count)).all()):
+        wrong = int(chosen[(chosen < 0) | (chosen >= count)][0])
+        raise ValueError(f"{what} {wrong} is not in {among}; give a position from 0 to {count - 1}")
+    return chosen
+
+
+def check_batch(values: Tensor, observation: Observation) -> None:
+    """ValueError where there is not one action for each dialog."""
+    if len(values) != len(observation):
+        raise ValueError(f"{len(values)} actions were given for {len(observation)} dialogs; give one for each")
+
+
 def check_box(actions: Any, space: spaces.Box, what: str, device: torch.device) -> Tensor:
     """Actions (B, n) as float32 on the device; ValueError where the shape is wrong or a value is outside [-1, 1]."""
     values = numbers(actions, what, device)
@@ -121,7 +201,13 @@ def check_box(actions: Any, space: spaces.Box, what: str, device: torch.device) 
 ACTIONS = Parts(
     "action",
     "actions",
-    {"candidate": CandidateAction, "query": QueryAction, "score": ScoreAction},
+    {
+        "candidate": CandidateAction,
+        "query": QueryAction,
+        "direction": DirectionAction,
+        "move": MoveAction,
+        "score": ScoreAction,
+    },
     required=("decide",),
 )
 """Value of the keyword `action` to its meaning."""

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.envs.actions import action_type
-from dialog_env.envs.observations import observation_parts
+from dialog_env.envs.observations import flat, flat_space, observation_parts
+from dialog_env.envs.presets import PRESETS
 from dialog_env.envs.rewards import reward_of
-from dialog_env.io.keywords import checked, told
+from dialog_env.io.keywords import checked, checked_choice, told
 from dialog_env.simulators import make_simulator
 from dialog_env.world.dialog import TURNS, Dialog
 from dialog_env.world.ranking import QueryRanking, TargetRank
@@ -27,6 +28,7 @@ from dialog_env.world.user import UserSimulator, checked_user
 
 DEFAULT_CATALOG = "synthetic"
 DEFAULT_SIMULATOR = "captioner"
+DEFAULT_PRESET = "dialog"
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,11 @@ class EnvironmentSettings:
     split: str = "train"
     simulator: Any = DEFAULT_SIMULATOR
     simulator_settings: dict[str, Any] | None = None
-    action: Any = "candidate"
-    observation: Any = "features"
+    preset: str = DEFAULT_PRESET
+    action: Any = None
+    observation: Any = None
     reward: Any = "percentile"
+    flatten: bool = False
     turns: int = TURNS
     stop_when_found: bool = False
     reveal_target: bool = False
@@ -49,6 +53,10 @@ class EnvironmentSettings:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         for name, value in checked(EnvironmentSettings, **given).items():
             object.__setattr__(self, name, value)
+        preset = PRESETS[checked_choice("preset", self.preset, PRESETS)]
+        for name in ("action", "observation"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(preset, name))
 
 
 @dataclass(frozen=True)
@@ -87,10 +95,11 @@ class DialogBatch:
             stop_when_found=settings.stop_when_found,
             device=settings.device,
         )
-        self.action = action_type(settings.action, self.world)
+        self.action: Any = action_type(settings.action, self.world)
         self.parts = observation_parts(settings.observation, self.world)
         self.reward = reward_of(settings.reward, stop_when_found=settings.stop_when_found)
-        self.observation_space = spaces.Dict({part.key: part.space for part in self.parts})
+        self.parts_space = spaces.Dict({part.key: part.space for part in self.parts})
+        self.observation_space = flat_space(self.parts_space) if settings.flatten else self.parts_space
         self.keeps_target_rank = settings.reveal_target or bool(getattr(self.reward, "needs_rank_before", False))
         self.embedded = self.world.embedded
 
@@ -123,7 +132,8 @@ class DialogBatch:
         Raises:
             ValueError: an action of the wrong batch or shape, outside its space, or NaN.
         """
-        ranking, candidates = self.action.decide(actions)
+        known = (self.world.observed(before.state),) if getattr(self.action, "needs_observation", False) else ()
+        ranking, candidates = self.action.decide(actions, *known)
         state, outcome = self.world.after(before.state, ranking, candidates)
         situation = Situation(state, outcome.target_rank if self.keeps_target_rank else None)
         reward = self.reward(before, outcome, Situation(state, outcome.target_rank))
@@ -137,10 +147,11 @@ class DialogBatch:
             )
         return StepResult(situation, reward, outcome.over, outcome.target_rank.rank())
 
-    def observe(self, state: DialogState) -> dict[str, Any]:
-        """The parts of an observation, each with B rows, fresh tensors or arrays."""
+    def observe(self, state: DialogState) -> Any:
+        """The parts of an observation, each with B rows, fresh tensors or arrays; or one tensor (B, n) of them."""
         observation = self.world.observed(state)
-        return {part.key: part.observe(observation) for part in self.parts}
+        parts = {part.key: part.observe(observation) for part in self.parts}
+        return flat(parts, self.parts_space, self.observation_space.dtype) if self.settings.flatten else parts
 
     def inform(self, state: DialogState, rank: Tensor | None) -> dict[str, NDArray[Any]]:
         """What goes into `info`, each an array (B,): the sentence as text, the image shown, and what is revealed."""

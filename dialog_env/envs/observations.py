@@ -1,20 +1,26 @@
-"""What an environment shows, part by part: the candidate as features or as pixels, the feedback on it, the turn."""
+"""What an environment shows, part by part: the candidate, the feedback on it, the turn, as they are or as vectors."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from torch import Tensor
+from torch.nn import functional
 
-from dialog_env.io.keywords import told
+from dialog_env.envs.actions import DIRECTIONS
+from dialog_env.io.keywords import checked, checked_count, told
 from dialog_env.registry import Parts
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.state import Observation
 from dialog_env.world.vocabulary import MAX_WORDS
+
+MOST_DEVIATIONS = 10.0
+"""How far from the mean a coordinate is told to be; so all galleries of a catalogue have one space."""
 
 
 class ObservationPart(Protocol):
@@ -44,6 +50,27 @@ class FeaturePart:
     def observe(self, observation: Observation) -> Tensor:
         """(B, D) float32."""
         return observation.features
+
+
+class CoordinatePart:
+    """Where the candidate lies along the main directions of the gallery, (K,) float32 in standard deviations, up to 10.
+
+    Args:
+        world: the dialogs.
+        directions: K, how many, at most D.
+    """
+
+    key = "image"
+
+    def __init__(self, world: Dialog, directions: int = DIRECTIONS) -> None:
+        checked(CoordinatePart, directions=directions)
+        kept = world.directions.first(checked_count("directions", directions))
+        self.coordinates = kept.coordinates(world.features).clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)  # (N, K)
+        self.space = spaces.Box(-MOST_DEVIATIONS, MOST_DEVIATIONS, self.coordinates.shape[1:], np.float32)
+
+    def observe(self, observation: Observation) -> Tensor:
+        """(B, K) float32."""
+        return self.coordinates[observation.candidate]
 
 
 class PixelPart:
@@ -77,6 +104,22 @@ class FeedbackPart:
         return observation.feedback
 
 
+class WordsPart:
+    """Which words the feedback on the candidate holds, (V,) float32: 1 for each of them, 0 for the others."""
+
+    key = "feedback"
+
+    def __init__(self, world: Dialog) -> None:
+        self.words = len(world.simulator.vocabulary)
+        self.space = spaces.Box(0.0, 1.0, (self.words,), np.float32)
+
+    def observe(self, observation: Observation) -> Tensor:
+        """(B, V) float32."""
+        tokens = observation.feedback
+        said = torch.zeros(len(tokens), self.words + 1, device=tokens.device).scatter_(1, tokens, 1.0)
+        return said[:, 1:].contiguous()  # without the padding
+
+
 class TurnPart:
     """The turns taken so far, from 0 to T."""
 
@@ -90,10 +133,32 @@ class TurnPart:
         return observation.turn
 
 
+class OneHotTurnPart:
+    """The turns taken so far, (T + 1,) float32: 1 in that place, 0 elsewhere."""
+
+    key = "turn"
+
+    def __init__(self, world: Dialog) -> None:
+        self.slots = world.turns + 1
+        self.space = spaces.Box(0.0, 1.0, (self.slots,), np.float32)
+
+    def observe(self, observation: Observation) -> Tensor:
+        """(B, T + 1) float32."""
+        return functional.one_hot(observation.turn, self.slots).float()
+
+
 OBSERVATIONS = Parts(
     "observation",
     "observations",
-    {"features": FeaturePart, "pixels": PixelPart, "feedback": FeedbackPart, "turn": TurnPart},
+    {
+        "features": FeaturePart,
+        "coordinates": CoordinatePart,
+        "pixels": PixelPart,
+        "feedback": FeedbackPart,
+        "words": WordsPart,
+        "turn": TurnPart,
+        "one_hot_turn": OneHotTurnPart,
+    },
     required=("observe",),
 )
 """Value of the keyword `observation`, or of one of its items, to the part that it means."""
@@ -121,6 +186,27 @@ def observation_parts(asked: Any, world: Dialog) -> tuple[ObservationPart, ...]:
         raise ValueError(f"observation={told(asked)} has two parts of one key among {', '.join(keys)}; leave one out")
     always = (OBSERVATIONS.make(name, world) for name in ALWAYS)
     return (*parts, *(part for part in always if part.key not in keys))
+
+
+def flat_space(space: spaces.Dict) -> spaces.Box:
+    """One vector in the place of an observation's parts, which stand in it one after the other.
+
+    Raises:
+        ValueError: a part that is no `Box`.
+    """
+    for key, part in space.items():
+        if not isinstance(part, spaces.Box):
+            raise ValueError(
+                f"flatten=True makes one vector of parts that are a Box, and {key!r} is {part}; observe it as one, or "
+                "give preset='vector'"
+            )
+    return cast(spaces.Box, spaces.flatten_space(space))
+
+
+def flat(parts: Mapping[str, Any], space: spaces.Dict, dtype: Any) -> Tensor:
+    """The parts (B, …) of an observation as one vector (B, n) each, in the order of their space."""
+    rows = [torch.as_tensor(parts[key]).flatten(1) for key in space]
+    return torch.cat(rows, dim=1).to(getattr(torch, np.dtype(dtype).name))
 
 
 def _checked(part: Any) -> ObservationPart:

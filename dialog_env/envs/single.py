@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import seeding
 
 from dialog_env.catalog import Catalog
-from dialog_env.envs.dialog_batch import DEFAULT_CATALOG, DEFAULT_SIMULATOR, DialogBatch, EnvironmentSettings, Situation
-from dialog_env.envs.vector import as_numpy
+from dialog_env.envs.dialog_batch import (
+    DEFAULT_CATALOG,
+    DEFAULT_PRESET,
+    DEFAULT_SIMULATOR,
+    DialogBatch,
+    EnvironmentSettings,
+    Situation,
+)
+from dialog_env.envs.vector import as_arrays, row_of
 from dialog_env.envs.window import Window
 from dialog_env.io.keywords import checked, checked_choice, checked_seed, told
 from dialog_env.world.dialog import TURNS
@@ -38,7 +46,7 @@ class Moment:
     running: bool
 
 
-class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
+class DialogRetrievalEnv(gymnasium.Env[Any, Any]):
     """Find the image that a person has in mind, from what they say about the images you show.
 
     ## Description
@@ -54,12 +62,17 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     |---|---|---|
     | `"candidate"` | `Discrete(N)` | the gallery position of the image to show |
     | `"query"` | `Box(-1, 1, (D,), float32)` | a point in feature space; the nearest image is shown |
+    | `"direction"` | `Box(-1, 1, (16,), float32)` | a step from the image shown along main directions of the gallery |
+    | `"move"` | `Discrete(32)` | one such step: back or forth along one main direction |
     | `"score"` | `Box(-1, 1, (N,), float32)` | a score for every image; the highest is shown |
 
-    Every action is a ranking of the gallery: by distance of pooled features to the candidate or to the query, or by
-    score. An action outside the space is refused, and the dialog can go on: clip what a Gaussian policy draws. Queries
-    are in units of b (below), so that an image's features divided by b are the query that shows it; features use little
-    of the space (in the default catalogue their standard deviation is 0.09), and so should exploration.
+    Every action is a ranking of the gallery: by distance of pooled features to the candidate, to the query or to where
+    a step leads, or by score. An action outside the space is refused, and the dialog can go on: clip what a Gaussian
+    policy draws. Queries are in units of b (below), so that an image's features divided by b are the query that shows
+    it; features use little of the space (in the default catalogue their standard deviation is 0.09), and so should
+    exploration. Steps need no such care: 0 is the image shown, and 1 goes 16 standard deviations of the gallery along a
+    direction (`action="direction:directions=32,reach=8"` has other numbers). The main directions are the principal axes
+    of the catalogue's split `train`, so that what was learned in one split works in another.
 
     ## Observation space
 
@@ -69,15 +82,31 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     |---|---|---|
     | `"image"` | `Box(-b, b, (D,), float32)` | the candidate's pooled features, with `observation="features"` |
     | | `Box(0, 255, (H, W, 3), uint8)` | its picture, with `observation="pixels"` |
+    | | `Box(-10, 10, (16,), float32)` | its place along the main directions, in deviations, with `"coordinates"` |
     | `"feedback"` | `Box(0, V, (16,), int64)` | tokens of the feedback on it, 0 = padding and end |
+    | | `Box(0, 1, (V,), float32)` | which words it holds, with `"words"` |
     | `"turn"` | `Discrete(T + 1)` | turns taken so far |
+    | | `Box(0, 1, (T + 1,), float32)` | the same as a vector with one 1, with `"one_hot_turn"` |
 
     Each is a part of its own: `observation=("features", "mine:Part")` adds one, and one whose key is `"feedback"` or
-    `"turn"` takes the place of that. An observation is the latest turn alone; `dialog_env.envs.wrappers.DialogHistory`
-    observes the whole dialog.
+    `"turn"` takes the place of that. With `flatten=True` an observation is one vector of all parts, which must then be
+    a `Box` each. An observation is the latest turn alone; `dialog_env.envs.wrappers.DialogHistory` observes the whole
+    dialog.
 
     N is the number of images in the gallery, D of features of each, V of words, T of turns; b is 1 where all features
     lie in [-1, 1], as in every catalogue built here, else the largest absolute one.
+
+    ## Presets
+
+    | `preset=` | `action` | `observation` | for |
+    |---|---|---|---|
+    | `"dialog"` | `"candidate"` | `"features"` | people and their own networks |
+    | `"vector"` | `"direction"` | `("coordinates", "words", "one_hot_turn")` | PPO, A2C, SAC as they come |
+    | `"discrete"` | `"move"` | the same | DQN as it comes |
+
+    `action` and `observation`, where given, take the place of what the preset says. Two ids stand for a preset with
+    `flatten=True`, for scripts in which nothing but an id can be changed: `DialogRetrieval-vector-v0` and
+    `DialogRetrieval-discrete-v0`.
 
     ## Rewards
 
@@ -126,7 +155,10 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
     | `split` | `"train"` | the split that is the gallery; `"all"` for every image |
     | `simulator` | `"captioner"` | the user: a name, `name:argument`, `module:Class`, or a `UserSimulator` |
     | `simulator_settings` | `None` | keywords for a simulator given by name |
-    | `action`, `observation`, `reward` | `"candidate"`, `"features"`, `"percentile"` | see above, or one of your own |
+    | `preset` | `"dialog"` | what `action` and `observation` are where they are not given |
+    | `action`, `observation` | `None` | see above, or one of your own; None for what the preset says |
+    | `reward` | `"percentile"` | see above, or one of your own |
+    | `flatten` | `False` | observes one vector instead of parts |
     | `turns` | `5` | T |
     | `stop_when_found` | `False` | see above |
     | `reveal_target` | `False` | puts target and rank into `info`, and the target into pictures |
@@ -159,15 +191,18 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         split: str = "train",
         simulator: Any = DEFAULT_SIMULATOR,
         simulator_settings: dict[str, Any] | None = None,
-        action: Any = "candidate",
-        observation: Any = "features",
+        preset: str = DEFAULT_PRESET,
+        action: Any = None,
+        observation: Any = None,
         reward: Any = "percentile",
+        flatten: bool = False,
         turns: int = TURNS,
         stop_when_found: bool = False,
         reveal_target: bool = False,
         device: str | torch.device = "cpu",
         render_mode: str | None = None,
     ) -> None:
+        self._spec: EnvSpec | None = None
         checked(DialogRetrievalEnv, render_mode=render_mode)
         if render_mode is not None:
             checked_choice("render_mode", render_mode, self.metadata["render_modes"])
@@ -177,9 +212,11 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
                 split=split,
                 simulator=simulator,
                 simulator_settings=simulator_settings,
+                preset=preset,
                 action=action,
                 observation=observation,
                 reward=reward,
+                flatten=flatten,
                 turns=turns,
                 stop_when_found=stop_when_found,
                 reveal_target=reveal_target,
@@ -191,6 +228,18 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         self.render_mode = render_mode
         self._window = Window("DialogRetrieval-v0", self.metadata["render_fps"]) if render_mode == "human" else None
         self._moment: Moment | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How `gymnasium.make` made the environment, in keywords that can be written down where there are such."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        if spec is not None:
+            kept = {name: str(value) if isinstance(value, Path) else value for name, value in spec.kwargs.items()}
+            spec = replace(spec, kwargs=kept)
+        self._spec = spec
 
     @property
     def gallery(self) -> Catalog:
@@ -207,9 +256,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         """Where the dialog is, a batch of one, another object after each step and reset; None before the first."""
         return None if self._moment is None else self._moment.situation.state
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins a dialog; ValueError, and nothing has changed, for options other than `target` and `candidate`."""
         self._check_options(options)
         if seed is not None or self._np_random is None:
@@ -228,7 +275,7 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         self._go_on(Moment(situation, (_shown(info),), True), _np_random=generator, _np_random_seed=known)
         return observation, info
 
-    def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One turn; ValueError for an action outside the space, RuntimeError before a reset or after the end."""
         before = self._moment
         if before is None or not before.running:
@@ -296,8 +343,8 @@ class DialogRetrievalEnv(gymnasium.Env[dict[str, Any], Any]):
         target = given.get("target", target)
         return {"target": target, "candidate": given.get("candidate", (target + apart) % images)}
 
-    def _observe(self, state: DialogState) -> dict[str, Any]:
-        return {key: as_numpy(values)[0] for key, values in self.dialogs.observe(state).items()}
+    def _observe(self, state: DialogState) -> Any:
+        return row_of(as_arrays(self.dialogs.observe(state)), 0)
 
     def _inform(self, state: DialogState, rank: torch.Tensor | None) -> dict[str, Any]:
         return {key: values[:1].tolist()[0] for key, values in self.dialogs.inform(state, rank).items()}

@@ -18,8 +18,10 @@ from dialog_env.catalog import Catalog
 from dialog_env.envs.dialog_batch import DialogBatch, EnvironmentSettings, Situation
 from dialog_env.envs.draws import Draws
 from dialog_env.envs.observations import FeedbackPart, space_bytes
+from dialog_env.envs.window import Window
 from dialog_env.io.device import require_memory
 from dialog_env.io.keywords import checked, checked_choice, checked_count, checked_seed, told
+from dialog_env.world.rendering import Shown, as_text, dialog_row, grid
 from dialog_env.world.state import DialogState
 from dialog_env.world.user import UserSimulator
 
@@ -34,11 +36,13 @@ class Moment:
         situation: of the dialogs.
         draws: of the dialogs to come.
         ended: (B,) bool, dialogs that ended with the step before.
+        shown: the B dialogs so far, where they are rendered.
     """
 
     situation: Situation
     draws: Draws
     ended: Tensor
+    shown: tuple[tuple[Shown, ...], ...] = ()
 
 
 class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
@@ -50,15 +54,18 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     Args:
         num_envs: B, dialogs at once.
-        autoreset_mode: "SameStep" (a dialog that ends begins anew at once, its last observation and info stand in
-            `info["final_obs"]` and `info["final_info"]`), "NextStep" or "Disabled" (finished dialogs are begun with
-            `reset(options={"reset_mask": …})`), as in Gymnasium.
+        autoreset_mode: "NextStep" (the step after the end of a dialog takes no action and gives the first observation
+            of the next, with a reward of 0), "SameStep" (a dialog that ends begins anew at once, its last observation
+            and info stand in `info["final_obs"]` and `info["final_info"]`) or "Disabled" (finished dialogs are begun
+            with `reset(options={"reset_mask": …})`), as in Gymnasium. It stands in `metadata["autoreset_mode"]`.
         output: "numpy" (rewards are float64), or "torch" for tensors that stay on the device (float32). Then nothing
             is turned into text: `info` holds `candidate` (and `target` and `rank` where asked for) without Gymnasium's
             masks, `final_obs` and `final_info` hold whole batches with the mask `_final_obs`, and
             `sentences(observation)` gives the feedback as text.
         max_episode_steps: truncates dialogs after so many turns.
-        render_mode: not available for many dialogs.
+        render_mode: "rgb_array" for a tuple of pictures, one (H, W, 3) for each dialog so far, "ansi" for a tuple of
+            texts, "grid" for one picture of all dialogs, "human" for a window with that picture, changed at each reset
+            and step.
         **keywords: those of `DialogRetrievalEnv`.
 
     Raises:
@@ -66,11 +73,16 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         TypeError: an unknown keyword.
     """
 
+    metadata = {  # noqa: RUF012 - as Gymnasium declares it
+        "render_modes": ["human", "rgb_array", "ansi", "grid"],
+        "render_fps": 1,
+    }
+
     def __init__(
         self,
         num_envs: int = 1,
         *,
-        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         output: str = "numpy",
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
@@ -90,16 +102,18 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             checked_count("max_episode_steps", self.max_episode_steps)
         self.output = checked_choice("output", given["output"], OUTPUTS)
         if render_mode is not None:
-            raise ValueError(f"render_mode={told(render_mode)} is for single environments; leave it out here")
+            checked_choice("render_mode", render_mode, self.metadata["render_modes"])
         if not isinstance(autoreset_mode, AutoresetMode):
             checked_choice("autoreset_mode", given["autoreset_mode"], [mode.value for mode in AutoresetMode])
         settings = [setting.name for setting in fields(EnvironmentSettings)]
         unknown = [keyword for keyword in keywords if keyword not in settings]
         if unknown:
-            known = ", ".join(["autoreset_mode", "output", "max_episode_steps", *settings])
+            known = ", ".join(["autoreset_mode", "output", "max_episode_steps", "render_mode", *settings])
             raise TypeError(f"there is no keyword {', '.join(unknown)}; known are {known}")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        self.render_mode = render_mode
+        self._window = Window("DialogRetrieval-v0", self.metadata["render_fps"]) if render_mode == "human" else None
         self.dialogs = DialogBatch(EnvironmentSettings(**keywords))
         self.single_action_space = self.dialogs.action.space
         self.single_observation_space = self.dialogs.observation_space
@@ -120,8 +134,10 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         """The user, with its vocabulary."""
         return self.dialogs.simulator
 
-    def sentences(self, observation: dict[str, Any]) -> list[str]:
-        """The feedback of an observation (B) as text."""
+    def sentences(self, observation: Any) -> list[str]:
+        """The feedback of an observation (B) as text; ValueError where it is not observed as tokens."""
+        if self.dialogs.settings.flatten or not any(isinstance(part, FeedbackPart) for part in self.dialogs.parts):
+            raise ValueError("these observations hold no tokens; read info['sentence'], or observe 'feedback'")
         tokens = observation[FeedbackPart.key]
         return self.simulator.vocabulary.decode(tokens.cpu().numpy() if isinstance(tokens, Tensor) else tokens)
 
@@ -147,7 +163,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             ended = before.ended & ~where
         rank = None if situation.target_rank is None else situation.target_rank.rank()
         observed, told = self._observe(situation.state), self._inform(situation.state, rank, mask)
-        self._moment = Moment(situation, draws, ended)
+        self._go_on(Moment(situation, draws, ended, self._shown(situation.state, rank, mask, mask)))
         return observed, told
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -178,7 +194,9 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         truncated = torch.zeros_like(terminated)
         if self.max_episode_steps is not None:
             truncated = situation.state.turn >= self.max_episode_steps
+        fresh = np.zeros(self.num_envs, dtype=bool)
         if some_wait:
+            fresh = waiting.cpu().numpy()
             situation, draws = self._begun(waiting, draws, situation)
             rank = rank if situation.target_rank is None else torch.where(waiting, situation.target_rank.rank(), rank)
             reward, terminated, truncated = (
@@ -189,18 +207,69 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         everyone = np.ones(self.num_envs, dtype=bool)
         if self.autoreset_mode == AutoresetMode.SAME_STEP and bool(ended.any()):
             info = self._final(situation.state, rank, ended)
+            fresh = ended.cpu().numpy()
             situation, draws = self._begun(ended, draws, situation)
             if situation.target_rank is not None:
                 rank = torch.where(ended, situation.target_rank.rank(), rank)
         info |= self._inform(situation.state, rank, everyone)
         result = self._observe(situation.state), *self._out(reward, terminated, truncated), info
-        self._moment = Moment(situation, draws, ended)
+        self._go_on(Moment(situation, draws, ended, self._shown(situation.state, rank, fresh, everyone)))
         return result
+
+    def render(self) -> Any:
+        """The dialogs so far, as the render mode says; None where they are in a window or not rendered."""
+        if self.render_mode is None:
+            return None
+        if self._moment is None:
+            raise RuntimeError("there is nothing to show; call reset before render")
+        picture = self._render(self._moment)
+        if self._window is None:
+            return picture
+        self._window.show(picture)
+        return None
+
+    def close_extras(self, **keywords: Any) -> None:
+        """Closes the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
 
     @property
     def state(self) -> DialogState | None:
         """Where the dialogs are, another object after each step and reset; None before the first."""
         return None if self._moment is None else self._moment.situation.state
+
+    def _go_on(self, moment: Moment) -> None:
+        """Shows the dialogs where that is wanted, then replaces the present moment."""
+        if self._window is not None:
+            self._window.show(self._render(moment))
+        self._moment = moment
+
+    def _render(self, moment: Moment) -> Any:
+        revealed = self.dialogs.settings.reveal_target
+        targets = moment.situation.state.target.tolist() if revealed else [None] * self.num_envs
+        dialogs = list(zip(moment.shown, targets, strict=True))
+        if self.render_mode == "ansi":
+            return tuple(as_text(self.gallery, shown, target) for shown, target in dialogs)
+        places = self.dialogs.settings.turns + 1
+        pictures = [dialog_row(self.gallery, shown, target, places) for shown, target in dialogs]
+        if self.render_mode == "rgb_array":
+            return tuple(np.asarray(picture) for picture in pictures)
+        return np.asarray(grid(pictures))
+
+    def _shown(
+        self, state: DialogState, rank: Tensor | None, fresh: NDArray[np.bool_], told: NDArray[np.bool_]
+    ) -> tuple[tuple[Shown, ...], ...]:
+        """The dialogs so far (B), for rendering: those `told` (B,) have one image more, those `fresh` (B,) it alone."""
+        if self.render_mode is None:
+            return ()
+        info = self.dialogs.inform(state, rank)
+        ranks = info.get("rank", np.full(self.num_envs, None))
+        latest = map(Shown, info["candidate"].tolist(), info["sentence"], ranks.tolist())
+        before = ((),) * self.num_envs if self._moment is None else self._moment.shown
+        return tuple(
+            earlier if not more else (entry,) if begun else (*earlier, entry)
+            for earlier, entry, begun, more in zip(before, latest, fresh, told, strict=True)
+        )
 
     def _begun(self, where: Tensor | None, draws: Draws, before: Situation | None) -> tuple[Situation, Draws]:
         rows = np.arange(self.num_envs) if where is None else where.cpu().numpy().nonzero()[0]
@@ -237,11 +306,14 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             raise ValueError("some dialogs have not begun; reset all of them before using a reset_mask")
         return mask
 
-    def _observe(self, state: DialogState) -> dict[str, Any]:
-        parts = self.dialogs.observe(state)
-        if self.output == "torch":
-            return {key: torch.as_tensor(value, device=self.dialogs.world.device) for key, value in parts.items()}
-        return {key: as_numpy(value) for key, value in parts.items()}
+    def _observe(self, state: DialogState) -> Any:
+        observed = self.dialogs.observe(state)
+        if self.output == "numpy":
+            return as_arrays(observed)
+        device = self.dialogs.world.device
+        if isinstance(observed, dict):
+            return {key: torch.as_tensor(value, device=device) for key, value in observed.items()}
+        return observed.to(device)
 
     def _inform(self, state: DialogState, rank: Tensor | None, mask: NDArray[np.bool_]) -> dict[str, Any]:
         """Info in Gymnasium's layout for vectors: for each key an array (B,), and `_key`, where it holds."""
@@ -267,8 +339,8 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if self.output == "torch":
             return {"final_obs": whole, "_final_obs": ended.clone(), "final_info": info}
         final = np.full(self.num_envs, None, dtype=object)
-        ended_parts = {key: part[finished] for key, part in whole.items()}
-        final[finished] = [{key: part[row] for key, part in ended_parts.items()} for row in range(int(finished.sum()))]
+        for row in np.flatnonzero(finished):
+            final[row] = row_of(whole, int(row))
         return {
             "final_obs": final,
             "_final_obs": finished.copy(),
@@ -280,6 +352,16 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if self.output == "torch":
             return reward, terminated, truncated
         return reward.cpu().numpy().astype(np.float64), as_numpy(terminated), as_numpy(truncated)
+
+
+def as_arrays(observed: Any) -> Any:
+    """Copies of the parts of an observation (B), or of its one vector, as numpy."""
+    return {key: as_numpy(part) for key, part in observed.items()} if isinstance(observed, dict) else as_numpy(observed)
+
+
+def row_of(observed: Any, row: int) -> Any:
+    """One dialog's observation, of arrays of many."""
+    return {key: part[row] for key, part in observed.items()} if isinstance(observed, dict) else observed[row]
 
 
 def as_numpy(values: Any) -> NDArray[Any]:

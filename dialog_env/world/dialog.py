@@ -13,6 +13,7 @@ from dialog_env.catalog import Catalog
 from dialog_env.io.device import find_device, require_memory, require_same
 from dialog_env.io.freed import keep_freed_memory
 from dialog_env.io.keywords import checked, checked_count, told
+from dialog_env.world.directions import Directions
 from dialog_env.world.ranking import EmbeddedGallery, Ranking
 from dialog_env.world.state import DialogState, Observation, Outcome
 from dialog_env.world.user import UserSimulator, ask, checked_user
@@ -82,6 +83,15 @@ class Dialog:
     def embedded(self) -> EmbeddedGallery:
         """The gallery's pooled features, ready to be searched."""
         return EmbeddedGallery(self.features)
+
+    @cached_property
+    def directions(self) -> Directions:
+        """All main directions of the catalogue's split `train`, whatever the gallery; its own where there is none.
+
+        So what was learned along them in one split means the same in another.
+        """
+        known = self.gallery.split("train") if "train" in self.gallery.splits else self.gallery
+        return Directions.of(features_on(known, self.device), known.dimensions)
 
     @cached_property
     def feature_bound(self) -> float:

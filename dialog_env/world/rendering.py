@@ -16,6 +16,8 @@ MARGIN = 14
 FONT_SIZE = 22
 """Large for the tiles, so that rows of seven can be read at the width of a page."""
 LINE = FONT_SIZE + 4
+MOST_SIDE = 4096
+"""Pixels of a picture of many dialogs."""
 TITLE_LINES = 2
 TEXT_LINES = 4
 INK, FAINT, GREEN, PAPER = (34, 34, 40), (120, 120, 130), (24, 128, 72), (255, 255, 255)
@@ -57,6 +59,20 @@ def dialog_row(
         found_at = next((turn for turn, entry in enumerate(shown) if entry.candidate == target), None)
         title = ["target", "not shown" if found_at is None else f"shown at turn {found_at}"]
         _tile(canvas, places, gallery, target, title, "", GREEN)
+    return canvas
+
+
+def grid(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size as one, about as wide as high, row by row; made smaller where a side is over `MOST_SIDE`."""
+    width, height = pictures[0].size
+    columns = min(len(pictures), max(1, round((len(pictures) * height / width) ** 0.5)))
+    rows = -(-len(pictures) // columns)
+    shrunk = min(1.0, MOST_SIDE / (columns * width), MOST_SIDE / (rows * height))
+    size = max(1, int(width * shrunk)), max(1, int(height * shrunk))
+    canvas = Image.new("RGB", (columns * size[0], rows * size[1]), PAPER)
+    for number, picture in enumerate(pictures):
+        row, column = divmod(number, columns)
+        canvas.paste(picture if shrunk == 1 else picture.resize(size), (column * size[0], row * size[1]))
     return canvas
 
 

@@ -19,13 +19,13 @@ from dialog_env.agents import TrainingData
 from dialog_env.agents.base import AGENT_FILE
 from dialog_env.agents.sb3.agent import MODEL_DIGEST, MODEL_FILE
 from dialog_env.agents.sb3.archive import read_weights
-from dialog_env.agents.sb3.directions import Directions
 from dialog_env.agents.sb3.training import TRAINING_FILE, identity
 from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.evaluate import protocol
 from dialog_env.io import checkpoint
 from dialog_env.io.atomic import signed
 from dialog_env.simulators import make_simulator
+from dialog_env.world.directions import Directions
 from tests.conftest import tiny_contents
 from tests.damage import flipped, refusal
 from tests.toys import ToyUser
@@ -275,6 +275,6 @@ def test_main_directions_are_those_in_which_images_differ_most() -> None:
     whitened = found.coordinates(features)
     torch.testing.assert_close(whitened.std(dim=0), torch.ones(2))
     steps = torch.tensor([[0.5, 0.0], [0.0, -1.0]])
-    moved = found.coordinates(found.query(features[:2], steps, 3.0)) - whitened[:2]
+    moved = found.coordinates(found.query(features[:2], steps, 3.0, 1e3)) - whitened[:2]
     torch.testing.assert_close(moved, 3 * steps, rtol=1e-3, atol=1e-4)
     assert Directions.of(features[:2], 4).axes.shape == (4, 4)

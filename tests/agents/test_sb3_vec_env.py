@@ -26,7 +26,8 @@ def gallery(make_tiny):
 
 
 def make_vec(gallery, **keywords):
-    return gym.make_vec("DialogRetrieval-v0", BATCH, catalog=gallery, simulator=ToyUser(gallery), **keywords)
+    keywords = {"autoreset_mode": "SameStep", "simulator": ToyUser(gallery), **keywords}
+    return gym.make_vec("DialogRetrieval-v0", BATCH, catalog=gallery, **keywords)
 
 
 def make_dummy(gallery, wrapper=lambda env: env, limit=None, **keywords):

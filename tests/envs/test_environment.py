@@ -182,7 +182,7 @@ def test_steps_before_reset_and_after_the_end_are_refused(gallery):
 
 
 def test_unknown_keywords_say_what_there_is(gallery):
-    with pytest.raises(ValueError, match="known are candidate, query, score, and module:Class"):
+    with pytest.raises(ValueError, match="known are candidate, direction, move, query, score, and module:Class"):
         make(gallery, action="image")
     with pytest.raises(ValueError, match="no user simulator 'parrot'"):
         gym.make("DialogRetrieval-v0", catalog=gallery, simulator="parrot")

@@ -25,18 +25,24 @@ from gymnasium.wrappers import (
 from gymnasium.wrappers import vector as vector_wrappers
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
+import dialog_env
 from dialog_env.catalog import Catalog
 from dialog_env.envs import DialogRetrievalEnv
 from tests.conftest import tiny_contents
 from tests.envs.test_vector_environment import assert_same
 
-IDS = sorted(name for name in gym.registry if name.startswith("Dialog"))
+IDS = [name for name, keywords in dialog_env.ENVIRONMENTS.items() if not keywords]
+"""The others stand for a preset: `test_presets`."""
 VARIANTS = [
     {"split": "all"},
     {"turns": 2},
     {"stop_when_found": True},
     {"reveal_target": True},
     {"device": "cpu"},
+    {"preset": "vector"},
+    {"preset": "discrete"},
+    {"preset": "vector", "flatten": True},
+    {"preset": "discrete", "flatten": True},
     *({"render_mode": mode} for mode in DialogRetrievalEnv.metadata["render_modes"]),
     *(
         {"action": action, "observation": observation, "reward": reward}

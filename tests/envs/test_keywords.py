@@ -81,8 +81,10 @@ RIGHT: dict[str, Callable[[Any], bool]] = {
     "split": one_of("all"),
     "simulator": lambda value: value is USER or value is ToyUser,
     "simulator_settings": lambda value: value is None or value == {},
-    "action": one_of("candidate", "query", "score"),
-    "observation": lambda value: isinstance(value, str | list) and value in ("features", "pixels", ["features"]),
+    "preset": one_of("dialog", "vector", "discrete"),
+    "action": one_of(None, "candidate", "query", "score"),
+    "observation": lambda value: isinstance(value, str | list | None) and value in (None, "features", ["features"]),
+    "flatten": lambda value: truth(value) and not value,
     "reward": one_of("percentile"),
     "turns": whole(1, MOST_TURNS),
     "stop_when_found": truth,
@@ -240,15 +242,16 @@ ANYWHERE: tuple[Any, ...] = (
 )
 
 
-@pytest.mark.parametrize("action", ["candidate", "query", "score"])
+@pytest.mark.parametrize("action", ["candidate", "query", "score", "direction", "move:directions=6"])
 @pytest.mark.parametrize("observation", ["numpy", "torch"])
 def test_any_action_is_taken_or_refused_in_one_sentence_and_the_dialog_goes_on(action, observation):
+    given, action = action, action.split(":")[0]
     random = np.random.default_rng(2)
     gallery = GALLERY.take(np.arange(8 if action == "score" else 12))
     keywords: dict[str, Any] = {"catalog": gallery, "split": "selection", "simulator": ToyUser(gallery), "turns": 1000}
-    single, twin = (DialogRetrievalEnv(action=action, **keywords) for _ in range(2))
-    many = DialogRetrievalVectorEnv(3, action=action, output=observation, **keywords)
-    kind = "candidate" if action == "candidate" else "query"
+    single, twin = (DialogRetrievalEnv(action=given, **keywords) for _ in range(2))
+    many = DialogRetrievalVectorEnv(3, action=given, output=observation, **keywords)
+    kind = "candidate" if action in ("candidate", "move") else "query"
     good, bad = GOOD_ACTIONS[kind], (*BAD_ACTIONS[kind], *ANYWHERE)
     for env in (single, twin, many):
         env.reset(seed=0)
@@ -256,13 +259,13 @@ def test_any_action_is_taken_or_refused_in_one_sentence_and_the_dialog_goes_on(a
         wrong, right = bad[random.integers(len(bad))], good[random.integers(len(good))]
         with pytest.raises(ValueError, match=rf"{action} ") as refusal:
             single.step(wrong)
-        assert_clear(refusal.value, f"{action} action", "candidate")
+        assert_clear(refusal.value, f"{action} action", "candidate", "move")
         among = [right, wrong, right]
-        for given in (among, *stacked(wrong), wrong, [right] * 2, [right] * 4):
+        for actions in (among, *stacked(wrong), wrong, [right] * 2, [right] * 4):
             before = many.state
-            with pytest.raises(ValueError, match=r"action|candidate") as refusal:
-                many.step(given)
-            assert_clear(refusal.value, "action", "candidate")
+            with pytest.raises(ValueError, match=r"action|candidate|move") as refusal:
+                many.step(actions)
+            assert_clear(refusal.value, "action", "candidate", "move")
             assert many.state is before
         told, expected = single.step(right), twin.step(plain(right))
         assert str(told) == str(expected)

@@ -112,7 +112,7 @@ def test_a_plain_ppo_loop_learns_on_tensors() -> None:
     contents.features = (contents.features / np.abs(contents.features).max()).astype(np.float32)
     gallery = Catalog(contents)
     keywords = {"catalog": gallery, "split": "all", "simulator": ToyUser(gallery), "action": "query"}
-    envs = gym.make_vec("DialogRetrieval-v0", args.num_envs, output="torch", **keywords)
+    envs = gym.make_vec("DialogRetrieval-v0", args.num_envs, output="torch", autoreset_mode="SameStep", **keywords)
     with torch.random.fork_rng():
         curve = train(envs, args)
     assert 0.4 < curve[0] < 0.6
@@ -122,7 +122,7 @@ def test_a_plain_ppo_loop_learns_on_tensors() -> None:
 @pytest.mark.slow
 def test_the_same_loop_learns_on_the_default_catalogue() -> None:
     args = Args(num_envs=64, iterations=60, learning_rate=1e-3)
-    envs = gym.make_vec("DialogRetrieval-v0", args.num_envs, output="torch", action="query")
+    envs = gym.make_vec("DialogRetrieval-v0", args.num_envs, output="torch", autoreset_mode="SameStep", action="query")
     with torch.random.fork_rng():
         curve = train(envs, args)
     assert np.mean(curve[-5:]) > np.mean(curve[:5]) + 0.2

@@ -103,8 +103,8 @@ def test_seeds_are_given_to_each_dialog(gallery):
 
 
 def test_tensors_on_request_hold_what_arrays_hold(gallery):
-    arrays = make_vec(gallery, reveal_target=True, action="query")
-    tensors = make_vec(gallery, reveal_target=True, action="query", output="torch")
+    keywords = {"reveal_target": True, "action": "query", "autoreset_mode": AutoresetMode.SAME_STEP}
+    arrays, tensors = make_vec(gallery, **keywords), make_vec(gallery, output="torch", **keywords)
     (seen, _), (felt, _) = arrays.reset(seed=3), tensors.reset(seed=3)
     for number in range(6):
         for key, value in seen.items():

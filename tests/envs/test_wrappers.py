@@ -107,7 +107,10 @@ def test_many_dialogs_remember_what_single_ones_do(gallery, mode, flat):
 
 
 def test_tensors_hold_what_arrays_hold(gallery):
-    arrays, tensors = (DialogHistoryVector(make_vec(gallery, output=output)) for output in ("numpy", "torch"))
+    arrays, tensors = (
+        DialogHistoryVector(make_vec(gallery, output=output, autoreset_mode="SameStep"))
+        for output in ("numpy", "torch")
+    )
     seen, felt = arrays.reset(seed=3)[0], tensors.reset(seed=3)[0]
     for _ in range(7):
         for name, value in seen.items():
@@ -163,6 +166,8 @@ def test_a_longer_dialog_than_there_are_slots_forgets_its_first_turns():
 def test_other_environments_are_refused():
     with pytest.raises(ValueError, match=r"wrap DialogRetrieval-v0"):
         DialogHistory(gym.make("CartPole-v1"))
+    with pytest.raises(ValueError, match=r"a turn that is a number, .*preset='dialog'"):
+        DialogHistory(gym.make("DialogRetrieval-v0", preset="vector", simulator="describer"))
     with pytest.raises(ValueError, match=r"observations with a turn"):
         DialogHistoryVector(gym.make_vec("CartPole-v1", 2))
     with pytest.raises(ValueError, match="gives no tensors; make it with output='torch'"):

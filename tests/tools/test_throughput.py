@@ -115,7 +115,12 @@ def test_a_literal_update_asks_sixty_five_times():
 def test_bookkeeping_is_measured_in_turns_that_really_happen():
     material = Material(TINY, "cpu")
     env = gymnasium.make_vec(
-        "DialogRetrieval-v0", 4, catalog=material.gallery, split="all", simulator=material.user
+        "DialogRetrieval-v0",
+        4,
+        catalog=material.gallery,
+        split="all",
+        simulator=material.user,
+        autoreset_mode="SameStep",
     ).unwrapped
     player = dialogs._Player(env, 4)
     user, decide = env.dialogs.world.simulator, env.dialogs.action.decide
@@ -172,7 +177,8 @@ def test_the_larger_share_of_bookkeeping_counts():
 def test_what_bounds_the_ratio_of_environments_is_told_from_their_profile():
     material = Material(TINY, "cpu")
     keywords = {"catalog": material.gallery, "split": "all", "simulator": material.user}
-    many = dialogs._Player(gymnasium.make_vec("DialogRetrieval-v0", TINY.dialogs, **keywords), TINY.dialogs)
+    native = gymnasium.make_vec("DialogRetrieval-v0", TINY.dialogs, autoreset_mode="SameStep", **keywords)
+    many = dialogs._Player(native, TINY.dialogs)
     single = dialogs._Player(gymnasium.make("DialogRetrieval-v0", **keywords), None)
     told = dialogs._why_missed(many, single, TINY, "cpu")
     assert re.fullmatch(r"the user takes \d+% of a native turn, \d+ µs for a pair among 8 .* in a batch", told)

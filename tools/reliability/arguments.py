@@ -97,8 +97,8 @@ def environment_keywords() -> dict[str, Any]:
     """Of the single environment."""
     return {
         "catalog": catalog(), "split": "all", "simulator": "describer", "simulator_settings": {"seed": 1},
-        "action": "candidate", "observation": "features", "reward": "percentile", "turns": 2,
-        "stop_when_found": False, "reveal_target": False, "device": "cpu", "render_mode": None,
+        "preset": "dialog", "action": "candidate", "observation": "features", "reward": "percentile", "flatten": False,
+        "turns": 2, "stop_when_found": False, "reveal_target": False, "device": "cpu", "render_mode": None,
     }  # fmt: skip
 
 

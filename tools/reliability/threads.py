@@ -34,7 +34,9 @@ def single(gallery: Catalog, user: str, seed: int) -> Any:
 
 def many(gallery: Catalog, user: str, seed: int) -> Any:
     """All that some steps of a vector environment gave."""
-    env = DialogRetrievalVectorEnv(16, catalog=gallery, simulator=user, output="torch", reveal_target=True)
+    env = DialogRetrievalVectorEnv(
+        16, catalog=gallery, simulator=user, output="torch", reveal_target=True, autoreset_mode="SameStep"
+    )
     random = np.random.default_rng(seed)
     results: list[Any] = [env.reset(seed=seed)]
     results += [env.step(random.integers(0, len(gallery), 16)) for _ in range(8)]

@@ -14,6 +14,7 @@ from unittest import mock
 import gymnasium
 import torch
 import tyro
+from gymnasium.vector import AutoresetMode
 from torch import Tensor
 from tqdm import trange
 
@@ -97,7 +98,8 @@ def _known(user: Any, gallery: Any, dialogs: int, seed: int, pairs: Tensor) -> f
 
 def _turns(user: Any, gallery: Any, dialogs: int, seed: int) -> float:
     """Seconds of the turns of as many dialogs, without their beginning."""
-    env: Any = gymnasium.make_vec(ENVIRONMENT, num_envs=dialogs, catalog=gallery, simulator=user)
+    mode = AutoresetMode.SAME_STEP
+    env: Any = gymnasium.make_vec(ENVIRONMENT, dialogs, catalog=gallery, simulator=user, autoreset_mode=mode)
     env.reset(seed=seed)
     env.action_space.seed(seed)
     actions = [env.action_space.sample() for _ in range(TURNS)]

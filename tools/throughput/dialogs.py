@@ -80,13 +80,13 @@ def _turns_with(user: str, load: Workload, device: str) -> Findings:
     _read_all(single.env)
     seconds = fastest(single.play, load.repeats, device, load.patience)
     rows = [Row(f"single environment, {user}", 1, seconds, TURNS / seconds, "turns/s")]
-    same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    same_step: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
     sync = _Player(
         gymnasium.make_vec(ENVIRONMENT, load.dialogs, vectorization_mode="sync", vector_kwargs=same_step, **keywords),
         load.dialogs,
     )
     native = {
-        dialogs: _Player(gymnasium.make_vec(ENVIRONMENT, dialogs, **keywords), dialogs)
+        dialogs: _Player(gymnasium.make_vec(ENVIRONMENT, dialogs, **same_step, **keywords), dialogs)
         for dialogs in sorted({1, 16, load.dialogs, load.many_dialogs})
     }
     slow, fast = fastest_in_turn([sync.play, native[load.dialogs].play], load.repeats, device, load.patience)

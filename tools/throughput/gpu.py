@@ -46,6 +46,7 @@ def _turns_a_second(material: Material, dialogs: int) -> float:
         split="all",
         simulator=material.user,
         output="torch",
+        autoreset_mode="SameStep",
         device=material.device,
     )
     generator = torch.Generator(device=material.device).manual_seed(material.workload.seed)

@@ -70,7 +70,8 @@ class BeliefCandidates(
         gymnasium.utils.RecordConstructorArgs.__init__(self, agent=agent, candidates=candidates)
         gymnasium.Wrapper.__init__(self, env)
         dialogs = getattr(env.unwrapped, "dialogs", None)
-        if dialogs is None or not isinstance(env.action_space, spaces.Discrete):
+        space = env.action_space
+        if dialogs is None or not isinstance(space, spaces.Discrete) or space.n != dialogs.images:
             raise ValueError(f"{env} has no dialogs or no candidate actions; wrap DialogRetrieval-v0, action=candidate")
         lacking = [name for name in ("bind", "begin", "rank", "log_belief") if not callable(getattr(agent, name, None))]
         if lacking:

@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 from dialog_env.envs.observations import TurnPart, space_bytes
 from dialog_env.envs.wrappers.following import Follower
 from dialog_env.io.device import require_memory
-from dialog_env.io.keywords import checked
+from dialog_env.io.keywords import checked, told
 
 TURN = TurnPart.key
 
@@ -30,8 +30,11 @@ def history_space(space: spaces.Space[Any], *, flat: bool = False) -> spaces.Dic
     """
     checked(history_space, flat=flat)
     others = {} if not isinstance(space, spaces.Dict) else {name: space[name] for name in space if name != TURN}
-    if not isinstance(space, spaces.Dict) or TURN not in space.spaces or not others:
-        raise ValueError(f"a dialog history needs observations with a turn, not {space}; wrap DialogRetrieval-v0")
+    if not isinstance(space, spaces.Dict) or not isinstance(space.get(TURN), spaces.Discrete) or not others:
+        raise ValueError(
+            f"a dialog history needs observations with a turn that is a number, not {told(space)}; wrap "
+            "DialogRetrieval-v0 with preset='dialog', or stack vectors with FrameStackObservation"
+        )
     boxes = {name: part for name, part in others.items() if isinstance(part, spaces.Box)}
     for name in others.keys() - boxes.keys():
         raise ValueError(

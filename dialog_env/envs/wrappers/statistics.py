@@ -43,7 +43,7 @@ class TensorEpisodeStatistics(gymnasium.vector.VectorWrapper):
         if options:
             self._follower.check(begun=False)
         observation, info = self.env.reset(seed=seed, options=options)
-        device = observation["turn"].device
+        device = next(iter(observation.values())).device if isinstance(observation, dict) else observation.device
         mask = (options or {}).get("reset_mask")
         begun = torch.as_tensor([True] * self.num_envs if mask is None else mask, device=device)
         returns, lengths, ended = (
