@@ -3,7 +3,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
-.PHONY: benchmark play test check fast docs reliability reliability-small clean
+.PHONY: benchmark play test learning check fast docs reliability reliability-small clean
 
 benchmark: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(VENV)/bin/dialog-retrieval benchmark run --suite drawn-1k --seeds 0 --agents random supervised belief@shipped ceiling --films 2 --output runs/benchmark
@@ -15,6 +15,10 @@ play: $(INSTALLED)
 # Each process of the tests has one thread, and a file of tests stays in one process, for what its tests share.
 test: $(INSTALLED) check reliability-small
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile
+
+# What libraries learn with their default settings on the default catalogue; an hour on two idle cores.
+learning: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/learning -m learning --numprocesses auto
 
 # A few cases of every part; less than two minutes on two cores.
 reliability-small: $(INSTALLED)
