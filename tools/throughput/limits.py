@@ -219,7 +219,8 @@ def _talkative(weights: dict[str, torch.Tensor], pairs: Sequence[torch.Tensor], 
 
 def turns(load: Workload, machine: Machine) -> list[Line]:
     """The describer's turn with memory kept and with fresh memory, its bookkeeping, and a turn of one dialog."""
-    native = _Player(gymnasium.make_vec(ENVIRONMENT, load.many_dialogs, simulator="describer"), load.many_dialogs)
+    keywords: dict[str, Any] = {"simulator": "describer", "autoreset_mode": "SameStep"}
+    native = _Player(gymnasium.make_vec(ENVIRONMENT, load.many_dialogs, **keywords), load.many_dialogs)
     fresh, kept = fastest_in_turn(
         [partial(_in_fresh_memory, native), native.play], load.repeats, patience=load.patience
     )
