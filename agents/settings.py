@@ -11,6 +11,10 @@ from pydantic import PydanticUndefinedAnnotation, PydanticUserError
 
 from dialog_env.io.reading import first_line, understand
 
+SINCE: dict[str, Any] = {"unknown": 0.0}
+"""Settings that came later, and what they were before: told of a training only where they are something else, so that
+one from before is found again."""
+
 
 def settings_from(kind: type[Any], settings: dict[str, Any]) -> Any:
     """An instance of dataclass `kind`; a dictionary stands for a dataclass within.
@@ -54,3 +58,12 @@ def of_today(kind: type[Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Settings under their present names; `kind.former_names`, where it has any, says what some were called before."""
     former = getattr(kind, "former_names", {})
     return {former.get(name, name): value for name, value in settings.items()}
+
+
+def as_told(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings, and those within, without what came later and is as it was before."""
+    return {
+        name: as_told(value) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if name not in SINCE or value != SINCE[name]
+    }

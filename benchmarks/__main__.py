@@ -25,6 +25,7 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     from dialog_env.benchmarks.paper.run import run as run_paper
     from dialog_env.benchmarks.recorded import ReplayCommand
     from dialog_env.benchmarks.suites import Suite, find_suite
+    from dialog_env.benchmarks.wordings import WordingsCommand
     from dialog_env.catalog import load_catalog
     from dialog_env.envs.dialog_batch import DEFAULT_SIMULATOR
     from dialog_env.evaluate.metrics import metric_of
@@ -51,6 +52,8 @@ class RunCommand:
     """The user, in place of the suite's."""
     training_simulator: str | None = None
     """The user to learn from, where that is another."""
+    hearing: str | None = None
+    """How words are heard that this one never says: unk, exact (not at all), mended, or the folder of an encoder."""
     agents: tuple[str, ...] = ("random", "supervised")
     """Agents: name, name@configuration or name:setting=value,…; the first is what the others are compared with."""
     seeds: tuple[int, ...] | None = None
@@ -298,6 +301,7 @@ Command = (
     | Annotated[PaperCommand, tyro.conf.subcommand("paper")]
     | Annotated[CarryCommand, tyro.conf.subcommand("carry")]
     | Annotated[NoiseCommand, tyro.conf.subcommand("noise")]
+    | Annotated[WordingsCommand, tyro.conf.subcommand("wordings")]
     | Annotated[ComposedCommand, tyro.conf.subcommand("composed")]
     | Annotated[GapCommand, tyro.conf.subcommand("gap")]
     | Annotated[ReplayCommand, tyro.conf.subcommand("replay")]

@@ -35,6 +35,8 @@ class ComposedCommand:
     """People's sentences: a CSV of target, candidate and sentence, JSON of Shoes or Fashion-IQ, or a folder of it."""
     words: str = ""
     """Folder of the captioner that the agents have learned from, to whose vocabulary sentences are kept."""
+    hearing: str = "unk"
+    """How words that it never says are heard: unk, exact (not at all), mended, or the folder of an encoder."""
     split: str = "test"
     """Gallery; pairs count where both images are in it."""
     skip_unusable: bool = False
@@ -48,7 +50,12 @@ class ComposedCommand:
         """Prints a table, and writes it where asked to."""
         gallery, device = load_catalog(self.catalog).split(self.split), str(find_device(self.device))
         user = RecordedUser(
-            gallery, argument=self.captions, words=self.words, skip_unusable=self.skip_unusable, device=device
+            gallery,
+            argument=self.captions,
+            words=self.words,
+            hearing=self.hearing,
+            skip_unusable=self.skip_unusable,
+            device=device,
         )
         ready = {text: self.opened(text, gallery, user, device) for text in self.agents}
         table = composed_table(ready, gallery, user, device)

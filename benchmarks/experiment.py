@@ -14,11 +14,11 @@ from typing import Any
 
 from dialog_env import agents
 from dialog_env.agents import TrainingData
-from dialog_env.agents.settings import of_today, settings_from
+from dialog_env.agents.settings import as_told, of_today, settings_from
 from dialog_env.benchmarks import results
 from dialog_env.benchmarks.provenance import agent_digests, provenance
 from dialog_env.benchmarks.results import RESULT, Result, Run, readable
-from dialog_env.benchmarks.suites import Suite
+from dialog_env.benchmarks.suites import UNHEARD, Suite
 from dialog_env.catalog import Catalog, load_catalog
 from dialog_env.evaluate import protocol
 from dialog_env.io.atomic import locked, write_atomically
@@ -26,6 +26,7 @@ from dialog_env.io.device import find_device
 from dialog_env.io.reading import read_json
 from dialog_env.simulators import make_simulator
 from dialog_env.simulators.reworded import in_words
+from dialog_env.world.hearing import Hearing, hearing
 from dialog_env.world.user import UserSimulator, facts_of
 from dialog_env.world.vocabulary import Vocabulary
 
@@ -65,7 +66,7 @@ class AgentSpec:
 
 
 def _settings(agent: agents.Agent) -> dict[str, Any]:
-    settings: dict[str, Any] = json.loads(json.dumps(asdict(agent.settings)))
+    settings: dict[str, Any] = json.loads(json.dumps(as_told(asdict(agent.settings))))
     for key, part in (("source", agent), ("network source", getattr(agent, "network", None))):
         source = None if part is None else inspect.getsourcefile(type(part))
         if source is not None and not type(part).__module__.startswith("dialog_env."):
@@ -80,7 +81,7 @@ def _as_today(kind: type[Any], configuration: dict[str, Any]) -> dict[str, Any]:
     present = of_today(kind, configuration)
     known = {each.name for each in fields(kind)}
     settings = settings_from(kind, {name: value for name, value in present.items() if name in known})
-    return {**present, **json.loads(json.dumps(asdict(settings)))}
+    return as_told({**present, **json.loads(json.dumps(asdict(settings)))})
 
 
 class Experiment:
@@ -107,6 +108,7 @@ class Experiment:
         self.train, self.validation = learning.split(suite.train_split), learning.split(suite.validation_split)
         self.test = catalog.split(suite.test_split)
         self._users: dict[tuple[str, str], UserSimulator] = {}
+        self._heard: Hearing | None = None
         self._require("gallery", suite.gallery, self.test.fingerprint)
         with self._hint():
             self._require("user", suite.user, self._user(self.test, suite.simulator).id)
@@ -139,7 +141,17 @@ class Experiment:
         if gallery is not self.test:
             return self._user(gallery, learned_from or self.suite.simulator)
         user = self._user(gallery, self.suite.simulator)
-        return user if learned_from is None else in_words(user, self.user(self.train).vocabulary)
+        if learned_from is None:
+            return user
+        vocabulary = self.user(self.train).vocabulary
+        heard = None if self.suite.hearing == UNHEARD else self._hearing(vocabulary)
+        return in_words(user, vocabulary, heard)
+
+    def _hearing(self, vocabulary: Vocabulary) -> Hearing:
+        """The hearing of the suite, which remembers what words mean."""
+        if self._heard is None:
+            self._heard = hearing(self.suite.hearing, vocabulary)
+        return self._heard
 
     def _user(self, gallery: Catalog, name: str) -> UserSimulator:
         key = (gallery.fingerprint, name)

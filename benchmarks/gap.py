@@ -166,7 +166,7 @@ def hearing_of(partner: Partner, pairs: Pairs) -> Hearing:
 
     def ranks(sentences: Sequence[str]) -> Floats:
         moments: list[Moment] = [partner.begin(candidate) for candidate in pairs.candidates.tolist()]
-        tokens = [hear(sentence, partner.vocabulary).tokens(partner.vocabulary) for sentence in sentences]
+        tokens = [hear(sentence, partner.hearing).tokens(partner.vocabulary) for sentence in sentences]
         return np.array([reply.rank for reply in partner.hear(moments, tokens, pairs.targets.tolist())])
 
     return ranks

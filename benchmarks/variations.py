@@ -79,13 +79,13 @@ class VariationCommand:
         return found
 
 
-def footnote(results: Sequence[Result]) -> str:
-    """What was run, in a sentence or two below a table."""
+def footnote(results: Sequence[Result], first: int = 1) -> str:
+    """What was run, in a sentence or two below a table of found and of R@K with K `first`."""
     run = results[0].run
     seeds = ", ".join(str(seed) for seed in sorted({result.run.seed for result in results}))
     return (
         f"Gallery: {results[0].images} images of `{run.catalog}` ({run.split}); {results[0].dialogs} dialogs of "
         f"{run.turns} turns, the same in every cell; training seeds {seeds}. In percent; in brackets: 95% intervals "
-        f"over {over(results)}. Found: the target has been shown by turn {run.turns}; R@1: it is the first of the "
-        "ranking then."
+        f"over {over(results)}. Found: the target has been shown by turn {run.turns}; R@{first}: it is "
+        f"{'the first' if first == 1 else f'among the first {first}'} of the ranking then."
     )

@@ -1,4 +1,4 @@
-"""The users: neural captioners, the describer, attributes, relevance, and any of them with words lost on the way."""
+"""The users: neural captioners, the describer, attributes, relevance, and any of them in other or with lost words."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ SIMULATORS = Parts(
         "describer": "dialog_env.simulators.describer.user:Describer",
         "captioner": "dialog_env.simulators.captioner.user:CaptioningUser",
         "noisy": "dialog_env.simulators.noisy:NoisyUser",
+        "phrased": "dialog_env.simulators.phrased:PhrasedUser",
         "recorded": "dialog_env.simulators.recorded:RecordedUser",
         "relevance": "dialog_env.simulators.forms.relevance:RelevanceUser",
         "attributes": "dialog_env.simulators.forms.attributes:AttributeUser",

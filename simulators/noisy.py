@@ -10,6 +10,7 @@ from torch import Tensor
 from dialog_env.catalog import Catalog
 from dialog_env.simulators import make_simulator
 from dialog_env.simulators.describer.pair_hash import CHANCES, below, item_hashes, pair_hashes
+from dialog_env.simulators.reworded import closed_up
 from dialog_env.world.user import ask
 from dialog_env.world.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary
 
@@ -83,7 +84,7 @@ class NoisyUser:
         heard = torch.where(fate < self._misspelt, self._misspell(said, choice), said)
         heard = torch.where(fate < self._replaced, self._replace(said, choice), heard)
         stays = ((said == 0).cumsum(dim=1) == 0) & (fate >= self._dropped)
-        return _closed_up(heard, stays)
+        return closed_up(heard, stays)
 
     def sentences(self, targets: Tensor, candidates: Tensor) -> list[str]:
         """The feedback on candidates (B,) as text."""
@@ -130,9 +131,3 @@ def _misspelt_tokens(vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
     longest = max(map(len, rows))
     table = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
     return table, torch.tensor([len(row) for row in rows])
-
-
-def _closed_up(tokens: Tensor, stays: Tensor) -> Tensor:
-    """Those of the tokens (B, L) that stay, in their order and without gaps, then 0."""
-    order = (~stays).long().argsort(dim=1, stable=True)
-    return torch.where(stays, tokens, 0).gather(1, order)

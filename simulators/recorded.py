@@ -15,6 +15,7 @@ from dialog_env.catalog.sources.manifest import share
 from dialog_env.catalog.sources.written import read_captions
 from dialog_env.simulators.captioner.caption_data import called, unusable
 from dialog_env.simulators.captioner.user import open_captioner
+from dialog_env.world.hearing import hearing as hearing_of
 from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary
 
 VERSION = 1
@@ -29,8 +30,10 @@ class RecordedUser:
     Args:
         gallery: the images it will be asked about.
         argument: a CSV of target, candidate and sentence, JSON of Shoes or Fashion-IQ, or the folder of one of these.
-        words: a captioner, folder or file, whose vocabulary it keeps to, other words being UNK: an agent that has
-            learned from that captioner understands it. Without one, all words of the sentences.
+        words: a captioner, folder or file, whose vocabulary it keeps to: an agent that has learned from that captioner
+            understands it. Without one, all words of the sentences.
+        hearing: what becomes of words that the captioner lacks: `unk`, each is UNK, `exact`, they are passed over,
+            `mended`, or the folder of a sentence encoder (`dialog_env.world.hearing`).
         skip_unusable: leaves out sentences on unknown images, on an image and itself, or without a word, instead of
             refusing.
         seed: another seed chooses other sentences, where there are several.
@@ -52,6 +55,7 @@ class RecordedUser:
         *,
         argument: str | Path | None = None,
         words: str = "",
+        hearing: str = "unk",
         skip_unusable: bool = False,
         seed: int = 0,
         device: str | torch.device = "cpu",
@@ -79,10 +83,14 @@ class RecordedUser:
         self.pairs = torch.tensor(list(chosen), dtype=torch.int64, device=self.device).T
         self._images = len(gallery)
         self._keys = self.pairs[0] * self._images + self.pairs[1]
-        tokens = torch.from_numpy(self.vocabulary.encode(list(chosen.values())))
+        heard, called = list(chosen.values()), ""
+        if hearing != "unk":
+            hears = hearing_of(hearing, self.vocabulary)
+            heard, called = [hears.said(sentence) for sentence in heard], hears.id
+        tokens = torch.from_numpy(self.vocabulary.encode(heard))
         self._tokens = torch.cat([tokens, torch.zeros(1, MAX_WORDS, dtype=torch.int64)]).to(self.device)
         digest = hashlib.sha256(repr((VERSION, seed, self.vocabulary.fingerprint, sorted(said))).encode())
-        self.id = f"recorded-{VERSION}:{digest.hexdigest()[:12]}"
+        self.id = f"recorded-{VERSION}:{digest.hexdigest()[:12]}" + (f":{called}" if called else "")
 
     def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
         """Tokens (B, 16) int64 of what was said of candidates (B,) when targets (B,) were meant; 0 where nothing."""

@@ -14,8 +14,10 @@ from dialog_env.agents.belief.network import BeliefNetwork
 from dialog_env.agents.belief.settings import BeliefSettings
 from dialog_env.agents.candidate_selection import sample
 from dialog_env.agents.training.trainer import Learner, UpdateMetrics
+from dialog_env.agents.training.unknown import draw_unknown, with_unknown
 from dialog_env.world.dialog import Dialog, first_candidates
 from dialog_env.world.ranking import ScoreRanking
+from dialog_env.world.vocabulary import MAX_WORDS
 
 LAST_RATE = 0.02
 """Share of the learning rate that is left at the end of its half cosine."""
@@ -69,9 +71,14 @@ class BeliefLearner(Learner):
         others = first_candidates(torch.arange(len(targets)), len(gallery), generator)
         uniforms = torch.rand(self.settings.turns, len(targets), generator=generator)
         device = self.world.device
-        return self.learn(*(each.to(device) for each in (gallery, first, others, uniforms)))
+        drawn = [each.to(device) for each in (gallery, first, others, uniforms)]
+        if self.settings.unknown:
+            drawn.append(draw_unknown(*uniforms.shape, MAX_WORDS, generator).to(device))
+        return self.learn(*drawn)
 
-    def learn(self, gallery: Tensor, first: Tensor, others: Tensor, uniforms: Tensor) -> UpdateMetrics:
+    def learn(
+        self, gallery: Tensor, first: Tensor, others: Tensor, uniforms: Tensor, lost: Tensor | None = None
+    ) -> UpdateMetrics:
         """One update on a gallery whose first B images are the targets.
 
         Args:
@@ -79,6 +86,7 @@ class BeliefLearner(Learner):
             first: (B,) int64 positions in that gallery, the first candidates.
             others: (B,) int64 positions in that gallery of other images than the targets, for `loss=triplet`.
             uniforms: (T, B) in [0, 1), by which the images shown are drawn.
+            lost: (T, B, 2, L) in [0, 1), by which words become unknown; none do where None.
         """
         if self._features is None:
             self._features = self.images.of(self.world.gallery)
@@ -88,9 +96,12 @@ class BeliefLearner(Learner):
         query = embeddings.new_zeros(len(first), embeddings.shape[1])
         shown = torch.zeros(len(first), len(gallery), dtype=torch.bool, device=first.device)
         losses, ranks, shown_now = [], [], first
-        for turn_uniforms in uniforms:  # (B,)
+        for turn, turn_uniforms in enumerate(uniforms):  # (B,)
             shown[targets, shown_now] = True
-            query = network.heard(query, network.evidence(observation.feedback, candidates[shown_now]))
+            heard = observation.feedback
+            if lost is not None:
+                heard = with_unknown(heard, lost[turn], self.settings.unknown, network.words)
+            query = network.heard(query, network.evidence(heard, candidates[shown_now]))
             scores = query @ embeddings.T  # (B, M)
             losses.append(self._loss(scores, targets, others))
             ranks.append(ScoreRanking(scores).target_rank(targets))

@@ -48,6 +48,8 @@ class BeliefSettings:
     """M, so many of the likeliest images are weighed as targets."""
     discount: float = 0.5
     """What finding the target a turn later is worth, where it asks; a belief hears less than was said."""
+    unknown: float = 0.0
+    """While training, the share of the words that become UNK, which is passed over."""
     initial: str = ""
     """Folder of a saved belief whose weights are the first ones, or "shipped" for the one that comes along; empty for
     new weights."""
@@ -66,8 +68,9 @@ class BeliefSettings:
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ValueError(f"{name} is {getattr(self, name)}; give {bound} or more")
-        if not 0 <= self.discount <= 1:
-            raise ValueError(f"discount is {self.discount}; give 0 to 1")
+        for name in ("discount", "unknown"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 0 to 1")
         for name, known in KNOWN.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"no {name} {getattr(self, name)!r}; known are {', '.join(known)}")

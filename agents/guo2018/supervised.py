@@ -18,8 +18,10 @@ from dialog_env.agents.candidate_selection import first_shown
 from dialog_env.agents.guo2018.network_agent import NetworkAgent, NetworkSettings
 from dialog_env.agents.guo2018.networks import Network
 from dialog_env.agents.training.trainer import Learner, UpdateMetrics, hashed, identity
+from dialog_env.agents.training.unknown import draw_unknown, with_unknown
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
+from dialog_env.world.vocabulary import MAX_WORDS
 
 PAPER: dict[str, Any] = {
     "fusion": "concatenation",
@@ -44,9 +46,13 @@ class SupervisedSettings(NetworkSettings):
     """While training, the image shown is drawn from so many nearest; 1 shows the nearest."""
     negatives: int = 1
     """Random images drawn for each dialog and turn, over which the loss is averaged."""
+    unknown: float = 0.0
+    """While training, the share of the words that become UNK, and of those before which one is put."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 <= self.unknown <= 1:
+            raise ValueError(f"unknown is {self.unknown}; give a share of the words, from 0 to 1")
         for name in ("nearest", "negatives"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
@@ -68,6 +74,7 @@ class SupervisedLearner(Learner):
         self.network = network
         self.settings = settings
         self.world = Dialog(training_data.gallery, training_data.simulator, turns=settings.turns, device=device)
+        self.words = len(training_data.simulator.vocabulary)
         self.modules = {"network": network}
         self.optimiser = torch.optim.Adam(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -81,9 +88,12 @@ class SupervisedLearner(Learner):
         negatives = torch.randint(images, (turns, self.settings.negatives, batch), generator=generator)
         places = torch.randint(min(self.settings.nearest, images), dialogs, generator=generator)
         device = self.world.device
-        return self.learn(targets.to(device), first.to(device), negatives.to(device), places.to(device))
+        lost = draw_unknown(*dialogs, MAX_WORDS, generator).to(device) if self.settings.unknown else None
+        return self.learn(targets.to(device), first.to(device), negatives.to(device), places.to(device), lost)
 
-    def learn(self, targets: Tensor, first: Tensor, negatives: Tensor, places: Tensor) -> UpdateMetrics:
+    def learn(
+        self, targets: Tensor, first: Tensor, negatives: Tensor, places: Tensor, lost: Tensor | None = None
+    ) -> UpdateMetrics:
         """One update.
 
         Args:
@@ -91,6 +101,7 @@ class SupervisedLearner(Learner):
             first: (B,) int64, the first candidates.
             negatives: (T, M, B) int64, the images to stay away from.
             places: (T, B) int64, which of the nearest images is shown.
+            lost: (T, B, 2, L) in [0, 1), by which words become unknown; none do where None.
         """
         network, world = self.network.train(), self.world
         with torch.no_grad():
@@ -99,8 +110,11 @@ class SupervisedLearner(Learner):
         hidden = network.begin(len(targets))
         target = network.image(world.features[targets])  # (B, D) -> (B, E)
         losses, target_ranks = [], []
-        for negative, place in zip(negatives, places, strict=True):  # (M, B), (B,)
-            state, hidden = network(observation.features, observation.feedback, hidden)
+        for turn, (negative, place) in enumerate(zip(negatives, places, strict=True)):  # (M, B), (B,)
+            heard = observation.feedback
+            if lost is not None:
+                heard = with_unknown(heard, lost[turn], self.settings.unknown, self.words)
+            state, hidden = network(observation.features, heard, hidden)
             other = network.image(world.features[negative])  # (M, B, D) -> (M, B, E)
             losses.append(triplet_losses(state, target, other, self.settings.margin).mean())
             ranking = QueryRanking(state, gallery)

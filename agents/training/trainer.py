@@ -40,7 +40,7 @@ from tqdm import tqdm
 
 from dialog_env.agents.base import AGENT_FILE, Agent, AgentFacts, TrainingData, generator_for
 from dialog_env.agents.guo2018.networks import Network
-from dialog_env.agents.settings import settings_from
+from dialog_env.agents.settings import as_told, settings_from
 from dialog_env.agents.training.batchnorm import recalibrate_batchnorm
 from dialog_env.agents.training.validation import validate
 from dialog_env.io import checkpoint
@@ -158,7 +158,7 @@ def identity(agent: Trainee, training_data: TrainingData) -> dict[str, Any]:
     """What makes two trainings the same: all that their weights depend on, but for the machine."""
     return {
         "agent": agent.name,
-        "settings": {k: value for k, value in asdict(agent.settings).items() if k not in ("initial", "network")},
+        "settings": {k: v for k, v in as_told(asdict(agent.settings)).items() if k not in ("initial", "network")},
         "seed": agent.seed,
         "dimensions": agent.dimensions,
         "vocabulary": agent.vocabulary.fingerprint,

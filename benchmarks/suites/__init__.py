@@ -17,6 +17,8 @@ from dialog_env.world.dialog import TURNS
 FOLDER = Path(__file__).parent
 SUITES = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
 """Names of those of the project."""
+UNHEARD = "unk"
+"""How words are heard where nothing is said of it: unknown ones as UNK."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Suite:
         simulator: the user.
         training_catalog: name or file of the catalogue that agents learn on; the same where None.
         training_simulator: the user that agents learn from; the same where None.
+        hearing: how words are heard that who agents learn from never says: `unk`, each as UNK, `exact`, not at all,
+            `mended`, or the folder of a sentence encoder (`dialog_env.world.hearing`).
         train_split, validation_split, test_split: galleries to learn on, to choose the best epoch by, to evaluate on.
         evaluation_seed: draws the order of the dialogs, the targets where they are a sample, the first candidates.
         turns: T.
@@ -49,6 +53,7 @@ class Suite:
     simulator: str = DEFAULT_SIMULATOR
     training_catalog: str | None = None
     training_simulator: str | None = None
+    hearing: str = UNHEARD
     train_split: str = "train"
     validation_split: str = "validation"
     test_split: str = "test"

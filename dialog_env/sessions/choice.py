@@ -42,6 +42,9 @@ class Choice:
     """Gallery."""
     simulator: str = DEFAULT_SIMULATOR
     """The user whose words the agent knows."""
+    hearing: str = "mended"
+    """How words are heard that the agent does not know: mended (colours by what they look like, slips of spelling),
+    exact (not at all), or the folder of a sentence encoder, which takes them for the nearest in meaning as well."""
     device: str = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
 
@@ -54,7 +57,7 @@ class Choice:
         gallery = load_catalog(self.catalog).split(self.split)
         device = str(find_device(self.device))
         user = make_simulator(self.simulator, gallery, device=device)
-        return Partner(self._agent(user, gallery.dimensions, device), gallery, user=user), user
+        return Partner(self._agent(user, gallery.dimensions, device), gallery, user=user, hearing=self.hearing), user
 
     def _agent(self, user: UserSimulator, dimensions: int, device: str) -> Agent:
         if Path(self.agent).is_dir():

@@ -16,6 +16,7 @@ from dialog_env.evaluate.protocol import introduce
 from dialog_env.sessions.certainty import Certainty, certainties
 from dialog_env.sessions.rows import apart, in_rows, joined
 from dialog_env.world.dialog import features_on
+from dialog_env.world.hearing import hearing as hearing_of
 from dialog_env.world.state import Observation
 from dialog_env.world.user import UserSimulator, checked_user
 from dialog_env.world.vocabulary import Vocabulary
@@ -74,6 +75,8 @@ class Partner:
             (`Agent.knows_user`), which then takes the person for somebody who speaks as that simulator does, only not
             always alike.
         vocabulary: the words, where the agent has none and no user is given.
+        hearing: how words are heard that the agent does not know: `mended`, `exact`, which passes them all over, or the
+            folder of a sentence encoder (`dialog_env.world.hearing`).
         best: images of the ranking that a reply names.
 
     Attributes:
@@ -91,6 +94,7 @@ class Partner:
         *,
         user: UserSimulator | None = None,
         vocabulary: Vocabulary | None = None,
+        hearing: str = "mended",
         best: int = 5,
     ) -> None:
         self.agent, self.gallery = agent, gallery
@@ -104,6 +108,7 @@ class Partner:
         if words is None:
             raise ValueError(f"agent {agent.name} has no vocabulary; give vocabulary= or the user it was trained with")
         self.vocabulary: Vocabulary = words
+        self.hearing = hearing_of(hearing, words)
         self.positions = {str(name): position for position, name in enumerate(gallery.ids)}
         self.best = min(best, len(gallery))
         self.device = torch.device(agent.device)

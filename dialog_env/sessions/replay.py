@@ -43,7 +43,7 @@ def replay(partner: Partner, records: Sequence[DialogRecord], *, turns: int | No
     closer, equal, shown = [stands.closer.numpy()], [stands.equal.numpy()], [arrays.candidate[:, 0]]
     moments = [partner.begin(int(candidate)) for candidate in first]
     for turn in range(turns):
-        heard = [hear(sentence, partner.vocabulary) for sentence in arrays.said[:, turn]]
+        heard = [hear(sentence, partner.hearing) for sentence in arrays.said[:, turn]]
         rows = [row for row, each in enumerate(heard) if each.understood]
         replies = partner.hear(
             [replace(moments[row], candidate=int(arrays.candidate[row, turn])) for row in rows],

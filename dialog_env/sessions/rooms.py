@@ -252,7 +252,7 @@ class Judge(Room):
 
     def write(self, sentence: str) -> None:
         """Takes the person's sentence; ValueError for one without a word, or too long a one."""
-        heard = hear(sentence, self.place.partner.vocabulary)
+        heard = hear(sentence, self.place.partner.hearing)
         if not (heard.understood or heard.unknown):
             raise ValueError("there is no word in it; write how the two images differ")
         self.step += 1

@@ -418,7 +418,7 @@ def say_together(sessions: Sequence[Session], sentences: Sequence[str]) -> list[
     partner = sessions[0].partner
     if len(set(map(id, sessions))) < len(sessions) or any(each.partner is not partner for each in sessions):
         raise ValueError("these sessions are not different ones with one partner; say it to each by itself")
-    heard = [hear(sentence, partner.vocabulary) for sentence in sentences]
+    heard = [hear(sentence, partner.hearing) for sentence in sentences]
     spoken = [row for row, each in enumerate(heard) if each.understood]
     for row in spoken:
         sessions[row]._require_room()

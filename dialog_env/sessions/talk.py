@@ -164,8 +164,8 @@ def tell(answer: Answer, session: Session) -> None:
 
 
 def hint(answer: Answer) -> str:
-    """What unknown words may have been meant."""
-    return " ".join(f"By {word!r} you may mean {meant!r}." for word, meant in answer.heard.meant.items())
+    """For what unknown words were taken."""
+    return " ".join(f"By {word!r} I take you to mean {meant!r}." for word, meant in answer.heard.meant.items())
 
 
 def show(what: str, image: Image, gallery: Catalog) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dialog_env.world.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary, split_words
+from dialog_env.world.hearing import Hearing
+from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary, split_words
 
 MOST_LETTERS = 1_000
 """Of a sentence: sixteen words are heard of it."""
-LONGEST_WORD = 24
-"""Longer ones are compared with no word of the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +21,10 @@ class Heard:
 
     Args:
         sentence: as it was typed; a half of a character, which no file can hold, is U+FFFD.
-        understood: words that the vocabulary has, in their order; these the agent hears.
-        unknown: words that it has not.
-        unheard: words that it has, beyond the 16 that a sentence can have.
-        meant: unknown word to the word of the vocabulary that is spelt almost alike, where there is one.
+        understood: what its words mean in the vocabulary, in their order; this the agent hears.
+        unknown: words that mean nothing to it.
+        unheard: what is understood beyond the 16 words that a sentence can have.
+        meant: word that is not in the vocabulary to the one for which it was taken.
     """
 
     sentence: str
@@ -40,11 +38,15 @@ class Heard:
         return vocabulary.encode([" ".join(self.understood)])[0]
 
 
-def hear(sentence: str, vocabulary: Vocabulary) -> Heard:
+def hear(sentence: str, hearing: Hearing) -> Heard:
     """What of a sentence is understood.
 
-    Unknown words are left out, instead of becoming UNK as in `Vocabulary.encode`: an agent whose user never said UNK
-    has learned nothing of it, and would be led astray by it.
+    Words that mean nothing are left out, instead of becoming UNK as in `Vocabulary.encode`: an agent whose user never
+    said UNK has learned nothing of it, and would be led astray by it.
+
+    Args:
+        sentence: as it was typed.
+        hearing: what words mean to the agent.
 
     Raises:
         ValueError: no text, or one of more than 1,000 characters.
@@ -57,21 +59,13 @@ def hear(sentence: str, vocabulary: Vocabulary) -> Heard:
             f"{MAX_WORDS} words are heard"
         )
     sentence = sentence.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    known = vocabulary.tokens.keys() - {UNKNOWN}
     words = split_words(sentence)
-    understood = [word for word in words if word in known]
-    unknown = tuple(dict.fromkeys(word for word in words if word not in known))
+    meanings = hearing.meanings(words)
+    understood = [meanings[word] for word in words if word in meanings]
     return Heard(
         sentence,
         tuple(understood[:MAX_WORDS]),
-        unknown,
+        tuple(dict.fromkeys(word for word in words if word not in meanings)),
         tuple(understood[MAX_WORDS:]),
-        {word: alike[0] for word in unknown if (alike := _alike(word, known))},
+        {word: meaning for word, meaning in meanings.items() if word != meaning},
     )
-
-
-def _alike(word: str, known: set[str]) -> list[str]:
-    """The word that is spelt most alike, if any is."""
-    if len(word) > LONGEST_WORD:
-        return []
-    return difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.75)

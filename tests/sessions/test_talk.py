@@ -32,7 +32,7 @@ def hold(lines: list[str], file: str, monkeypatch: pytest.MonkeyPatch, *options:
 
 
 def test_a_dialog_in_a_terminal(file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    hold(["crimson", "is red, truly", "/like 2", "/undo", "/json", "/quit", "is blue"], file, monkeypatch)
+    hold(["odd", "is red, truly", "/like 2", "/undo", "/json", "/quit", "is blue"], file, monkeypatch)
     told = capsys.readouterr().out
     assert "You talk to 'greedy' about 24 images of 'tiny'." in told
     assert "Lead it to this one: tiny-" in told

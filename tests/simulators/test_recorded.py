@@ -112,6 +112,11 @@ def test_an_agent_that_learned_from_a_captioner_is_tried_on_real_sentences(
     bow = make_simulator(f"recorded:{pairs},words={tmp_path / 'captioner'},seed=0", gallery)
     assert all(UNKNOWN in each or each in ("is open",) for each in bow.sentences(torch.tensor([0]), torch.tensor([1])))
 
+    exact = make_simulator(f"recorded:{pairs},words={tmp_path / 'captioner'},seed=0,hearing=exact", gallery)
+    known = [" ".join(word for word in each.split() if word != UNKNOWN) for each in bow.sentences(*user.pairs)]
+    assert exact.sentences(*user.pairs) == known
+    assert exact.id != bow.id
+
     command = ["composed", "--catalog", str(tmp_path / "tiny.h5"), "--captions", str(pairs), "--split", "validation"]
     command += ["--words", str(tmp_path / "captioner"), "--output", str(tmp_path / "table.md"), "--agents"]
     benchmarks.main([*command, str(tmp_path / "agent"), "random"])

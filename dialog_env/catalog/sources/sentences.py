@@ -82,6 +82,10 @@ class SentenceEncoder:
         """Reads a sentence; ValueError where the network cannot."""
         self(["a picture"], grid)
 
+    def has_word(self, word: str) -> bool:
+        """Whether it knows a word as a whole, and not only the pieces that it is made of."""
+        return self._tokenizer.tokenize(word) == [word]
+
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str], grid: int) -> tuple[Tensor, Tensor | None]:
         """Pooled (B, C) and, unless grid is 0, token features (B, 16, C) of B descriptions."""
