@@ -22,6 +22,8 @@ from dialog_env.io.atomic import write_atomically
 COLUMNS = ("R@10", "MRR", "R@1", "percentile", "success@95", "repeat rate")
 ALIKE = ("evaluation_seed", "turns", "ties")
 PLOTS, FILM = "turns.png", "film.gif"
+BESIDE = ("captioner.md", "composed.md")
+"""Tables of other commands that may lie beside the results of a suite, and stand on the page with them."""
 ABOUT = """# Results
 
 Agents on suites, each number with its 95% interval. A page of [what the words mean](docs/glossary.md#metrics) and
@@ -110,6 +112,7 @@ def write(folder: Path, page: Path) -> str:
         plot = folder / name / PLOTS
         report.plot(groups, plot, f"{name}: {suite.about}")
         parts += [section(groups, suite), f"![{name}, turn by turn]({_link(plot, page)})\n"]
+        parts += [(folder / name / file).read_text() for file in BESIDE if (folder / name / file).exists()]
         for label, group in groups.items():
             place = folder / name / readable(label)
             text = card(label, group, suite)

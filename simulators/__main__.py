@@ -107,10 +107,10 @@ class Evaluate:
     device: str = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
     output: Path | None = None
-    """JSON file for the numbers."""
+    """JSON file for the numbers, or Markdown file for the table, by its suffix."""
 
     def __call__(self) -> None:
-        """Prints a table, and writes the numbers where asked to."""
+        """Prints a table, and writes it or the numbers where asked to."""
         catalog = load_catalog(self.catalog)
         gallery, school = catalog.split(self.split), catalog.split(self.listener_split)
         user = CaptioningUser(gallery, argument=self.captioner, device=find_device(self.device))
@@ -130,7 +130,8 @@ class Evaluate:
         print(table(report))
         if self.output is not None:
             report["command"] = typed()
-            write_atomically(self.output, (json.dumps(report, indent=1) + "\n").encode())
+            told = table(report, typed()) if self.output.suffix == ".md" else json.dumps(report, indent=1)
+            write_atomically(self.output, f"{told}\n".encode())
             print(f"written to {self.output}")
 
 

@@ -103,8 +103,8 @@ def refuse_seen(user: CaptioningUser, held_out: CaptionSource, lessons: CaptionS
             )
 
 
-def table(report: dict[str, Any]) -> str:
-    """The numbers as a Markdown table, with 95% intervals."""
+def table(report: dict[str, Any], command: str = "") -> str:
+    """The numbers as Markdown tables, with 95% intervals, and the command that gave them."""
     speakers = list(report["quality"])
     lines = [
         f"{report['pairs']} pairs of `{report['catalog']}` ({report['split']}), {report['references per pair']} "
@@ -121,4 +121,5 @@ def table(report: dict[str, Any]) -> str:
         lines += [f"| {name} | {Interval(**score)} |" for name, score in report["true"].items()]
     lines += ["", "| heard by the listener | percentile points against silence |", "|---|---|"]
     lines += [f"| {name} | {Interval(**score)} |" for name, score in report["utility"].items()]
+    lines += ["", f"`{command}`"] if command else []
     return "\n".join(lines)

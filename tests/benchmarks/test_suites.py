@@ -176,6 +176,8 @@ def test_a_leaderboard_is_made_of_its_results_and_takes_none_of_another_suite(tm
         in (folder / "drawn-1k" / "rocchio--hears-relevance" / "README.md").read_text()
     )
     assert leaderboard.write(folder, page) == text
+    (folder / "drawn-1k" / "composed.md").write_text("what people said\n")
+    assert "what people said" in leaderboard.write(folder, page)
     with pytest.raises(ValueError, match="has turns 5, and suite drawn-1k 4"):
         leaderboard.publish(made, replace(suite, turns=4), folder)
     with pytest.raises(ValueError, match="has gallery 'aa'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -121,9 +122,11 @@ def test_an_agent_that_learned_from_a_captioner_is_tried_on_real_sentences(
     command += ["--words", str(tmp_path / "captioner"), "--output", str(tmp_path / "table.md"), "--agents"]
     benchmarks.main([*command, str(tmp_path / "agent"), "random"])
     shown = capsys.readouterr().out
-    assert "| agent | R@10 | R@50 | MRR | percentile |" in shown
+    assert "| agent | trainings | R@10 | R@50 | MRR | percentile |" in shown
     assert "One sentence on each of 2 pairs, as people said it; gallery: 6 images of `tiny` (validation)" in shown
     assert (tmp_path / "table.md").read_text() in shown
+    with pytest.raises(SystemExit, match="give either --catalog or --suite"):
+        benchmarks.main([*command, "random", "--suite", "drawn-1k"])
     agent = agents.load(tmp_path / "agent")
     record = protocol.run(agent, gallery, user, seed=0, turns=1, pairs=(user.pairs[0], user.pairs[1]))
     assert record.target.tolist() == [0, 1]
@@ -137,3 +140,25 @@ def test_an_agent_that_learned_from_a_captioner_is_tried_on_real_sentences(
     np.testing.assert_array_equal(record.rank[:, 0], ranking.target_rank(user.pairs[0]).rank().numpy())
     with pytest.raises(SystemExit, match="error: agent supervised has to be trained first"):
         benchmarks.main([*command, "supervised"])
+
+
+def test_agents_of_a_suite_hear_real_sentences_once_for_each_training(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Catalog(tiny_contents()).write(tmp_path / "tiny.h5")
+    suite = {"name": "tiny", "catalog": "tiny.h5", "simulator": "describer", "test_split": "validation"}
+    Path("tiny.json").write_text(json.dumps(suite | {"seeds": [0, 1]}))
+    learner = "supervised:epochs=1,batch=8,statistics=1"
+    benchmarks.main(["run", "--suite", "tiny.json", "--agents", "random", learner, "--device", "cpu"])
+    capsys.readouterr()
+    command = ["composed", "--suite", "tiny.json", "--captions", str(pairs), "--agents", "random", learner]
+    with pytest.raises(SystemExit, match="use the user it was trained with"):
+        benchmarks.main(command)  # the words are those of the sentences, and not of the describer
+    words = make_simulator("describer", Catalog(tiny_contents())).vocabulary
+    monkeypatch.setattr("dialog_env.simulators.recorded.Vocabulary.from_sentences", lambda _: words)
+    benchmarks.main(command)
+    shown = capsys.readouterr().out
+    assert "| random | 1 |" in shown
+    assert f"| {learner} | 2 |" in shown
+    assert "over pairs, and over trainings" in shown
