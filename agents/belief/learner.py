@@ -73,7 +73,7 @@ class BeliefLearner(Learner):
         device = self.world.device
         drawn = [each.to(device) for each in (gallery, first, others, uniforms)]
         if self.settings.unknown:
-            drawn.append(draw_unknown(*uniforms.shape, MAX_WORDS, generator).to(device))
+            drawn.append(draw_unknown(self.settings.turns, len(targets), MAX_WORDS, generator).to(device))
         return self.learn(*drawn)
 
     def learn(

@@ -115,6 +115,7 @@ NAN = np.where(np.arange(COUNT * 8).reshape(COUNT, 8) == 17, np.nan, 1.0)
         (changed(ids=np.ones(COUNT)), "has ids of float64"),
         (changed(ids=["a"] * COUNT), "has the id 'a' 40 times"),
         (changed(ids=["../a", *map(str, range(COUNT - 1))]), r"names a picture '\.\./a'; give names without"),
+        (changed(ids=[" ", *map(str, range(COUNT - 1))]), "names a picture ' '; give every picture a name"),
         (changed(ids=["a\nb", *map(str, range(COUNT - 1))]), r"names a picture 'a\\nb'"),
         (changed(regions=np.ones((COUNT, 4))), r"has regions of float64 \(40, 4\)"),
         (changed(regions=np.ones((3, 4, 4))), r"region features of shape \(3, 4, 4\) for 40 images"),

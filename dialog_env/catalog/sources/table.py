@@ -181,7 +181,9 @@ def known_of(table: Table, pictures: Mapping[str, int], count: int, roles: Colum
 
 
 def check_name(name: str, where: str) -> None:
-    """ValueError for the name of a picture that climbs out of its folder or does not fit into a line."""
+    """ValueError for the name of a picture that is none, climbs out of its folder or does not fit into a line."""
+    if not name.strip():
+        raise ValueError(f"{where} names a picture {name[:80]!r}; give every picture a name")
     if not name.isprintable() or ".." in name.replace("\\", "/").split("/") or name.startswith("/"):
         raise ValueError(
             f"{where} names a picture {name[:80]!r}; give names without '..', line breaks or other signs that cannot "
