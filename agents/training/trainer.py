@@ -364,8 +364,8 @@ def refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any], kind:
         raise ValueError(f"{path} is not of a training; give another folder")
     pairs = [(key, theirs.get(key), value) for key, value in ours.items() if key != "settings"]
     if theirs["agent"] == ours["agent"]:
-        known = asdict(settings_from(kind, theirs.get("settings", {})))
-        pairs += [(key, known.get(key), value) for key, value in ours["settings"].items() if key != "epochs"]
+        known, own = (asdict(settings_from(kind, each.get("settings", {}))) for each in (theirs, ours))
+        pairs += [(key, known[key], value) for key, value in own.items() if key != "epochs"]
     for key, old, new in pairs:
         if old != new:
             raise ValueError(

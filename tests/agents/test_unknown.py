@@ -54,6 +54,9 @@ def test_agents_learn_with_unknown_words_where_they_are_told_to(name: str, tmp_p
     assert weights[0.0].isfinite().all()
     assert weights[0.3].isfinite().all()
     assert not torch.equal(weights[0.0], weights[0.3])
+    exact = agents.create(name, gallery=gallery, vocabulary=user.vocabulary, epochs=2)
+    with pytest.raises(ValueError, match=r"of a training with unknown 0\.3 and this one has 0\.0"):
+        exact.train(data, tmp_path / "0.3", progress=False)
     with pytest.raises(ValueError, match="unknown is 2"):
         agents.create(name, gallery=gallery, vocabulary=user.vocabulary, unknown=2)
 

@@ -51,6 +51,8 @@ def spec(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     name: str = request.param
     if name == "noisy":
         return "noisy:inner=describer,dropped=0.2,replaced=0.1,misspelt=0.1"
+    if name == "phrased":
+        return "phrased:inner=describer,phrasing=colours"
     if name == "recorded":
         lines = [
             f"tiny-{a:03d},tiny-{b:03d},is {'less' if a < b else 'more'} red {a}" for a in range(24) for b in range(a)
