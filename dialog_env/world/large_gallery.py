@@ -32,7 +32,7 @@ CLOSE_SHARE = 1 / 32
 GROUP = 32
 """Images of which the lowest cost is kept, and the smallest distance to a reference is compared for all."""
 
-COMPARED = 131_072
+COMPARED = 262_144
 """Costs compared at a time, if a dialog has no more: few enough to stay in the cache."""
 
 GATHERED_SHARE = 1 / 4
@@ -251,38 +251,26 @@ def compared(costs: Tensor, reference: Tensor, error: Tensor) -> tuple[Tensor, T
         (B,) int64, how many are below the reference by more than the error; rows and columns (P,) of the costs within
         the error.
     """
-    at_once = max(1, COMPARED // costs.shape[1])
-    room = SPARE.lend(2 * min(at_once, len(costs)) * costs.shape[1])
-    parts = []
-    for first in range(0, len(costs), at_once):
-        some, limits, errors = (each[first : first + at_once] for each in (costs, reference, error))
-        below, rows, columns = _compared(some, limits, errors, room[: 2 * some.numel()].view(2, *some.shape))
-        parts.append((below, rows + first, columns))
+    batch, images = costs.shape
+    at_once = max(1, COMPARED // images)
+    together = GROUP if images % GROUP == 0 else 1
+    room = SPARE.lend(2 * min(at_once, batch) * images)
+    signs, close = [], []
+    for some, limits, errors in zip(*(each.split(at_once) for each in (costs, reference, error)), strict=True):
+        away, distances = room[: 2 * some.numel()].view(2, *some.shape)
+        torch.abs(torch.sub(some, limits, out=away), out=distances)
+        close.append(distances.view(len(some), together, -1).amin(dim=1) <= errors)
+        signs.append(away.sign_().sum(dim=1))
     SPARE.take_back(room)
-    below, rows, columns = (torch.cat(each) for each in zip(*parts, strict=True))
-    return below, rows, columns
-
-
-def _compared(costs: Tensor, reference: Tensor, error: Tensor, room: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The same of costs (B, n), all at once in a room of (2, B, n)."""
-    away = torch.sub(costs, reference, out=room[0])
-    rows, columns = _within(torch.abs(away, out=room[1]), error)
-    signs = away.sign_().sum(dim=1).long()
-    near = costs[rows, columns] - reference[rows, 0]
-    level, near_below = (torch.bincount(rows[which], minlength=len(costs)) for which in (near == 0, near < 0))
+    rows, groups = torch.cat(close).nonzero().unbind(1)
+    columns = groups[:, None] + images // together * torch.arange(together)
+    rows = rows[:, None].expand_as(columns)
+    away = costs[rows, columns] - reference[rows, 0]
+    near = away.abs() <= error[rows, 0]
+    rows, columns, away = rows[near], columns[near], away[near]
+    level, near_below = (torch.bincount(rows[which], minlength=batch) for which in (away == 0, away < 0))
     # Level ones are all near. Of the others, those above are `signs` more than those below.
-    return (costs.shape[1] - level - signs) // 2 - near_below, rows, columns
-
-
-def _within(distances: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns (P,) of distances (B, n) that are at most the error (B, 1)."""
-    batch, images = distances.shape
-    if images % GROUP:
-        return marked(distances <= error)
-    rows, groups = (distances.view(batch, GROUP, -1).amin(dim=1) <= error).nonzero().unbind(1)
-    columns = groups[:, None] + images // GROUP * torch.arange(GROUP, device=groups.device)
-    near = distances[rows[:, None], columns] <= error[rows]
-    return rows[:, None].expand_as(columns)[near], columns[near]
+    return (images - level - torch.cat(signs).long()) // 2 - near_below, rows, columns
 
 
 def generous_limit(costs: Tensor, count: int) -> Tensor:
