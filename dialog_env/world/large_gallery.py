@@ -14,7 +14,7 @@ for a whole number of groups; those behind its last image cost infinitely much.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
@@ -34,6 +34,9 @@ GROUP = 32
 
 COMPARED = 262_144
 """Costs compared at a time, if a dialog has no more: few enough to stay in the cache."""
+
+LEAST_MADE = 128
+"""Rows of costs that are made at a time at least: products of fewer are slow."""
 
 GATHERED_SHARE = 1 / 4
 """Kept costs are looked at group by group where no more than this share of them is in groups with low minima."""
@@ -101,6 +104,7 @@ class LargeGallerySearch:
     """
 
     _room: Tensor | None = None
+    _late = False
 
     def __init__(
         self, queries: Tensor, embeddings: Tensor, norms: Tensor, largest: float, elements: int, kept: int
@@ -126,8 +130,8 @@ class LargeGallerySearch:
     def compared(self, ranking: ExactCosts, reference: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) int64 each: how many costs are below the exact reference (B, 1), and how many equal it."""
         closer, equal = torch.zeros(2, self.batch, dtype=torch.int64)
-        for start, costs in self._chunks():
-            below, rows, columns = compared(costs, reference, self.error)
+        for start, costs in self._chunks(late=True):
+            below, rows, columns = compared(costs, reference, self.error, self._multiply if self._late else None)
             if self._few(rows, costs, 1):
                 exact, limit = ranking.exact(rows, columns + start), reference[rows, 0]
                 closer += below
@@ -150,8 +154,12 @@ class LargeGallerySearch:
         """Position behind the last image of a chunk."""
         return min(start + self.rows, self.images)
 
-    def _chunks(self) -> Iterator[tuple[int, Tensor]]:
-        """Position of the first image and costs (B, n), infinite behind the last one, each valid until the next."""
+    def _chunks(self, *, late: bool = False) -> Iterator[tuple[int, Tensor]]:
+        """Position of the first image and costs (B, n), infinite behind the last one, each valid until the next.
+
+        Args:
+            late: costs that are kept are yet to be made, row by row, by who gets them, with `_multiply`.
+        """
         if self._costs is not None:
             yield 0, self._costs
             return
@@ -159,17 +167,24 @@ class LargeGallerySearch:
         costs = self._room[: self.batch * self.rows].view(self.batch, self.rows)
         minima = []
         for start in range(0, self.images, self.rows):
-            end = self._end(start)
-            embeddings, made = self.embeddings[start:end], costs[:, : end - start]
-            torch.addmm(self.norms[start:end], self.queries, embeddings.T, alpha=-2, out=made)
-            costs[:, end - start :] = torch.inf
+            self._late = late and self.keeps
+            if not self._late:
+                self._multiply(costs, slice(None), start)
             if not self.keeps:
                 minima.append(_minima_of(costs))
             yield start, costs
+        self._late = False
         if self.keeps:
             self._costs = costs
         else:
             self._minima = torch.cat(minima, dim=1)
+
+    def _multiply(self, costs: Tensor, rows: slice, start: int = 0) -> None:
+        """Makes costs of some dialogs, in their rows of a chunk (B, n) that begins at `start`."""
+        end, made = self._end(start), costs[rows]
+        embeddings = self.embeddings[start:end]
+        torch.addmm(self.norms[start:end], self.queries[rows], embeddings.T, alpha=-2, out=made[:, : end - start])
+        made[:, end - start :] = torch.inf
 
     def _few(self, rows: Tensor, costs: Tensor, least: int) -> bool:
         """Whether the images in question are worth being looked at one by one."""
@@ -236,7 +251,9 @@ def marked(marks: Tensor) -> tuple[Tensor, Tensor]:
     return rows[which], words[which] * 8 + places
 
 
-def compared(costs: Tensor, reference: Tensor, error: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def compared(
+    costs: Tensor, reference: Tensor, error: Tensor, make: Callable[[Tensor, slice], None] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Which costs are surely below a reference, and which are too close to it to tell.
 
     Signs are added up and nearness is looked for in groups, because a CPU compares one number at a time several times
@@ -246,17 +263,23 @@ def compared(costs: Tensor, reference: Tensor, error: Tensor) -> tuple[Tensor, T
         costs: (B, n) finite, fewer than 2^24 a dialog, so that their signs add up exactly in float32.
         reference: (B, 1) finite.
         error: (B, 1), how far costs may be from the exact ones.
+        make: makes some rows of the costs, where these are not there yet: just before they are compared, so that they
+            are still in the cache then.
 
     Returns:
         (B,) int64, how many are below the reference by more than the error; rows and columns (P,) of the costs within
         the error.
     """
     batch, images = costs.shape
-    at_once = max(1, COMPARED // images)
+    at_once = max(1 if make is None else LEAST_MADE, COMPARED // images)
     together = GROUP if images % GROUP == 0 else 1
     room = SPARE.lend(2 * min(at_once, batch) * images)
     signs, close = [], []
-    for some, limits, errors in zip(*(each.split(at_once) for each in (costs, reference, error)), strict=True):
+    for first in range(0, batch, at_once):
+        block = slice(first, first + at_once)
+        if make is not None:
+            make(costs, block)
+        some, limits, errors = costs[block], reference[block], error[block]
         away, distances = room[: 2 * some.numel()].view(2, *some.shape)
         torch.abs(torch.sub(some, limits, out=away), out=distances)
         close.append(distances.view(len(some), together, -1).amin(dim=1) <= errors)
