@@ -189,7 +189,7 @@ def feedback(load: Workload, machine: Machine) -> list[Line]:
             Line(f"{work}, images known", "", f"{slow / quick:.1f}x", f"{machine.of_peak(products, quick)}; regions: "
                  f"{machine.of_copy(moved, quick)}"),
             Line(f"{work}, images never seen", "", f"{slow / cold:.1f}x",
-                 machine.of_peak(products + 4 * load.images * load.regions * load.channels * 5 * hidden, cold)),
+                 machine.of_peak(products + 2 * load.images * load.regions * load.channels * 5 * hidden, cold)),
         ]  # fmt: skip
     return lines
 
