@@ -101,7 +101,7 @@ class DialogRetrievalEnv(gymnasium.Env[Any, Any]):
     | `preset=` | `action` | `observation` | for |
     |---|---|---|---|
     | `"dialog"` | `"candidate"` | `"features"` | people and their own networks |
-    | `"vector"` | `"direction"` | `("coordinates", "words", "one_hot_turn")` | PPO, A2C, SAC as they come |
+    | `"vector"` | `"direction"` | `("coordinates", "words", "one_hot_turn")` | PPO, A2C, SAC, TD3 as they come |
     | `"discrete"` | `"move"` | the same | DQN as it comes |
 
     `action` and `observation`, where given, take the place of what the preset says. Two ids stand for a preset with

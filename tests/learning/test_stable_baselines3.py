@@ -46,6 +46,7 @@ def learned(algorithm, preset, steps, **keywords):
         pytest.param("DQN", "discrete", 5000, 8, marks=pytest.mark.slow),
         pytest.param("A2C", "vector", 8000, 15, marks=pytest.mark.learning),
         pytest.param("SAC", "vector", 1500, 15, marks=pytest.mark.learning),
+        pytest.param("TD3", "vector", 5000, 10, marks=pytest.mark.learning),
     ],
 )
 def test_algorithms_with_default_settings_learn(algorithm, preset, steps, more):
@@ -63,7 +64,7 @@ def test_ppo_with_default_settings_reaches_90_on_the_default_catalogue():
 @pytest.mark.learning
 @pytest.mark.parametrize(
     ("algorithm", "preset", "steps"),
-    [("A2C", "vector", 50_000), ("SAC", "vector", 10_000), ("DQN", "discrete", 50_000)],
+    [("A2C", "vector", 50_000), ("SAC", "vector", 10_000), ("TD3", "vector", 20_000), ("DQN", "discrete", 50_000)],
 )
 def test_the_others_learn_visibly_on_the_default_catalogue(algorithm, preset, steps):
     before, after = learned(algorithm, preset, steps)
