@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,8 +12,12 @@ from torch import Tensor
 
 from dialog_env.agents.base import AGENT_FILE, AgentFacts, Decision, TrainingData, generator_for, initial_weights
 from dialog_env.agents.belief.asking import ExpectedFinding
+from dialog_env.agents.belief.asking_learner import learn_to_ask
+from dialog_env.agents.belief.calibration import fitted_temperatures
 from dialog_env.agents.belief.features import ImageFeatures
+from dialog_env.agents.belief.learned_asking import AskingNetwork, likeliest
 from dialog_env.agents.belief.learner import BeliefLearner
+from dialog_env.agents.belief.memory import Heard
 from dialog_env.agents.belief.network import BeliefNetwork
 from dialog_env.agents.belief.settings import BeliefSettings
 from dialog_env.agents.candidate_selection import first_unseen
@@ -30,19 +35,6 @@ from dialog_env.world.vocabulary import Vocabulary
 
 SHIPPED = Path(__file__).parent / "weights" / "synthetic"
 """The trained belief that comes along; its card lies beside it."""
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What the belief remembers of B dialogs.
-
-    Args:
-        query: (B, E) the evidence of all turns, added up.
-        shown: (B, S) int64 positions shown.
-    """
-
-    query: Tensor
-    shown: Tensor
 
 
 class Belief(Trainee):
@@ -65,6 +57,8 @@ class Belief(Trainee):
         device: where it lives.
         trained: how it came to be, for the records.
         learned_from: the images that it has learned from, in words.
+        temperatures: by which the scores are divided where it says how sure it is, one for each number of sentences
+            heard, the last for all that follow.
     """
 
     name = "belief"
@@ -72,7 +66,7 @@ class Belief(Trainee):
     Settings = BeliefSettings
     configurations: ClassVar[dict[str, dict[str, Any]]] = {
         "released": {},
-        "shipped": {"initial": "shipped", "epochs": 0},
+        "shipped": {"initial": "shipped", "epochs": 0, "asking_updates": 0},
     }
     settings: BeliefSettings
     dimensions: int
@@ -89,6 +83,7 @@ class Belief(Trainee):
         device: str = "cpu",
         trained: dict[str, Any] | None = None,
         learned_from: str = "",
+        temperatures: Sequence[float] = (1.0,),
     ) -> None:
         super().__init__(settings, dimensions=images.dimensions, vocabulary=vocabulary, seed=seed, device=device)
         self.vocabulary: Vocabulary = vocabulary
@@ -96,10 +91,12 @@ class Belief(Trainee):
         self.images = images.to(device)
         self.trained = trained or {}
         self.learned_from = learned_from
+        self.temperatures = tuple(temperatures)
         self.remark = ""
         self._taken_space = ""
         self.ask = settings.ask
         self.knows_user = self.ask == "expected"  # type: ignore[misc]
+        self.asking: AskingNetwork | None = None
         self._asking: ExpectedFinding | None = None
         self._bound: tuple[Tensor, Tensor, EmbeddedGallery] | None = None
 
@@ -126,15 +123,21 @@ class Belief(Trainee):
         images = ImageFeatures(facts["dimensions"], settings.regions, shape)
         vocabulary = Vocabulary(tuple(facts["vocabulary"]))
         network = new_network(images.size, len(vocabulary), settings, torch.Generator())
+        asking = new_asking(torch.Generator()) if saved.below("asking") else None
         try:
             images.load_state_dict(saved.below("images"))
             network.load_state_dict(saved.below("network"))
+            if asking is not None:
+                asking.load_state_dict(saved.below("asking"))
         except RuntimeError as error:
             raise ValueError(
                 f"{saved.path} does not hold the weights of a belief ({first_line(error)}); train again"
             ) from error
         made = {name: facts[name] for name in ("seed", "trained", "learned_from")}
-        return cls(network, images, vocabulary, settings, device=device, **made)
+        made["temperatures"] = facts.get("temperatures", (1.0,))  # of before they were fitted
+        agent = cls(network, images, vocabulary, settings, device=device, **made)
+        agent.asking = asking and asking.to(device).eval()
+        return agent
 
     def take_over(self, folder: Path) -> None:
         """Weights and reduction of the belief saved in a folder; ValueError where it is of other sizes or words."""
@@ -148,12 +151,9 @@ class Belief(Trainee):
                 f"the belief in {folder} was made for image features, pooled features, evidence and words of {theirs} "
                 f"and this one has {ours}; give one of the same sizes and words"
             )
-        self.network, self.images = other.network, other.images
-        self.trained, self.learned_from, self._taken_space = (
-            other.trained,
-            other.learned_from,
-            saved.facts_as(AgentFacts, "agent").space,
-        )
+        self.network, self.images, self.asking = other.network, other.images, other.asking
+        self.trained, self.learned_from, self.temperatures = other.trained, other.learned_from, other.temperatures
+        self._taken_space = saved.facts_as(AgentFacts, "agent").space
         self.remark = f"trained beforehand on {other.learned_from}"
 
     def bind(self, gallery: Catalog) -> None:
@@ -169,7 +169,7 @@ class Belief(Trainee):
 
     def bind_user(self, simulator: UserSimulator) -> None:
         """Gets to know the user of the bound gallery, where it asks what it would say."""
-        embeddings = self._gallery()[0]
+        embeddings = self.embeddings()
         self._asking = ExpectedFinding(
             simulator,
             len(embeddings),
@@ -194,6 +194,10 @@ class Belief(Trainee):
             raise RuntimeError(f"agent {self.name} has no gallery; call bind first")
         return self._bound
 
+    def embeddings(self) -> Tensor:
+        """(N, E) of the images of the bound gallery."""
+        return self._gallery()[0]
+
     def begin(self, batch: int) -> Heard:
         """Nothing heard, nothing shown."""
         return Heard(
@@ -212,7 +216,9 @@ class Belief(Trainee):
     @torch.no_grad()
     def log_belief(self, memory: Heard) -> Tensor:
         """(B, N) log-probability that each image is the target, by all that was said; one that was shown may be it."""
-        return (memory.query @ self._gallery()[0].T).log_softmax(dim=1)
+        heard = min(memory.shown.shape[1], len(self.temperatures))
+        temperature = self.temperatures[heard - 1] if heard else 1.0
+        return (memory.query @ self.embeddings().T / temperature).log_softmax(dim=1)
 
     def rank(self, observation: Observation, memory: Heard) -> tuple[QueryRanking, Heard]:
         """Images by what is believed of them."""
@@ -225,12 +231,27 @@ class Belief(Trainee):
         shown = memory.shown[:, :0] if self.settings.repeats else memory.shown
         candidates = first_unseen(ranking, shown)
         rows = (observation.turn < self.settings.turns - 1).nonzero()[:, 0]  # later than that no answer helps
-        if self.ask == "expected" and len(rows):
+        if self.ask != "likely" and len(rows) and shown.shape[1] < ranking.images:
+            candidates = candidates.index_put((rows,), self._asked(observation, memory, shown, rows))
+        return Decision(ranking, candidates, memory)
+
+    def _asked(self, observation: Observation, memory: Heard, shown: Tensor, rows: Tensor) -> Tensor:
+        """(R,) the images to show in the dialogs of some rows (R,), by what their answers are worth."""
+        if self.ask == "expected":
             if self._asking is None:
                 raise RuntimeError(f"agent {self.name} needs its user to ask; call bind_user first")
-            asked = self.log_belief(memory)[rows], shown[rows], observation.candidate[rows]
-            candidates = candidates.index_put((rows,), self._asking.choose(*asked))
-        return Decision(ranking, candidates, memory)
+            return self._asking.choose(self.log_belief(memory)[rows], shown[rows], observation.candidate[rows])
+        if self.asking is None:
+            raise RuntimeError(f"agent {self.name} has not learned to ask; train it with ask=learned")
+        scores, options = self.scored(memory.rows(rows), shown[rows], observation.turn[rows], self.asking)
+        return options.gather(1, scores.argmax(dim=1, keepdim=True))[:, 0]
+
+    def scored(self, memory: Heard, shown: Tensor, turn: Tensor, network: AskingNetwork) -> tuple[Tensor, Tensor]:
+        """Scores (B, K) as what to show at a turn (B,), and positions (B, K), of the likeliest images not shown."""
+        nats, listed = likeliest(self.log_belief(memory), shown, max(self.settings.candidates, self.settings.targets))
+        candidates = min(self.settings.candidates, listed.shape[1])
+        left = (self.settings.turns - 1 - turn).to(nats.dtype)
+        return network(nats, self.embeddings()[listed], candidates, left), listed[:, :candidates]
 
     def facts(self) -> dict[str, Any]:
         """What is saved beside the weights."""
@@ -243,12 +264,13 @@ class Belief(Trainee):
             "vocabulary": list(self.vocabulary.words),
             "trained": self.trained,
             "learned_from": self.learned_from,
+            "temperatures": list(self.temperatures),
             "space": self.space,
         }
 
     def save(self, folder: str | Path) -> None:
         """Writes weights, reduction, settings and vocabulary as one file."""
-        parts = {"network": self.network, "images": self.images}
+        parts = {"network": self.network, "images": self.images, **({"asking": self.asking} if self.asking else {})}
         tensors = {f"{name}.{key}": each for name, part in parts.items() for key, each in part.state_dict().items()}
         checkpoint.write(Path(folder, AGENT_FILE), tensors, self.facts())
 
@@ -286,8 +308,13 @@ class Belief(Trainee):
         )
         self.ask = "likely"  # what is learned does not depend on it, and asking takes long
         summary = train(self, self.learner(training_data), training_data, Path(folder), schedule, progress=progress)
-        self.ask = self.settings.ask
         self.images.load_state_dict(checkpoint.read(Path(folder, AGENT_FILE)).below("images"))
+        self.temperatures = fitted_temperatures(self, training_data)
+        if self.settings.ask == "learned" and self.settings.asking_updates:
+            self.asking = new_asking(generator_for(self.seed, "asking weights")).to(self.device)
+            summary["asking"] = learn_to_ask(self, self.asking, training_data, progress=progress)
+        self.ask = self.settings.ask
+        self.save(folder)
         return summary
 
 
@@ -296,3 +323,9 @@ def new_network(features: int, words: int, settings: BeliefSettings, generator: 
     with initial_weights(generator):
         recurrent = settings.memory == "recurrent"
         return BeliefNetwork(features, words, settings.evidence, settings.dropout, recurrent=recurrent)
+
+
+def new_asking(generator: torch.Generator) -> AskingNetwork:
+    """A network to ask by, whose weights the generator draws, and nothing else."""
+    with initial_weights(generator):
+        return AskingNetwork()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dialog_env.world.dialog import TURNS
 
-KNOWN = {"ask": ("likely", "expected"), "memory": ("sum", "recurrent"), "loss": ("gallery", "triplet")}
+KNOWN = {"ask": ("likely", "expected", "learned"), "memory": ("sum", "recurrent"), "loss": ("gallery", "triplet")}
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class BeliefSettings:
     """Whether an image may be shown again, as by the paper's agent."""
     ask: str = "likely"
     """Which image is shown. likely: the likeliest not shown yet. expected: the one by which the target is expected to
-    be found soonest, at this turn or by its answer at the next, for which the user has to be known; at the last of the
-    `turns` the likeliest."""
+    be found soonest, at this turn or by its answer at the next, for which the user has to be known. learned: the one
+    that a small network has learned to choose, which needs no user. At the last of the `turns` the likeliest."""
     candidates: int = 12
     """K, so many of the likeliest images are weighed against each other where it does not show the likeliest."""
     targets: int = 24
@@ -50,6 +50,9 @@ class BeliefSettings:
     """What finding the target a turn later is worth, where it asks; a belief hears less than was said."""
     unknown: float = 0.0
     """While training, the share of the words that become UNK, which is passed over."""
+    asking_updates: int = 150
+    """Updates, of 48 dialogs, in which `ask=learned` is learned once the belief is; 0 leaves it as the initial weights
+    have it."""
     initial: str = ""
     """Folder of a saved belief whose weights are the first ones, or "shipped" for the one that comes along; empty for
     new weights."""
@@ -64,6 +67,7 @@ class BeliefSettings:
             "regions": 0,
             "candidates": 1,
             "targets": 1,
+            "asking_updates": 0,
         }
         for name, bound in least.items():
             if getattr(self, name) < bound:

@@ -12,7 +12,11 @@ import torch
 
 from dialog_env import agents
 from dialog_env.agents import Agent, TrainingData
-from dialog_env.agents.belief import Belief, features
+from dialog_env.agents.base import generator_for
+from dialog_env.agents.belief import Belief, asking_learner, features
+from dialog_env.agents.belief.agent import new_asking
+from dialog_env.agents.belief.asking_learner import learn_to_ask, tried
+from dialog_env.agents.belief.calibration import fitted_temperature
 from dialog_env.agents.belief.features import ImageFeatures, main_components
 from dialog_env.agents.belief.learner import BeliefLearner, drawn_gallery
 from dialog_env.agents.belief.network import known_words
@@ -22,6 +26,7 @@ from dialog_env.evaluate import metrics, protocol
 from dialog_env.io import checkpoint
 from dialog_env.simulators import make_simulator
 from dialog_env.training.epochs import CHECKPOINT_FILE
+from dialog_env.world.dialog import Dialog
 from dialog_env.world.state import Observation
 from tests.conftest import tiny_contents
 from tests.toys import ToyUser
@@ -180,6 +185,89 @@ def test_a_user_who_may_answer_in_two_ways_cannot_be_asked(data: TrainingData) -
     agent.bind(data.gallery)
     with pytest.raises(RuntimeError, match="call bind_user first"):
         agent.act(observe(agent, data.gallery, [1], ["more0"]), agent.begin(1))
+
+
+def test_a_new_asking_network_shows_the_likeliest(data: TrainingData) -> None:
+    agent, likely = make(data, ask="learned"), make(data)
+    agent.asking = new_asking(torch.Generator())
+    records = [protocol.run(each, data.gallery, data.simulator, seed=0) for each in (agent, likely)]
+    assert np.array_equal(records[0].shown, records[1].shown)
+    assert protocol.declared(agent) == protocol.declared(likely)  # it knows no user
+
+
+def test_what_asking_learns_from_is_what_the_user_answers(data: TrainingData) -> None:
+    agent = make(data, discount=0.5)
+    agent.bind(data.gallery)
+    world = Dialog(data.gallery, data.simulator, turns=5)
+    targets = torch.tensor([5, 61, 17, 40])
+    observation = world.reset(targets, torch.tensor([3, 4, 9, 1]))
+    memory = agent.hear(observation, agent.begin(4))
+    options = agent.log_belief(memory).argsort(dim=1, descending=True)[:, :7]
+    options[0, 2] = targets[0]
+    rewards = tried(agent, world, memory, options)
+    assert torch.equal(world.observation().candidate, observation.candidate)  # nothing was shown in the dialogs
+    for row, target in enumerate(targets.tolist()):
+        for place, option in enumerate(options[row].tolist()):
+            other = Dialog(data.gallery, data.simulator, turns=5)
+            here = agent.hear(other.reset(targets[row : row + 1], observation.candidate[row : row + 1]), agent.begin(1))
+            later = int(agent.act(other.show(torch.tensor([option])), here).candidates)
+            assert rewards[row, place] == (1.0 if option == target else 0.5 if later == target else 0.0)
+    assert rewards[0, 2] == 1
+
+
+def test_asking_is_learned_kept_and_needs_no_user(data: TrainingData, tmp_path: Path) -> None:
+    agent = make(data, epochs=3, learning_rate=3e-3, ask="learned", asking_updates=4, candidates=4, targets=8)
+    summary = agent.train(data, tmp_path / "first", progress=False)
+    assert len(summary["asking"]) == 4
+    assert agent.asking is not None
+    weights = checkpoint.fingerprint(agent.asking.state_dict())
+    assert weights != checkpoint.fingerprint(new_asking(generator_for(0, "asking weights")).state_dict())
+    again: Any = agents.load(tmp_path / "first")
+    taken = make(data, epochs=0, initial=str(tmp_path / "first"), ask="learned", asking_updates=0, candidates=4)
+    for other in (again, taken):
+        assert checkpoint.fingerprint(other.asking.state_dict()) == weights
+        assert not other.knows_user
+    records = [protocol.run(each, data.gallery, data.simulator, seed=0) for each in (agent, again)]
+    assert np.array_equal(records[0].shown, records[1].shown)
+    unlearned = make(data, ask="learned")
+    with pytest.raises(RuntimeError, match="has not learned to ask; train it with ask=learned"):
+        protocol.run(unlearned, data.gallery, data.simulator, seed=0)
+
+
+def test_a_choice_that_pays_is_learned(data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the last of the likeliest alone is paid for, the network learns to show that."""
+    agent = make(data, epochs=3, learning_rate=3e-3)
+    agent.train(data, tmp_path, progress=False)
+    agent = make(data, initial=str(tmp_path), ask="learned", asking_updates=40, candidates=4, targets=8)
+    paid = torch.tensor([0.0, 0.0, 0.0, 1.0])
+    monkeypatch.setattr(asking_learner, "tried", lambda agent, world, memory, options: paid.expand(options.shape))
+    monkeypatch.setattr(asking_learner, "LEARNING_RATE", 0.03)
+    agent.asking = new_asking(torch.Generator())
+    gains = learn_to_ask(agent, agent.asking, data, progress=False)
+    assert gains[-1]["gain"] > 0.9 * 4  # of 4 turns that are decided
+    agent.bind(data.gallery)
+    decision = agent.act(observe(agent, data.gallery, [3, 4], sentences(agent, 2)), agent.begin(2))
+    fresh = agent.log_belief(decision.memory).scatter(1, decision.memory.shown, -torch.inf)
+    assert torch.equal(decision.candidates, fresh.topk(4).indices[:, 3])
+
+
+def test_temperatures_make_the_targets_likeliest_and_change_no_order(data: TrainingData, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    embeddings, queries = torch.randn(50, 8, generator=generator), torch.randn(4000, 8, generator=generator)
+    chances = (queries @ embeddings.T / 1.7).softmax(dim=1)
+    targets = torch.multinomial(chances, 1, generator=generator)[:, 0]
+    assert fitted_temperature(queries, embeddings, targets) == pytest.approx(1.7, rel=0.05)
+    agent = make(data, epochs=2)
+    agent.train(data, tmp_path, progress=False)
+    assert len(agent.temperatures) == 5
+    again: Any = agents.load(tmp_path)
+    assert again.temperatures == agent.temperatures
+    agent.bind(data.gallery)
+    ranking, memory = agent.rank(observe(agent, data.gallery, [3, 4], sentences(agent, 2)), agent.begin(2))
+    scores = memory.query @ agent.embeddings().T
+    torch.testing.assert_close(agent.log_belief(memory), (scores / agent.temperatures[0]).log_softmax(dim=1))
+    assert torch.equal(agent.log_belief(memory).argsort(dim=1, descending=True), ranking.top(80))
+    assert agent.log_belief(agent.begin(1)).exp().allclose(torch.tensor(1 / 80))
 
 
 def test_it_learns_what_the_user_says(data: TrainingData, tmp_path: Path) -> None:
