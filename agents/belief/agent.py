@@ -309,8 +309,10 @@ class Belief(Trainee):
         self.ask = "likely"  # what is learned does not depend on it, and asking takes long
         summary = train(self, self.learner(training_data), training_data, Path(folder), schedule, progress=progress)
         self.images.load_state_dict(checkpoint.read(Path(folder, AGENT_FILE)).below("images"))
-        self.temperatures = fitted_temperatures(self, training_data)
-        if self.settings.ask == "learned" and self.settings.asking_updates:
+        learns_to_ask = self.settings.ask == "learned" and self.settings.asking_updates > 0
+        if self.settings.epochs or learns_to_ask:  # what is only taken over stays as it is
+            self.temperatures = fitted_temperatures(self, training_data)
+        if learns_to_ask:
             self.asking = new_asking(generator_for(self.seed, "asking weights")).to(self.device)
             summary["asking"] = learn_to_ask(self, self.asking, training_data, progress=progress)
         self.ask = self.settings.ask

@@ -318,6 +318,7 @@ def test_training_can_begin_from_a_saved_belief(data: TrainingData, tmp_path: Pa
     second = make(data, epochs=0, initial=str(tmp_path / "first"), seed=5)
     assert second.remark == "trained beforehand on 80 images of tiny (all)"
     second.train(data, tmp_path / "second", progress=False)
+    assert second.temperatures == first.temperatures != (1.0,)  # what is only taken over stays as it is
     before, after = (
         protocol.run(each, data.gallery, data.simulator, seed=0) for each in (first, agents.load(tmp_path / "second"))
     )
