@@ -11,7 +11,7 @@ from pydantic import PydanticUndefinedAnnotation, PydanticUserError
 
 from dialog_env.io.reading import first_line, understand
 
-SINCE: dict[str, Any] = {"unknown": 0.0}
+SINCE: dict[str, Any] = {"unknown": 0.0, "asking_updates": 0}
 """Settings that came later, and what they were before: told of a training only where they are something else, so that
 one from before is found again."""
 

@@ -1,6 +1,7 @@
 """`python -m tools.ship_belief FOLDER`: gives the shipped belief how to ask and how sure to be, as learned in a folder.
 
-The folder is of `agent train belief:ask=learned --initial shipped --epochs 0`; the belief itself stays as it is.
+The folder is of `agent train belief:ask=learned,asking_updates=100 --initial shipped --epochs 0`; the belief itself stays
+as it is.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Ship:
                 raise ValueError(f"{learned.path} has other weights than {ours.path}; train with --initial shipped")
         asking = {name: tensor for name, tensor in learned.tensors.items() if name.startswith("asking.")}
         if not asking:
-            raise ValueError(f"{learned.path} has not learned to ask; train belief:ask=learned")
+            raise ValueError(f"{learned.path} has not learned to ask; train belief:ask=learned,asking_updates=100")
         checkpoint.write(
             ours.path, {**ours.tensors, **asking}, {**ours.facts, "temperatures": learned.facts["temperatures"]}
         )

@@ -66,7 +66,7 @@ class Belief(Trainee):
     Settings = BeliefSettings
     configurations: ClassVar[dict[str, dict[str, Any]]] = {
         "released": {},
-        "shipped": {"initial": "shipped", "epochs": 0, "asking_updates": 0},
+        "shipped": {"initial": "shipped", "epochs": 0},
     }
     settings: BeliefSettings
     dimensions: int
@@ -242,7 +242,9 @@ class Belief(Trainee):
                 raise RuntimeError(f"agent {self.name} needs its user to ask; call bind_user first")
             return self._asking.choose(self.log_belief(memory)[rows], shown[rows], observation.candidate[rows])
         if self.asking is None:
-            raise RuntimeError(f"agent {self.name} has not learned to ask; train it with ask=learned")
+            raise RuntimeError(
+                f"agent {self.name} has not learned to ask; train it with ask=learned and asking_updates, say 100"
+            )
         scores, options = self.scored(memory.rows(rows), shown[rows], observation.turn[rows], self.asking)
         return options.gather(1, scores.argmax(dim=1, keepdim=True))[:, 0]
 

@@ -50,9 +50,9 @@ class BeliefSettings:
     """What finding the target a turn later is worth, where it asks; a belief hears less than was said."""
     unknown: float = 0.0
     """While training, the share of the words that become UNK, which is passed over."""
-    asking_updates: int = 150
-    """Updates, of 48 dialogs, in which `ask=learned` is learned once the belief is; 0 leaves it as the initial weights
-    have it."""
+    asking_updates: int = 0
+    """Updates, of 48 dialogs, in which `ask=learned` is learned once the belief is, say 100; 0 leaves it as the initial
+    weights have it."""
     initial: str = ""
     """Folder of a saved belief whose weights are the first ones, or "shipped" for the one that comes along; empty for
     new weights."""

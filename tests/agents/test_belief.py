@@ -223,14 +223,14 @@ def test_asking_is_learned_kept_and_needs_no_user(data: TrainingData, tmp_path: 
     weights = checkpoint.fingerprint(agent.asking.state_dict())
     assert weights != checkpoint.fingerprint(new_asking(generator_for(0, "asking weights")).state_dict())
     again: Any = agents.load(tmp_path / "first")
-    taken = make(data, epochs=0, initial=str(tmp_path / "first"), ask="learned", asking_updates=0, candidates=4)
+    taken = make(data, epochs=0, initial=str(tmp_path / "first"), ask="learned", candidates=4)
     for other in (again, taken):
         assert checkpoint.fingerprint(other.asking.state_dict()) == weights
         assert not other.knows_user
     records = [protocol.run(each, data.gallery, data.simulator, seed=0) for each in (agent, again)]
     assert np.array_equal(records[0].shown, records[1].shown)
     unlearned = make(data, ask="learned")
-    with pytest.raises(RuntimeError, match="has not learned to ask; train it with ask=learned"):
+    with pytest.raises(RuntimeError, match="has not learned to ask; train it with ask=learned and asking_updates"):
         protocol.run(unlearned, data.gallery, data.simulator, seed=0)
 
 

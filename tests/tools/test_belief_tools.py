@@ -72,7 +72,7 @@ def test_the_shipped_belief_takes_up_how_to_ask_and_nothing_else(tmp_path: Path)
     agent: Any = agents.create("belief", **made)
     agent.asking = None
     agent.save(tmp_path / "silent")
-    with pytest.raises(ValueError, match="has not learned to ask; train belief:ask=learned"):
+    with pytest.raises(ValueError, match="has not learned to ask; train belief:ask=learned,"):
         Ship(tmp_path / "silent", tmp_path / "shipped")()
     agent.asking, agent.temperatures = new_asking(torch.Generator().manual_seed(3)), (1.25, 1.5)
     agent.save(tmp_path / "learned")
