@@ -1,7 +1,7 @@
 """`python -m tools.ship_belief FOLDER`: gives the shipped belief how to ask and how sure to be, as learned in a folder.
 
-The folder is of `agent train belief:ask=learned,asking_updates=100 --initial shipped --epochs 0`; the belief itself stays
-as it is.
+The folder is of `agent train belief:ask=learned,asking_updates=100 --initial shipped --epochs 0`; the belief itself
+stays as it is.
 """
 
 from __future__ import annotations
