@@ -194,6 +194,23 @@ class Catalog:
         positions = checked_positions(positions, len(self), "positions")
         return self._select(positions if self._positions is None else self._positions[positions], "selection")
 
+    def part(self, start: int, stop: int) -> Catalog:
+        """The images from `start` to `stop` as a catalogue of their own, without pictures and region features.
+
+        Features that are mapped stay so. This is what one of several processes holds of a large gallery.
+        """
+        part = self.take(np.arange(start, stop, dtype=np.int64))
+        return Catalog(
+            Contents(
+                name=self.name,
+                ids=part.ids,
+                features=part.features,
+                attributes=part.attributes,
+                provenance=copy.deepcopy(self.provenance),
+                space=copy.deepcopy(self.space),
+            )
+        )
+
     def apart(self, *, attributes: bool) -> Catalog:
         """The same gallery, of the same fingerprint, for others to do with as they like: its arrays are copies.
 

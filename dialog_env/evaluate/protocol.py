@@ -21,8 +21,9 @@ from tqdm import tqdm
 
 from dialog_env.catalog import Catalog
 from dialog_env.io.keywords import checked, checked_choice, checked_count
-from dialog_env.world.dialog import TURNS, Dialog, embedded, first_candidates
+from dialog_env.world.dialog import TURNS, Dialog, embedded, features_on, first_candidates
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking, TargetRank, UnrankableError
+from dialog_env.world.sharded import ShardedGallery, ShardedRanking, Shards
 from dialog_env.world.state import Observation
 from dialog_env.world.user import UserSimulator, facts_of
 
@@ -124,6 +125,7 @@ def run(
     pairs: tuple[Tensor, Tensor] | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
+    shards: Shards | None = None,
 ) -> Record:
     """Holds one dialog for every image of the gallery; a dialog that has found its target goes on.
 
@@ -140,8 +142,12 @@ def run(
         pairs: targets (M,) and first candidates (M,) int64 to hold dialogs on, in place of those that the seed draws.
         device: where the dialogs live.
         progress: shows a progress bar.
+        shards: how the gallery is divided among processes, each of which holds the same dialogs and gives the same
+            record; the policy is told of the part of this process alone, and ranks with the others as
+            `dialog_env.agents.sharded.Sharded` does.
 
     Raises:
+        ConnectionError: a process that holds another part has gone.
         ValueError: an argument that cannot be used, a gallery of one image, a user whose words the policy does not
             know, or a decision of the policy that cannot be judged: rankings of types of its own, costs that are not
             finite, images that are not in the gallery.
@@ -162,16 +168,27 @@ def run(
         pairs = order, firsts[order]
     order, firsts = (part.cpu() for part in pairs)
     world = Dialog(gallery, simulator, turns=turns, device=device)
-    features = embedded(gallery, device)
-    batch = batch or quick_batch(images, features.kept)
-    introduce(policy, gallery, simulator)
-    judged = _Judged()
+    if shards is None:
+        whole = embedded(gallery, device)
+        batch = batch or quick_batch(images, whole.kept)
+        introduce(policy, gallery, simulator)
+    else:
+        part = gallery.part(shards.start, shards.stop)
+        sharded = ShardedGallery(features_on(part, world.device), shards)
+        batch = batch or quick_batch(len(part), sharded.part.kept)
+        introduce(policy, part, simulator)
+    judged = _Judged(shards)
     shown, target_ranks = [], []
     with torch.no_grad(), tqdm(total=len(order), desc="dialogs", disable=not progress) as bar:
         for target, first in zip(order.split(batch), firsts.split(batch), strict=True):
             observation = world.reset(target.to(world.device), first.to(world.device))
             images_shown = [world.state.candidate]
-            target_rank = [QueryRanking(observation.features, features).target_rank(world.state.target)]
+            by_distance: Ranking
+            if shards is None:
+                by_distance = QueryRanking(observation.features, whole)
+            else:
+                by_distance = ShardedRanking(observation.features, sharded)
+            target_rank = [by_distance.target_rank(world.state.target)]
             memory = policy.begin(len(target))
             for turn in range(1, world.turns + 1):
                 with _named(policy, turn, UnrankableError):
@@ -254,20 +271,34 @@ def _named(policy: Policy, turn: int, kind: type[ValueError]) -> Iterator[None]:
 
 
 class _Judged:
-    """The gallery that rankings are judged in, made anew whenever their embeddings are others or were written to."""
+    """The gallery that rankings are judged in, made anew whenever their embeddings are others or were written to.
 
-    def __init__(self) -> None:
+    Args:
+        shards: how it is divided among processes, where it is.
+    """
+
+    def __init__(self, shards: Shards | None) -> None:
+        self.shards = shards
         self._facts: Any = None
-        self._gallery: EmbeddedGallery | None = None
+        self._gallery: EmbeddedGallery | ShardedGallery | None = None
 
-    def gallery(self, embeddings: Tensor) -> EmbeddedGallery:
-        """Of plain embeddings (N, D)."""
+    def ranking(self, queries: Tensor, embeddings: Tensor) -> Ranking:
+        """By queries (B, D), of plain embeddings (N, D), or (n, D) of this process."""
+        gallery = self._made(embeddings)
+        if isinstance(gallery, ShardedGallery):
+            return ShardedRanking(queries, gallery)
+        return QueryRanking(queries, gallery)
+
+    def _made(self, embeddings: Tensor) -> EmbeddedGallery | ShardedGallery:
         if embeddings.is_inference():  # nobody counts what is written into those
-            return EmbeddedGallery(embeddings)
+            return self._anew(embeddings)
         facts = (embeddings.data_ptr(), embeddings.shape, embeddings.stride(), embeddings.dtype, embeddings._version)
         if self._gallery is None or facts != self._facts:
-            self._facts, self._gallery = facts, EmbeddedGallery(embeddings)
+            self._facts, self._gallery = facts, self._anew(embeddings)
         return self._gallery
+
+    def _anew(self, embeddings: Tensor) -> EmbeddedGallery | ShardedGallery:
+        return EmbeddedGallery(embeddings) if self.shards is None else ShardedGallery(embeddings, self.shards)
 
 
 def _plain_ranking(ranking: Any, judged: _Judged) -> Ranking:
@@ -277,17 +308,22 @@ def _plain_ranking(ranking: Any, judged: _Judged) -> Ranking:
         ValueError: a ranking of another type, or of tensors of another type.
         UnrankableError: numbers that are not finite.
     """
+    if judged.shards is not None and type(ranking) is not ShardedRanking:
+        raise ValueError(
+            f"a ranking of type {type(ranking).__name__} is not one of a gallery in parts; wrap the agent in "
+            "dialog_env.agents.sharded.Sharded"
+        )
     if type(ranking) is ScoreRanking:
         _require_plain(ranking.scores)
         return ScoreRanking(ranking.scores)
-    if type(ranking) is not QueryRanking:
+    if type(ranking) is not (QueryRanking if judged.shards is None else ShardedRanking):
         raise ValueError(
             f"a ranking of type {type(ranking).__name__} cannot be judged; give a ScoreRanking or a QueryRanking "
             "itself, not a class derived from it"
         )
     embeddings = ranking.gallery.embeddings
     _require_plain(ranking.queries, embeddings)
-    return QueryRanking(ranking.queries, judged.gallery(embeddings))
+    return judged.ranking(ranking.queries, embeddings)
 
 
 def _require_plain(*tensors: Any) -> None:
