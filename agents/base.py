@@ -200,6 +200,18 @@ class Agent(ABC):
         ranking, memory = self.rank(observation, memory)
         return Decision(ranking, ranking.top(1)[:, 0], memory)
 
+    def begins_from(self, training_data: TrainingData) -> Path | None:
+        """Folder of the trained agent that this one begins from, and maybe others do, whether it is there or not yet.
+
+        None where it begins by itself, or nobody shares what it begins from (`training_data.pretrained` is None).
+        """
+        return None
+
+    def pretrain(  # noqa: B027, most begin by themselves
+        self, training_data: TrainingData, *, progress: bool = True
+    ) -> None:
+        """Trains the agent in the folder of `begins_from`, unless it is there; `train` would do so by itself."""
+
     def train(self, training_data: TrainingData, folder: Path, *, progress: bool = True) -> dict[str, Any]:
         """Learns, with checkpoints in `folder`, going on from one that lies there; gives a summary for the records."""
         return {}

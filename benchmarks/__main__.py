@@ -18,7 +18,8 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     from dialog_env.benchmarks.composed import ComposedCommand
     from dialog_env.benchmarks.experiment import AgentSpec, Experiment
     from dialog_env.benchmarks.gap import GapCommand
-    from dialog_env.benchmarks.jobs import Plan, run_all
+    from dialog_env.benchmarks.jobs import Plan, refuse_failed, run_all
+    from dialog_env.benchmarks.jobs.command import WayOptions
     from dialog_env.benchmarks.noise import NoiseCommand
     from dialog_env.benchmarks.paper import report as paper_report
     from dialog_env.benchmarks.paper import scores
@@ -39,7 +40,7 @@ FILM_WIDTH = 800
 
 
 @dataclass
-class RunCommand:
+class RunCommand(WayOptions):
     """Train and evaluate agents on a suite, or on a catalogue of your own; write results, tables and plots."""
 
     suite: str | None = None
@@ -70,16 +71,12 @@ class RunCommand:
     """Draws the first candidates of the evaluation."""
     turns: int | None = None
     """Turns of a dialog."""
-    device: str = "auto"
-    """cpu, cuda, or auto: cuda where there is one."""
     ties: str | None = None
     """half, or strict ranks as in the released code."""
     targets: int | None = None
     """So many images are targets, drawn by the evaluation seed: at least 2,000 of a large gallery; all where None."""
     trained: Path | None = None
     """Folder of trained agents that several suites share; runs/trained with a suite, else with the results."""
-    jobs: int = 1
-    """Runs at once, each with one thread."""
     films: int = 0
     """So many dialogs of each agent are filmed for the page."""
 
@@ -90,7 +87,7 @@ class RunCommand:
         """Runs every agent with every seed; what fails is reported at the end, with status 1."""
         for metric in self.metrics:
             metric_of(metric)
-        checked_count("jobs", self.jobs)
+        way, (device, here) = self.way(), self.devices()
         suite = find_suite(self.suite) if self.suite is not None else Suite(seeds=(0,))
         given = {each.name: getattr(self, each.name) for each in fields(Suite) if hasattr(self, each.name)}
         changes = {name: value for name, value in given.items() if value is not None}
@@ -100,15 +97,15 @@ class RunCommand:
         named = self.suite is not None and suite.name
         output = self.output or Path("runs") / (suite.name if named else "benchmark")
         trained = self.trained or (Path("runs/trained") if named else None)
-        if named and self.device in ("auto", "cpu"):
+        if named and here == "cpu":
             torch.set_num_threads(1)  # another number rounds differently, and trains to other digits
         checked_count("films", self.films, least=0)
-        plan = Plan(suite, output, str(find_device(self.device)), trained)
-        experiment = plan.open()
+        plan = Plan(suite, output, device, trained)
+        experiment = plan.open(here)
         if self.films and experiment.test.image_size is None:
             raise ValueError(f"catalogue {experiment.test.name!r} has no pictures to film; leave out --films")
         output.mkdir(parents=True, exist_ok=True)
-        done, failed = run_all(plan, experiment, self.agents, suite.seeds, self.jobs)
+        done, failed = run_all(plan, experiment, self.agents, suite.seeds, way)
         if self.films:
             for agent in dict.fromkeys(result.run.agent for result in done):
                 _film(experiment, agent, suite.seeds[0], self.films, output / page.FILMS)
@@ -118,10 +115,7 @@ class RunCommand:
             with locked(output):
                 print("\n" + report.write(done, output, baseline, self.metrics, title))
             print(f"Written: {output / 'table.md'}, {output / 'index.html'} and more")
-        if failed:
-            raise ValueError(
-                f"{len(failed)} runs failed: " + "; ".join(f"{name}: {why}" for name, why in failed.items())
-            )
+        refuse_failed(failed)
 
 
 def _film(experiment: Experiment, text: str, seed: int, dialogs: int, folder: Path) -> None:
@@ -141,7 +135,7 @@ def _film(experiment: Experiment, text: str, seed: int, dialogs: int, folder: Pa
 
 
 @dataclass
-class PaperCommand:
+class PaperCommand(WayOptions):
     """Test the paper's claims: its learners against each other, and language against other feedback."""
 
     catalog: str = "synthetic"
@@ -154,16 +148,19 @@ class PaperCommand:
     """Training seeds with the kinds of feedback; the same where left out."""
     output: Path = Path("runs/paper")
     """Folder of the results; what is there already is not run again."""
-    device: str = "auto"
-    """cpu, cuda, or auto: cuda where there is one."""
 
     def __call__(self) -> None:
-        """Runs every arm with every seed, then writes tables and figures."""
-        suite = Suite(catalog=self.catalog, simulator=self.simulator)
-        found = run_paper(suite, self.output, self.seeds, self.feedback_seeds, device=str(find_device(self.device)))
-        with locked(self.output):
-            print("\n" + paper_report.write(*found, self.output))
-        print(f"Written: table.md, results.json and the figures in {self.output}")
+        """Runs every arm with every seed, then writes tables and figures of the arms of which all went well."""
+        way, (device, here) = self.way(), self.devices()
+        if here == "cpu":
+            torch.set_num_threads(1)  # another number rounds differently, and trains to other digits
+        plan = Plan(Suite(catalog=self.catalog, simulator=self.simulator), self.output, device, None)
+        found, missing, failed = run_paper(plan, self.seeds, self.feedback_seeds, way=way, here=here)
+        if found:
+            with locked(self.output):
+                print("\n" + paper_report.write(found, missing, self.output))
+            print(f"Written: table.md, results.json and the figures in {self.output}")
+        refuse_failed(failed)
 
 
 @dataclass

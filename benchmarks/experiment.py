@@ -178,9 +178,24 @@ class Experiment:
         run = self._run_of(agent, text, seed)
         folder = self.output / run.name
         with locked(folder):
-            if (folder / RESULT).exists():
-                return self._reuse(run, folder)
-            return self._make(run, agent, self.user(self.test), folder)
+            return self._found(run, folder) or self._make(run, agent, self.user(self.test), folder)
+
+    def find(self, text: str, seed: int) -> Result | None:
+        """The result of one agent with one seed where there is one; ValueError where it is of other settings."""
+        run = self._run_of(self.agent(text, seed), text, seed)
+        return self._found(run, self.output / run.name)
+
+    def begins_from(self, text: str, seed: int) -> Path | None:
+        """Folder of the trained agent that an agent begins from, made or not; None where it needs none, or no more."""
+        agent = self.agent(text, seed)
+        if not agent.trainable or (self._training_folder(self._run_of(agent, text, seed)) / TRAINING).exists():
+            return None
+        return agent.begins_from(self._training_data(agent))
+
+    def pretrain(self, text: str, seed: int) -> None:
+        """Trains what an agent begins from; `run` does so too, where it is not there."""
+        agent = self.agent(text, seed)
+        agent.pretrain(self._training_data(agent))
 
     def trained_agent(self, text: str, seed: int) -> agents.Agent:
         """An agent that was run, ready to act; FileNotFoundError where it was not."""
@@ -258,26 +273,29 @@ class Experiment:
 
     def _train(self, agent: agents.Agent, folder: Path) -> dict[str, Any]:
         started = time.perf_counter()
+        summary = agent.train(self._training_data(agent), folder)
+        seconds = round(time.perf_counter() - started, 1)
+        return {**summary, "seconds": seconds, "sha256": agent_digests(folder)}
+
+    def _training_data(self, agent: agents.Agent) -> TrainingData:
         train, validation = (
             gallery.apart(attributes=agent.reads_attributes) for gallery in (self.train, self.validation)
         )
-        training_data = TrainingData(
+        return TrainingData(
             train,
             self.user(self.train),
             validation,
             self.user(self.validation),
             pretrained=(self.output if self.trained is None else self.trained) / "pretrained",
         )
-        summary = agent.train(training_data, folder)
-        seconds = round(time.perf_counter() - started, 1)
-        return {**summary, "seconds": seconds, "sha256": agent_digests(folder)}
 
-    def _reuse(self, run: Run, folder: Path) -> Result:
+    def _found(self, run: Run, folder: Path) -> Result | None:
+        if not (folder / RESULT).exists():
+            return None
         found = results.read(folder)
         kind = agents.agent_class(AgentSpec.parse(run.agent).name)
         if replace(found.run, configuration=_as_today(kind.Settings, found.run.configuration)) != run:
             raise ValueError(
                 f"{folder} holds a result of other settings; give another --output, or remove that folder to run anew"
             )
-        print(f"{run.name}: already there, not run again")
         return found

@@ -9,12 +9,11 @@ from typing import TypeVar
 
 import torch
 
-from dialog_env.benchmarks.jobs import Plan, run_all
+from dialog_env.benchmarks.jobs import Plan, refuse_failed, run_all
+from dialog_env.benchmarks.jobs.command import WayOptions
 from dialog_env.benchmarks.report import by_agent, over
 from dialog_env.benchmarks.results import Result
 from dialog_env.benchmarks.suites import Suite, find_suite
-from dialog_env.io.device import find_device
-from dialog_env.io.keywords import checked_count
 
 METRICS = ("found", "R@1")
 """What is looked at, at the last turn."""
@@ -23,7 +22,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass
-class VariationCommand:
+class VariationCommand(WayOptions):
     """What the commands have in common."""
 
     suite: str = "drawn-1k"
@@ -36,18 +35,13 @@ class VariationCommand:
     """Folder of the results, where what is there is not run again; left out, runs/SUITE-COMMAND."""
     trained: Path = Path("runs/trained")
     """Folder of trained agents, shared by all runs."""
-    device: str = "auto"
-    """cpu, cuda, or auto: cuda where there is one."""
-    jobs: int = 1
-    """Runs at once, each with one thread."""
 
     def opened(self) -> Suite:
         """The suite, with the seeds that were asked for; ValueError where nothing is to be run."""
-        checked_count("jobs", self.jobs)
         if not self.agents:
             raise ValueError("no agent is named; give --agents")
         suite = find_suite(self.suite)
-        if self.device in ("auto", "cpu"):
+        if self.devices()[1] == "cpu":
             torch.set_num_threads(1)  # another number rounds differently, and trains to other digits
         return suite if self.seeds is None else replace(suite, seeds=self.seeds)
 
@@ -65,17 +59,15 @@ class VariationCommand:
         """
         found: dict[str, dict[Key, list[Result]]] = {text: {} for text in agents}
         failed: dict[str, str] = {}
+        way, (device, here) = self.way(), self.devices()
         for key, (suite, folder) in variations.items() if agents else ():
-            plan = Plan(suite, folder, str(find_device(self.device)), self.trained)
+            plan = Plan(suite, folder, device, self.trained)
             print(f"User: {suite.simulator}; learned from: {suite.training_simulator or suite.simulator}")
-            done, problems = run_all(plan, plan.open(), agents, suite.seeds, self.jobs)
+            done, problems = run_all(plan, plan.open(here), agents, suite.seeds, way)
             failed |= {f"{name} with {suite.simulator}": why for name, why in problems.items()}
             for text, results in by_agent(done).items():
                 found[text][key] = results
-        if failed:
-            raise ValueError(
-                f"{len(failed)} runs failed: " + "; ".join(f"{name}: {why}" for name, why in failed.items())
-            )
+        refuse_failed(failed)
         return found
 
 

@@ -114,6 +114,14 @@ class Unseen(Agent):
         ranking, memory = self.rank(observation, memory)
         return Decision(ranking, first_unseen(ranking, memory[0]), memory)
 
+    def begins_from(self, training_data: TrainingData) -> Path | None:
+        """What the agent that ranks begins from."""
+        return self.inner.begins_from(training_data)
+
+    def pretrain(self, training_data: TrainingData, *, progress: bool = True) -> None:
+        """Trains that."""
+        self.inner.pretrain(training_data, progress=progress)
+
     def train(self, training_data: TrainingData, folder: Path, *, progress: bool = True) -> dict[str, Any]:
         """Trains the agent that ranks, in a folder within."""
         with locked(folder):

@@ -139,41 +139,43 @@ class Supervised(NetworkAgent):
         return SupervisedLearner(self.network, training_data, self.settings, self.device)
 
 
-def pretrained(
-    agent: NetworkAgent,
-    settings: SupervisedSettings,
-    training_data: TrainingData,
-    folder: Path,
-    *,
-    progress: bool = True,
-) -> Path:
-    """Folder of a supervised agent with the network of `agent`, trained there unless it is already.
-
-    Args:
-        agent: whose network, fusion, sizes, seed and device count.
-        settings: of the supervised training.
-        training_data: what it learns from; its `pretrained` is where such agents are kept, under a hash of all they
-            depend on.
-        folder: of the agent, beside which they are kept otherwise.
-        progress: shows a progress bar.
-    """
-    supervised = Supervised.create(
-        replace(settings, fusion=agent.settings.fusion, network=""),
-        dimensions=agent.dimensions,
-        vocabulary=agent.vocabulary,
-        seed=agent.seed,
-        device=agent.device,
-        network=type(agent.network),
-    )
-    there = (training_data.pretrained or folder.parent) / f"supervised-{hashed(identity(supervised, training_data))}"
-    supervised.train(training_data, there, progress=progress)
-    return there
-
-
 class BeginsSupervised(NetworkAgent):
-    """An agent that begins from supervised weights, trained as its setting `pretraining` says."""
+    """An agent that begins from supervised weights, trained as its setting `pretraining` says.
+
+    They are kept under a hash of all they depend on, beside the folder of the agent or where `TrainingData` says.
+    """
+
+    def begins_from(self, training_data: TrainingData) -> Path | None:
+        """Folder of the supervised agent; None where initial weights are given, or each keeps its own."""
+        if self.settings.initial or training_data.pretrained is None:
+            return None
+        return training_data.pretrained / _folder_name(self._supervised(), training_data)
+
+    def pretrain(self, training_data: TrainingData, *, progress: bool = True) -> None:
+        """Trains the supervised agent, unless it is there."""
+        folder = self.begins_from(training_data)
+        if folder is not None:
+            self._supervised().train(training_data, folder, progress=progress)
 
     def pretrained(self, training_data: TrainingData, folder: Path, *, progress: bool) -> Path:
-        """Folder of the supervised agent that it begins from."""
+        """Folder of the supervised agent that it begins from, trained there unless it is already."""
+        supervised = self._supervised()
+        there = (training_data.pretrained or folder.parent) / _folder_name(supervised, training_data)
+        supervised.train(training_data, there, progress=progress)
+        return there
+
+    def _supervised(self) -> Supervised:
+        """A supervised agent with the network, fusion, sizes, seed and device of this one, untrained."""
         settings: Any = self.settings
-        return pretrained(self, settings.pretraining, training_data, folder, progress=progress)
+        return Supervised.create(
+            replace(settings.pretraining, fusion=settings.fusion, network=""),
+            dimensions=self.dimensions,
+            vocabulary=self.vocabulary,
+            seed=self.seed,
+            device=self.device,
+            network=type(self.network),
+        )
+
+
+def _folder_name(supervised: Supervised, training_data: TrainingData) -> str:
+    return f"supervised-{hashed(identity(supervised, training_data))}"

@@ -5,54 +5,63 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 from dialog_env.benchmarks.experiment import Experiment
+from dialog_env.benchmarks.jobs import Plan, Task, Way, run_tasks
 from dialog_env.benchmarks.paper.arms import FEEDBACK, LEARNERS, Arm
 from dialog_env.benchmarks.results import Result
-from dialog_env.benchmarks.suites import Suite
 
 Results = dict[Arm, list[Result]]
 
 
 def run(
-    suite: Suite,
-    output: Path,
+    plan: Plan,
     seeds: Sequence[int],
     feedback_seeds: Sequence[int] | None = None,
     *,
-    device: str = "cpu",
-) -> tuple[Results, dict[Arm, str]]:
-    """The results of all arms, seeds ascending, and why arms were left out.
+    way: Way | None = None,
+    here: str = "cpu",
+) -> tuple[Results, dict[Arm, str], dict[str, str]]:
+    """The results of all arms, seeds ascending, why arms were left out, and which runs failed, with the reason.
 
-    An arm is left out where the catalogue has nothing for its user to tell, such as graded attributes.
+    An arm is left out where the catalogue has nothing for its user to tell, such as graded attributes, or where one of
+    its runs failed.
 
     Args:
-        suite: its user is the one of the learners and the one who speaks.
-        output: folder of the results.
+        plan: the user of its suite is the one of the learners and the one who speaks.
         seeds: of training.
         feedback_seeds: of training with the kinds of feedback; the same where None.
-        device: where everything lives.
+        way: how the runs are done; one after the other where None.
+        here: device of what this process does itself.
 
     Raises:
         ValueError: no seeds, or a user of the suite that cannot be made.
     """
     if not seeds:
         raise ValueError("no training seeds were given; give one or more after --seeds")
-    experiments: dict[str, Experiment] = {}
-    results: Results = {}
+    experiments: dict[Plan, Experiment] = {}
+    tasks: dict[Arm, list[Task]] = {}
+    in_order: list[Task] = []
     missing: dict[Arm, str] = {}
     for arms, their_seeds in ((LEARNERS, seeds), (FEEDBACK, seeds if feedback_seeds is None else feedback_seeds)):
         for seed, arm in product(sorted(set(their_seeds)), arms):
-            user = arm.user or suite.simulator
+            theirs = replace(plan, suite=replace(plan.suite, simulator=arm.user or plan.suite.simulator))
             try:
-                if user not in experiments:
-                    experiments[user] = Experiment(replace(suite, simulator=user), output, device=device)
+                if theirs not in experiments:
+                    experiments[theirs] = theirs.open(here)
             except ValueError as error:
                 if not arm.user:
                     raise
                 missing[arm] = str(error)
                 continue
-            experiment = experiments[user]
-            results.setdefault(arm, []).append(experiment.run(arm.agent, seed))
-    return results, missing
+            in_order.append(Task(theirs, arm.agent, seed))
+            tasks.setdefault(arm, []).append(in_order[-1])
+    done, failed = run_tasks(in_order, experiments, way)
+    results: Results = {}
+    for arm, its_tasks in tasks.items():
+        problems = [failed[task] for task in its_tasks if task in failed]
+        if problems:
+            missing[arm] = problems[0]
+        else:
+            results[arm] = [done[task] for task in its_tasks]
+    return results, missing, {f"{task.name} with {task.plan.suite.simulator}": why for task, why in failed.items()}

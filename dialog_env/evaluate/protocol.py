@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from dialog_env.catalog import Catalog
 from dialog_env.io.keywords import checked, checked_choice, checked_count
-from dialog_env.world.dialog import TURNS, Dialog, embedded, features_on, first_candidates
+from dialog_env.world.dialog import TURNS, Dialog, features_on, first_candidates
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, Ranking, ScoreRanking, TargetRank, UnrankableError
 from dialog_env.world.sharded import ShardedGallery, ShardedRanking, Shards
 from dialog_env.world.state import Observation
@@ -168,27 +168,18 @@ def run(
         pairs = order, firsts[order]
     order, firsts = (part.cpu() for part in pairs)
     world = Dialog(gallery, simulator, turns=turns, device=device)
-    if shards is None:
-        whole = embedded(gallery, device)
-        batch = batch or quick_batch(images, whole.kept)
-        introduce(policy, gallery, simulator)
-    else:
-        part = gallery.part(shards.start, shards.stop)
-        sharded = ShardedGallery(features_on(part, world.device), shards)
-        batch = batch or quick_batch(len(part), sharded.part.kept)
-        introduce(policy, part, simulator)
-    judged = _Judged(shards)
+    own = gallery if shards is None else gallery.part(shards.start, shards.stop)
+    known, judged = _Judged(shards), _Judged(shards)
+    features = features_on(own, world.device)
+    share = images if shards is None else -(-images // shards.count)  # the same in all processes
+    batch = batch or quick_batch(share, known.gallery(features).kept)
+    introduce(policy, own, simulator)
     shown, target_ranks = [], []
     with torch.no_grad(), tqdm(total=len(order), desc="dialogs", disable=not progress) as bar:
         for target, first in zip(order.split(batch), firsts.split(batch), strict=True):
             observation = world.reset(target.to(world.device), first.to(world.device))
             images_shown = [world.state.candidate]
-            by_distance: Ranking
-            if shards is None:
-                by_distance = QueryRanking(observation.features, whole)
-            else:
-                by_distance = ShardedRanking(observation.features, sharded)
-            target_rank = [by_distance.target_rank(world.state.target)]
+            target_rank = [known.ranking(observation.features, features).target_rank(world.state.target)]
             memory = policy.begin(len(target))
             for turn in range(1, world.turns + 1):
                 with _named(policy, turn, UnrankableError):
@@ -284,12 +275,13 @@ class _Judged:
 
     def ranking(self, queries: Tensor, embeddings: Tensor) -> Ranking:
         """By queries (B, D), of plain embeddings (N, D), or (n, D) of this process."""
-        gallery = self._made(embeddings)
+        gallery = self.gallery(embeddings)
         if isinstance(gallery, ShardedGallery):
             return ShardedRanking(queries, gallery)
         return QueryRanking(queries, gallery)
 
-    def _made(self, embeddings: Tensor) -> EmbeddedGallery | ShardedGallery:
+    def gallery(self, embeddings: Tensor) -> EmbeddedGallery | ShardedGallery:
+        """Of such embeddings."""
         if embeddings.is_inference():  # nobody counts what is written into those
             return self._anew(embeddings)
         facts = (embeddings.data_ptr(), embeddings.shape, embeddings.stride(), embeddings.dtype, embeddings._version)

@@ -153,6 +153,11 @@ class ShardedGallery:
         return self.shards.images
 
     @property
+    def kept(self) -> int:
+        """How many costs each process keeps."""
+        return self.part.kept
+
+    @property
     def embeddings(self) -> Tensor:
         """(n, D) of this process."""
         return self.part.embeddings

@@ -15,6 +15,7 @@ from PIL import Image
 from dialog_env import agents
 from dialog_env.agents.base import AGENT_FILE, TrainingData
 from dialog_env.benchmarks.experiment import AgentSpec
+from dialog_env.benchmarks.jobs import Plan
 from dialog_env.benchmarks.paper import arms, report, run, scores
 from dialog_env.benchmarks.results import Result
 from dialog_env.benchmarks.suites import Suite
@@ -145,6 +146,10 @@ def test_the_published_tables_are_those_of_the_published_scores(folder: str, tmp
     assert verdicts in (published.parents[2] / "docs" / "claims.md").read_text()
 
 
+def planned(catalog: Path, simulator: str, folder: Path) -> Plan:
+    return Plan(Suite(catalog=str(catalog), simulator=simulator), folder / "out", "cpu", None)
+
+
 def test_arms_that_a_catalogue_has_nothing_for_are_left_out_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,19 +160,33 @@ def test_arms_that_a_catalogue_has_nothing_for_are_left_out_with_the_reason(
     greedy, told = arms.Arm("greedy", "greedy"), arms.Arm("3 attributes", "greedy", "attributes:3")
     monkeypatch.setattr(run, "LEARNERS", (greedy,))
     monkeypatch.setattr(run, "FEEDBACK", (told,))
-    results, missing = run.run(Suite(catalog=str(path), simulator="relevance"), tmp_path / "out", seeds=(1, 0))
+    results, missing, _ = run.run(planned(path, "relevance", tmp_path), seeds=(1, 0))
     assert [result.run.seed for result in results[greedy]] == [0, 1]
     assert "has no attributes to tell" in missing[told]
     assert told not in results
+
+
+def test_an_arm_of_which_a_run_failed_is_left_out_with_the_reason_and_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tiny.h5"
+    Catalog(tiny_contents()).write(path)
+    broken, greedy = arms.Arm("broken", "tests.benchmarks.test_suites:Broken"), arms.Arm("greedy", "greedy")
+    monkeypatch.setattr(run, "LEARNERS", (broken, greedy))
+    monkeypatch.setattr(run, "FEEDBACK", ())
+    results, missing, failed = run.run(planned(path, "describer", tmp_path), seeds=(0, 1))
+    assert [result.run.seed for result in results[greedy]] == [0, 1]
+    assert missing == {broken: "nothing goes"}
+    assert failed == {f"{broken.agent}, seed {seed} with describer": "nothing goes" for seed in (0, 1)}
 
 
 def test_the_user_of_the_benchmark_and_its_seeds_have_to_be_there(tmp_path: Path) -> None:
     path = tmp_path / "tiny.h5"
     Catalog(tiny_contents()).write(path)
     with pytest.raises(ValueError, match="no user simulator 'nobody'"):
-        run.run(Suite(catalog=str(path), simulator="nobody"), tmp_path / "out", seeds=(0,))
+        run.run(planned(path, "nobody", tmp_path), seeds=(0,))
     with pytest.raises(ValueError, match="no training seeds"):
-        run.run(Suite(catalog=str(path), simulator="describer"), tmp_path / "out", seeds=())
+        run.run(planned(path, "describer", tmp_path), seeds=())
 
 
 def test_a_seed_that_is_given_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,5 +195,5 @@ def test_a_seed_that_is_given_twice_counts_once(tmp_path: Path, monkeypatch: pyt
     greedy = arms.Arm("greedy", "greedy")
     monkeypatch.setattr(run, "LEARNERS", (greedy,))
     monkeypatch.setattr(run, "FEEDBACK", ())
-    results, _ = run.run(Suite(catalog=str(path), simulator="describer"), tmp_path / "out", seeds=(1, 1, 0))
+    results, _, _ = run.run(planned(path, "describer", tmp_path), seeds=(1, 1, 0))
     assert [result.run.seed for result in results[greedy]] == [0, 1]

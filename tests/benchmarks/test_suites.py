@@ -18,6 +18,7 @@ from dialog_env.benchmarks import gap, leaderboard, results, tables
 from dialog_env.benchmarks.__main__ import main
 from dialog_env.benchmarks.experiment import Experiment
 from dialog_env.benchmarks.jobs import Plan, run_all
+from dialog_env.benchmarks.jobs.processes import Processes
 from dialog_env.benchmarks.paper.claims import claimed
 from dialog_env.benchmarks.suites import SUITES, Suite, find_suite
 from dialog_env.benchmarks.tables import Cell, Table
@@ -103,9 +104,9 @@ def test_runs_beside_each_other_give_what_one_after_the_other_gives_and_a_failur
 ) -> None:
     broken = "tests.benchmarks.test_suites:Broken"
     found = {}
-    for name, jobs in (("serial", 1), ("parallel", 2)):
+    for name, way in (("serial", None), ("parallel", Processes(2))):
         plan = Plan(suite, tmp_path / name, "cpu", tmp_path / name / "trained")
-        found[name], failed = run_all(plan, plan.open(), ["random", broken, TRAINED], suite.seeds, jobs)
+        found[name], failed = run_all(plan, plan.open(), ["random", broken, TRAINED], suite.seeds, way)
         assert failed.keys() == {f"{broken}, seed 0"}
         assert failed[f"{broken}, seed 0"].startswith("nothing goes")
     for one, other in zip(found["serial"], found["parallel"], strict=True):
