@@ -43,7 +43,7 @@ class Batches:
     def __init__(self, folder: Path, settings: Mapping[str, Any], notify: Callable[[str], Any]) -> None:
         self.folder = folder
         self.done = 0
-        self._settings = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        self._settings = digest_of(settings)
         self._ends: list[int] = []
         self._rows: dict[str, Any] = {}
         self._open: tuple[int, dict[str, Tensor]] = (-1, {})
@@ -80,7 +80,7 @@ class Batches:
             OSError: the disk is full or gives back something else than was written; the batches before stay.
         """
         path = self._path(self.done)
-        checkpoint.write(path, arrays, {"settings": self._settings, "start": self.done})
+        write_batch(path, arrays, self._settings, self.done)
         try:
             self._count(self._read(path))
         except ValueError as error:
@@ -127,7 +127,7 @@ class Batches:
 
     def _read(self, path: Path) -> dict[str, Tensor]:
         saved = checkpoint.read(path, "batch of features")
-        if saved.facts != {"settings": self._settings, "start": self.done}:
+        if saved.facts != _facts(self._settings, self.done):
             raise ValueError(f"{path} is of other images or another backbone")
         rows = {name: (tensor.shape[1:], tensor.dtype) for name, tensor in saved.tensors.items()}
         if len({len(tensor) for tensor in saved.tensors.values()}) != 1 or (self._ends and rows != self._rows):
@@ -147,7 +147,7 @@ class Batches:
         return self._open[1]
 
     def _path(self, start: int) -> Path:
-        return self.folder / f"{start:09d}{SUFFIX}"
+        return path_of(self.folder, start)
 
     def _remove_from(self, start: int) -> int:
         """Removes the files of rows from `start` on; how many there were."""
@@ -173,3 +173,30 @@ class Rows:
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         start, stop, _ = rows.indices(len(self))
         return self._batches.read(self._name, start, stop)
+
+
+def digest_of(settings: Mapping[str, Any]) -> str:
+    """By which batches know that they are of these settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def path_of(folder: Path, start: int) -> Path:
+    """The file of the batch whose first row is `start`."""
+    return folder / f"{start:09d}{SUFFIX}"
+
+
+def write_batch(path: Path, arrays: Mapping[str, Tensor], settings: str, start: int) -> None:
+    """Writes a batch (n, …) of every array, whole or not at all."""
+    checkpoint.write(path, arrays, _facts(settings, start))
+
+
+def holds(path: Path, settings: str, start: int) -> bool:
+    """Whether a whole batch of these settings (see `digest_of`) lies there."""
+    try:
+        return checkpoint.read(path, "batch of features").facts == _facts(settings, start)
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _facts(settings: str, start: int) -> dict[str, Any]:
+    return {"settings": settings, "start": start}

@@ -109,9 +109,11 @@ class Encoder(Protocol):
         name: for people.
         recipe: what tells it from others, JSON-able: the digests of its files and how it reads an item.
         description: the same as catalogues record it.
+        pooling: what its pooled features are.
     """
 
     name: str
+    pooling: str
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -299,13 +301,7 @@ def extract(
         ValueError: the backbone gives NaN or infinite features, or another process writes the same folder.
         OSError: the disk is full; what was extracted stays.
     """
-    settings = {
-        "version": RAW_VERSION,
-        "backbone": backbone.description,
-        "grid": grid,
-        "pictures": hashlib.sha256(b"".join(digests or map(digest, encoded))).hexdigest(),
-    }
-    batches = Batches(partial, settings, notify)
+    batches = Batches(partial, depends_on(encoded, backbone, grid, digests), notify)
     try:
         done, size = batches.done, len(encoded)
         with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=size, initial=done, unit="image") as bar:
@@ -318,7 +314,7 @@ def extract(
             for start in range(done, size, batch):
                 prepared, ahead = [each.result() for each in ahead], read(start + batch)
                 pooled, regions = backbone(prepared, grid)
-                batches.append(_checked(pooled, regions, start))
+                batches.append(kept(pooled, regions, start))
                 bar.update(len(prepared))
     except BaseException:
         batches.close()
@@ -326,11 +322,21 @@ def extract(
     return batches
 
 
-def _checked(pooled: Tensor, regions: Tensor | None, start: int) -> dict[str, Tensor]:
-    """The features of a batch as they are kept."""
-    kept = pooled.float().cpu(), None if regions is None else regions.to(torch.float16).cpu()
-    refuse_non_finite(*kept, start)
-    return {"pooled": kept[0]} if kept[1] is None else {"pooled": kept[0], "regions": kept[1]}
+def depends_on(encoded: Any, backbone: Encoder, grid: int, digests: Sequence[bytes] = ()) -> dict[str, Any]:
+    """What the raw features of items depend on, JSON-able; see `extract`."""
+    return {
+        "version": RAW_VERSION,
+        "backbone": backbone.description,
+        "grid": grid,
+        "pictures": hashlib.sha256(b"".join(digests or map(digest, encoded))).hexdigest(),
+    }
+
+
+def kept(pooled: Tensor, regions: Tensor | None, start: int) -> dict[str, Tensor]:
+    """The features of a batch as they are kept; ValueError where they are not finite."""
+    rows = pooled.float().cpu(), None if regions is None else regions.to(torch.float16).cpu()
+    refuse_non_finite(*rows, start)
+    return {"pooled": rows[0]} if rows[1] is None else {"pooled": rows[0], "regions": rows[1]}
 
 
 def refuse_non_finite(pooled: Tensor, regions: Tensor | None, start: int) -> None:

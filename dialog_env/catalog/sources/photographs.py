@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -9,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -22,11 +24,13 @@ from dialog_env.catalog.sources.batches import Batches
 from dialog_env.catalog.sources.encoders import open_encoder, open_encoder_of
 from dialog_env.catalog.sources.features import POOLINGS, Encoder, digest, extract
 from dialog_env.catalog.sources.manifest import Manifest
+from dialog_env.catalog.sources.on_ray import extract_by_ray
 from dialog_env.catalog.sources.photo_grades import MEASURES, bounds_of, measure, scale
 from dialog_env.catalog.sources.reduction import BLOCK, Projection, fit_regions
 from dialog_env.catalog.sources.sentences import CARD, card
 from dialog_env.catalog.sources.table import Columns
 from dialog_env.catalog.space import FeatureSpace, digest_of_items
+from dialog_env.io.device import find_device
 from dialog_env.io.keywords import checked_choice
 from dialog_env.io.reading import read_bytes, some
 
@@ -64,6 +68,7 @@ class Photographs(ABC):
             dimensions and region_channels, and the scale of grades.
         split: puts all images into this split; by default the source decides.
         skip_broken: leave out (and count) images that cannot be decoded instead of refusing.
+        ray: features are extracted by Ray Data, in the cluster at an address; without an address on this machine.
     """
 
     root: Path
@@ -81,6 +86,7 @@ class Photographs(ABC):
     like: Path | None = field(default=None, kw_only=True)
     split: str = field(default="", kw_only=True)
     skip_broken: bool = field(default=False, kw_only=True)
+    ray: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="[ADDRESS]")] = field(default=None, kw_only=True)
 
     @abstractmethod
     def manifest(self) -> Manifest:
@@ -117,6 +123,8 @@ class Photographs(ABC):
         for setting, least in (("batch", 1), ("dimensions", 0), ("region_channels", 0), ("grid", 0)):
             if getattr(self, setting) < least:
                 raise ValueError(f"{setting} is {getattr(self, setting)}; give at least {least}")
+        if self.ray is not None and len(self.ray) > 1:
+            raise ValueError(f"--ray takes one address, not {len(self.ray)}")
         checked_choice("pooling", self.pooling, POOLINGS)
         checked_choice("measures", self.measures, ("pixels", "none"))
         if not self.root.is_dir():
@@ -143,6 +151,8 @@ class Photographs(ABC):
             tqdm.write(line)
         self.output.parent.mkdir(parents=True, exist_ok=True)
         partial = self.output.with_name(f"{self.output.name}.partial")
+        if self.ray is not None:
+            self._extract_by_ray(manifest, items, encoder, partial, grid)
         raw = extract(
             items.content, encoder, partial, grid=grid, batch=self.batch, notify=tqdm.write, digests=items.digests
         )
@@ -155,6 +165,21 @@ class Photographs(ABC):
             yield self._gathered(manifest, items, encoder, space, features, reduced, old)
             reduced.remove()
             raw.remove()
+
+    def _extract_by_ray(self, manifest: Manifest, items: Items, encoder: Encoder, partial: Path, grid: int) -> None:
+        """Leaves in the folder all batches of raw features that `extract` would make."""
+        kind = "sentence" if manifest.descriptions else "vision"
+        extract_by_ray(
+            items.content,
+            encoder,
+            functools.partial(open_encoder, kind, self.backbone, self.device, encoder.pooling),
+            partial,
+            grid=grid,
+            batch=self.batch,
+            digests=items.digests,
+            address=self.ray[0] if self.ray else None,
+            gpus=int(find_device(self.device).type == "cuda"),
+        )
 
     def _visible(self, manifest: Manifest) -> list[str] | None:
         """Names of the visible attributes, None where nothing is said; ValueError for others than there are."""
