@@ -96,11 +96,11 @@ def extract_by_ray(
         return
     place = os.getcwd(), sys.path, torch.get_num_threads()
     with ray_at(address, "--ray", "; without --ray one process does it") as ray:
-        import ray.data
+        from ray import data
 
-        ray.data.DataContext.get_current().enable_progress_bars = False
+        data.DataContext.get_current().enable_progress_bars = False
         most = max(1, int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1) / (gpus or 1)))
-        done = ray.data.from_items([{"start": start} for start in missing]).map_batches(
+        done = data.from_items([{"start": start} for start in missing]).map_batches(
             Extractor,
             fn_constructor_args=(encoded, open_encoder, partial, settings, grid, batch, place),
             batch_size=1,
