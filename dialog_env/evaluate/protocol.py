@@ -268,7 +268,7 @@ class _Judged:
         shards: how it is divided among processes, where it is.
     """
 
-    def __init__(self, shards: Shards | None) -> None:
+    def __init__(self, shards: Shards | None = None) -> None:
         self.shards = shards
         self._facts: Any = None
         self._gallery: EmbeddedGallery | ShardedGallery | None = None
