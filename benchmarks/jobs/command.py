@@ -15,7 +15,7 @@ from dialog_env.io.device import find_device
 from dialog_env.io.keywords import checked_count
 
 
-@dataclass
+@dataclass(kw_only=True)
 class WayOptions:
     """Options that commands with many runs have in common."""
 

@@ -71,7 +71,7 @@ def test_every_agent_meets_every_user_and_each_training_is_done_once(suite: str,
 
 def test_a_cell_of_the_square_is_the_result_of_who_learned_there_and_was_met_here(suite: str, tmp_path: Path) -> None:
     users = (TOY, "describer")
-    CarryCommand(suite, (LEARNER,), (0,), tmp_path / "out", tmp_path / "trained", "cpu", users=users)()
+    CarryCommand(suite, (LEARNER,), (0,), tmp_path / "out", tmp_path / "trained", device="cpu", users=users)()
     square = {(each.run.training_user or each.run.user, each.run.user): [each] for each in read(tmp_path / "out")}
     rows = carry.table({LEARNER: square}, users, "R@1").rows
     for row, learned in zip(rows, users, strict=True):
@@ -143,7 +143,7 @@ def test_noise_is_in_the_evaluation_alone(suite: str, tmp_path: Path) -> None:
 
 def test_a_cell_of_the_curve_is_the_result_at_that_rate(suite: str, tmp_path: Path) -> None:
     rates = (0.0, 0.4)
-    NoiseCommand(suite, ("random", "greedy"), (0,), tmp_path / "out", tmp_path, "cpu", rates=rates)()
+    NoiseCommand(suite, ("random", "greedy"), (0,), tmp_path / "out", tmp_path, device="cpu", rates=rates)()
     by_user = {(each.run.agent, each.run.user): each for each in read(tmp_path / "out")}
     rows = {tuple(cell.strip() for cell in row.split("|")[1:3]): row for row in text_rows(tmp_path / "out", "found")}
     assert len(rows) == 2 * len(noise.KINDS)
@@ -155,7 +155,7 @@ def test_a_cell_of_the_curve_is_the_result_at_that_rate(suite: str, tmp_path: Pa
 
 
 def test_agents_are_compared_with_the_first_one_at_every_rate(suite: str, tmp_path: Path) -> None:
-    command = NoiseCommand(suite, ("greedy", "random"), (0,), tmp_path, tmp_path, "cpu", rates=(0.0, 0.4))
+    command = NoiseCommand(suite, ("greedy", "random"), (0,), tmp_path, tmp_path, device="cpu", rates=(0.0, 0.4))
     command()
     text = (tmp_path / "noise.md").read_text()
     rows = text[text.index("| agent against greedy |") :].splitlines()[2:]

@@ -22,7 +22,7 @@ def suite(tiny_file: Path, tmp_path: Path) -> str:
 
 
 def test_every_agent_hears_every_phrasing_in_every_way_and_is_trained_once(suite: str, tmp_path: Path) -> None:
-    command = WordingsCommand(suite, ("random", LEARNER), None, tmp_path / "out", tmp_path / "trained", "cpu")
+    command = WordingsCommand(suite, ("random", LEARNER), None, tmp_path / "out", tmp_path / "trained", device="cpu")
     command()
     found = [results.read(path.parent) for path in sorted((tmp_path / "out").rglob("result.json"))]
     heard = sorted((each.run.agent, each.run.simulator) for each in found)
@@ -38,7 +38,7 @@ def test_every_agent_hears_every_phrasing_in_every_way_and_is_trained_once(suite
 
 
 def test_politeness_that_is_passed_over_changes_nothing(suite: str, tmp_path: Path) -> None:
-    command = WordingsCommand(suite, (LEARNER,), None, tmp_path / "out", tmp_path / "trained", "cpu")
+    command = WordingsCommand(suite, (LEARNER,), None, tmp_path / "out", tmp_path / "trained", device="cpu")
     plans = wordings.variations(command.opened(), ("polite",), ("exact",), tmp_path / "out")
     heard = command.run(plans, command.agents)[LEARNER]
     row = wordings.table({LEARNER: heard}, ("polite",), ("exact",), "R@10").rows[0]
@@ -55,4 +55,4 @@ def test_what_is_no_phrasing_or_hearing_is_refused(suite: str, tmp_path: Path) -
         ({"hearings": ("loud",)}, "neither exact nor mended, and no folder"),
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=sentence):
-            WordingsCommand(suite, ("random",), None, tmp_path / "out", tmp_path / "trained", "cpu", **settings)()
+            WordingsCommand(suite, ("random",), None, tmp_path / "out", tmp_path / "trained", device="cpu", **settings)()

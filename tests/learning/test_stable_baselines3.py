@@ -43,7 +43,7 @@ def learned(algorithm, preset, steps, **keywords):
     ("algorithm", "preset", "steps", "more"),
     [
         pytest.param("PPO", "vector", 6144, 12, marks=pytest.mark.slow),
-        pytest.param("DQN", "discrete", 5000, 8, marks=pytest.mark.slow),
+        pytest.param("DQN", "discrete", 5000, 8, marks=pytest.mark.learning),
         pytest.param("A2C", "vector", 8000, 15, marks=pytest.mark.learning),
         pytest.param("SAC", "vector", 1500, 15, marks=pytest.mark.learning),
         pytest.param("TD3", "vector", 5000, 10, marks=pytest.mark.learning),
