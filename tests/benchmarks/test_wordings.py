@@ -54,5 +54,6 @@ def test_what_is_no_phrasing_or_hearing_is_refused(suite: str, tmp_path: Path) -
         ({"hearings": ()}, "nothing is said in other words"),
         ({"hearings": ("loud",)}, "neither exact nor mended, and no folder"),
     ):
+        command = WordingsCommand(suite, ("random",), None, tmp_path / "out", tmp_path / "trained", **settings)
         with pytest.raises((ValueError, FileNotFoundError), match=sentence):
-            WordingsCommand(suite, ("random",), None, tmp_path / "out", tmp_path / "trained", device="cpu", **settings)()
+            command()
