@@ -40,6 +40,8 @@ SHARE = (
 )
 BOOTSTRAP_SEED = 0
 MARKERS = "osD^vPX*<>"
+COLOURS = tuple(f"C{number}" for number in range(10) if number != 7)
+"""Of the usual ones all but grey, in which the bounds are drawn."""
 BOUNDS: dict[str, Any] = {CHANCE: ":", CEILING: "--", ASKING: (0, (6, 1, 1, 1))}
 """How the lines are drawn between which agents lie."""
 TABLE, PLOT = "table", "turns.png"
@@ -357,8 +359,8 @@ def plot(groups: Groups, path: Path, title: str) -> None:
             line = axes.plot(
                 turns,
                 [cell.value for cell in cells],
-                color="0.35" if bound else f"C{number % 10}",
-                linestyle=BOUNDS.get(agent, "-" if number < 10 else "-."),
+                color="0.35" if bound else COLOURS[number % len(COLOURS)],
+                linestyle=BOUNDS.get(agent, "-" if number < len(COLOURS) else "-."),
                 marker="" if bound else MARKERS[number % len(MARKERS)],
                 label=agent,
             )[0]

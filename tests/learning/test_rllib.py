@@ -17,10 +17,9 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from dialog_env.agents.rllib import configured, made
-from dialog_env.catalog import Catalog
-from tests.conftest import REPOSITORY, tiny_contents
+from tests.conftest import REPOSITORY
 from tests.damage import refusal
-from tests.toys import ToyUser
+from tests.learning.test_stable_baselines3 import toys
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -36,10 +35,7 @@ with warnings.catch_warnings():
 
 @pytest.fixture(scope="module")
 def keywords():
-    contents = tiny_contents(size=300, dimensions=4)
-    contents.features *= 0.04
-    gallery = Catalog(contents)
-    return {"catalog": gallery, "split": "all", "simulator": ToyUser(gallery)}
+    return toys()
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, "SameStep", "Disabled"])

@@ -10,9 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from dialog_env.catalog import Catalog
-from tests.conftest import tiny_contents
-from tests.toys import ToyUser
+from tests.learning.test_stable_baselines3 import toys
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -29,10 +27,7 @@ DIALOGS = 64
 
 @pytest.fixture(scope="module")
 def keywords():
-    contents = tiny_contents(size=300, dimensions=4)
-    contents.features *= 0.04
-    gallery = Catalog(contents)
-    return {"catalog": gallery, "split": "all", "simulator": ToyUser(gallery)}
+    return toys()
 
 
 def train(envs, frames, seed=0):
