@@ -3,7 +3,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
-.PHONY: benchmark play test learning check fast docs reliability reliability-small clean
+.PHONY: benchmark play test learning long check fast docs reliability reliability-small clean
 
 benchmark: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(VENV)/bin/dialog-retrieval benchmark run --suite drawn-1k --seeds 0 --agents random supervised belief@shipped ceiling --films 2 --output runs/benchmark
@@ -18,7 +18,11 @@ test: $(INSTALLED) check reliability-small
 
 # What libraries learn with their default settings on the default catalogue; an hour on two idle cores.
 learning: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/learning -m learning --numprocesses auto
+	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/learning -m long --numprocesses auto
+
+# All that `make test` leaves out for the time that it takes: the above, and what is tried again and again.
+long: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m long --numprocesses auto
 
 # A few cases of every part; less than two minutes on two cores.
 reliability-small: $(INSTALLED)

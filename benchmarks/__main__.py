@@ -148,13 +148,15 @@ class PaperCommand(WayOptions):
     """Training seeds with the kinds of feedback; the same where left out."""
     output: Path = Path("runs/paper")
     """Folder of the results; what is there already is not run again."""
+    trained: Path | None = None
+    """Folder of trained agents that others share, such as runs/trained of the suites; with the results where left out."""
 
     def __call__(self) -> None:
         """Runs every arm with every seed, then writes tables and figures of the arms of which all went well."""
         way, (device, here) = self.way(), self.devices()
         if here == "cpu":
             torch.set_num_threads(1)  # another number rounds differently, and trains to other digits
-        plan = Plan(Suite(catalog=self.catalog, simulator=self.simulator), self.output, device, None)
+        plan = Plan(Suite(catalog=self.catalog, simulator=self.simulator), self.output, device, self.trained)
         found, missing, failed = run_paper(plan, self.seeds, self.feedback_seeds, way=way, here=here)
         if found:
             with locked(self.output):

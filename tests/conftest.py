@@ -21,6 +21,14 @@ os.environ["DIALOG_RETRIEVAL_ANSWERS"] = "memory"  # in processes that tests sta
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is marked long unless it is asked for."""
+    if "long" not in config.getoption("markexpr"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; run pytest -m long, or make long"))
+
+
 def shared_path(*parts: str) -> Path:
     """A path below `$DIALOG_RETRIEVAL_DATA` or `../shared`; skips the test where there is none."""
     roots = [os.environ.get("DIALOG_RETRIEVAL_DATA"), REPOSITORY.parent / "shared"]

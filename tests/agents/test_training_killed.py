@@ -61,11 +61,12 @@ def run(folder: Path, steps: int, rest: float) -> bool:
 
 
 @pytest.mark.slow
-def test_ten_kills_at_random_moments_end_in_the_weights_of_a_training_never_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.long)])
+def test_kills_at_random_moments_end_in_the_weights_of_a_training_never_killed(kills: int, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole" / "agent", tmp_path / "killed" / "agent"
     assert not run(whole, steps=10_000, rest=0)
     random = np.random.default_rng(0)
-    assert all(run(killed, int(random.integers(1, 14)), random.uniform(0, 0.05)) for _ in range(10))
+    assert all(run(killed, int(random.integers(1, 14)), random.uniform(0, 0.05)) for _ in range(kills))
     assert not run(killed, steps=10_000, rest=0)
     for name in (CHECKPOINT_FILE, AGENT_FILE):
         states = [checkpoint.fingerprint(checkpoint.read(folder / name).tensors) for folder in (whole, killed)]

@@ -53,6 +53,6 @@ def test_a_disk_that_fills_up_never_makes_a_wrong_catalogue(folder: Path) -> Non
     play(folder, rounds=6, seed=1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_catalogue_is_wrong_in_fifty_rounds_on_disks_that_fill_up(folder: Path) -> None:
     play(folder, rounds=50, seed=0)

@@ -142,7 +142,7 @@ def tensor(values):
     return torch.as_tensor(np.asarray(values), dtype=torch.float32)
 
 
-@pytest.mark.learning
+@pytest.mark.long
 def test_it_learns_with_nothing_but_the_id_changed():
     with torch.random.fork_rng():
         first, final = train(Args(total_timesteps=6144), **toys())
@@ -150,7 +150,7 @@ def test_it_learns_with_nothing_but_the_id_changed():
     assert final > first + 10
 
 
-@pytest.mark.learning
+@pytest.mark.long
 def test_it_reaches_90_on_the_default_catalogue():
     with torch.random.fork_rng():
         first, final = train(Args())

@@ -147,7 +147,7 @@ def curve(folder: Path, keywords: str, *numbers: str) -> list[float]:
     return found
 
 
-@pytest.mark.learning
+@pytest.mark.long
 def test_its_ppo_learns_by_the_network_of_the_paper(tmp_path):
     keywords = '{"simulator": "describer", "action": "direction"}'
     found = curve(tmp_path, keywords, "25", "4096", "3e-4")

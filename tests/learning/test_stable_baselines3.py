@@ -43,10 +43,10 @@ def learned(algorithm, preset, steps, **keywords):
     ("algorithm", "preset", "steps", "more"),
     [
         pytest.param("PPO", "vector", 6144, 12, marks=pytest.mark.slow),
-        pytest.param("DQN", "discrete", 5000, 8, marks=pytest.mark.learning),
-        pytest.param("A2C", "vector", 8000, 15, marks=pytest.mark.learning),
-        pytest.param("SAC", "vector", 1500, 15, marks=pytest.mark.learning),
-        pytest.param("TD3", "vector", 5000, 10, marks=pytest.mark.learning),
+        pytest.param("DQN", "discrete", 5000, 8, marks=pytest.mark.long),
+        pytest.param("A2C", "vector", 8000, 15, marks=pytest.mark.long),
+        pytest.param("SAC", "vector", 1500, 15, marks=pytest.mark.long),
+        pytest.param("TD3", "vector", 5000, 10, marks=pytest.mark.long),
     ],
 )
 def test_algorithms_with_default_settings_learn(algorithm, preset, steps, more):
@@ -54,14 +54,14 @@ def test_algorithms_with_default_settings_learn(algorithm, preset, steps, more):
     assert after > before + more, (before, after)
 
 
-@pytest.mark.learning
+@pytest.mark.long
 def test_ppo_with_default_settings_reaches_90_on_the_default_catalogue():
     before, after = learned("PPO", "vector", 100_000)
     assert before < 60
     assert after >= 90
 
 
-@pytest.mark.learning
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("algorithm", "preset", "steps"),
     [("A2C", "vector", 50_000), ("SAC", "vector", 10_000), ("TD3", "vector", 20_000), ("DQN", "discrete", 50_000)],

@@ -98,7 +98,7 @@ def test_its_ppo_learns(keywords):
     assert np.mean(curve[-2:]) > 0.5 + 0.2
 
 
-@pytest.mark.learning
+@pytest.mark.long
 def test_its_ppo_learns_on_the_default_catalogue():
     dialogs = gym.make_vec("DialogRetrieval-vector-v0", DIALOGS, autoreset_mode="Disabled", output="torch")
     with torch.random.fork_rng():
