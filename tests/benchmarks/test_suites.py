@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dialog_env import agents
 from dialog_env.agents.baselines.random import Random
 from dialog_env.benchmarks import gap, leaderboard, results, tables
 from dialog_env.benchmarks.__main__ import main
@@ -49,6 +50,15 @@ def test_every_suite_of_the_project_can_be_read_and_names_what_it_is_of() -> Non
     drawn = find_suite("drawn-1k")
     gallery = load_catalog(drawn.catalog).split(drawn.test_split)
     assert (gallery.fingerprint, make_simulator(drawn.simulator, gallery).id) == (drawn.gallery, drawn.user)
+
+
+def test_no_gallery_of_drawn_shoes_holds_one_that_an_agent_has_learned_from() -> None:
+    shipped = re.search(r"synthetic:\d+:\d+", agents.load("belief").learned_from)
+    assert shipped is not None
+    for suite in map(find_suite, SUITES):
+        for learned_from in filter(None, (suite.training_catalog, shipped[0])):
+            if suite.catalog.startswith("synthetic"):  # of one seed the shoes are the same, however many they are
+                assert (learned_from.split(":")[2:] or ["0"]) != (suite.catalog.split(":")[2:] or ["0"])
 
 
 def test_a_suite_of_ones_own_is_a_file(tmp_path: Path, suite: Suite) -> None:
