@@ -149,7 +149,7 @@ class PaperCommand(WayOptions):
     output: Path = Path("runs/paper")
     """Folder of the results; what is there already is not run again."""
     trained: Path | None = None
-    """Folder of trained agents that others share, such as runs/trained of the suites; with the results where left out."""
+    """Folder of trained agents that others share, such as runs/trained of suites; with the results where left out."""
 
     def __call__(self) -> None:
         """Runs every arm with every seed, then writes tables and figures of the arms of which all went well."""

@@ -31,7 +31,7 @@ class Choice:
     """Whom to talk to, and about what."""
 
     agent: str = field(default_factory=default_agent)
-    """Folder of a trained agent, or the name of one that needs no training."""
+    """Folder of a trained agent, or the name of one that comes along or needs no training."""
     kind: str | None = None
     """Class of the agent in the folder, as module:Class, where it is not one of this project's: files start no code."""
     network: str | None = None
@@ -60,7 +60,7 @@ class Choice:
         return Partner(self._agent(user, gallery.dimensions, device), gallery, user=user, hearing=self.hearing), user
 
     def _agent(self, user: UserSimulator, dimensions: int, device: str) -> Agent:
-        if Path(self.agent).is_dir():
+        if Path(self.agent).is_dir() or self.agent in agents.SHIPPED:
             kind = agents.agent_class(self.kind) if self.kind else None
             network = agents.NETWORKS.find(self.network) if self.network else None
             return agents.load(self.agent, device, kind=kind, network=network)

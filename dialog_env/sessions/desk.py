@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from dialog_env.sessions.answer import Answer
 from dialog_env.sessions.partner import MOST_AT_ONCE
-from dialog_env.sessions.session import Answer, Session, say_together
+from dialog_env.sessions.session import Session, say_together
 
 T = TypeVar("T")
 

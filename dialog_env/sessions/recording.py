@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 
 from dialog_env.evaluate.records import Back, Begin, End, RecordFile, Role, Turn
-from dialog_env.sessions.session import Event, Session
+from dialog_env.sessions.answer import Event
+from dialog_env.sessions.session import Session
 
 CONSENT = (
     "What you type, the images you see, how long you take and how it ends would be written to a file on this computer, "

@@ -12,9 +12,10 @@ from torch import Tensor
 from dialog_env.agents.candidate_selection import squared_distances
 from dialog_env.evaluate.records import Begin, End, RecordFile, Role, Turn
 from dialog_env.io.commands import sentence as told
+from dialog_env.sessions.answer import Answer, Image
 from dialog_env.sessions.partner import Partner
 from dialog_env.sessions.recording import Recording, new_id
-from dialog_env.sessions.session import Answer, Image, Session
+from dialog_env.sessions.session import Session
 from dialog_env.sessions.words import Heard, hear
 from dialog_env.world.user import UserSimulator, ask
 

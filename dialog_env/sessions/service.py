@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from html import escape
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -20,109 +20,17 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import dialog_env
-from dialog_env.io.reading import EXACT, understand
+from dialog_env.io.reading import understand
 from dialog_env.sessions.desk import Desk
 from dialog_env.sessions.guard import FAILED, Guard, RefusedError, body_of
 from dialog_env.sessions.pictures import Pictures
 from dialog_env.sessions.recording import CONSENT, Recording
+from dialog_env.sessions.requests import SUMMARIES, Ended, Forgotten, Liked, NewSession, Said, Undone
 from dialog_env.sessions.rooms import Place
 from dialog_env.sessions.session import Session
 from dialog_env.sessions.store import BusyError, FullError, Limits, Store
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class NewSession:
-    """What a session begins with.
-
-    Args:
-        first: id of the image that is shown first; drawn where left out.
-        target: id of the image in mind, where it is known; answers then say where it stands. "drawn" for a random one.
-        seed: of what is drawn; another each time where left out.
-        record: whether the person was asked, and agreed, that the dialog is recorded.
-    """
-
-    __pydantic_config__ = EXACT
-
-    first: str | None = None
-    target: str | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    record: bool = False
-
-
-@dataclass(frozen=True)
-class Said:
-    """A sentence on how the image in mind differs from the candidate.
-
-    Args:
-        sentence: of at most 1,000 characters.
-        events: how many events the session had when it was typed: with another number nothing is done, so that what is
-            sent twice counts once.
-    """
-
-    __pydantic_config__ = EXACT
-
-    sentence: str
-    events: int | None = None
-
-
-@dataclass(frozen=True)
-class Liked:
-    """An image to speak of instead of the candidate.
-
-    Args:
-        image: its id.
-        events: as for a sentence.
-    """
-
-    __pydantic_config__ = EXACT
-
-    image: str
-    events: int | None = None
-
-
-@dataclass(frozen=True)
-class Undone:
-    """Takes back the latest event.
-
-    Args:
-        events: as for a sentence.
-    """
-
-    __pydantic_config__ = EXACT
-
-    events: int | None = None
-
-
-@dataclass(frozen=True)
-class Forgotten:
-    """Takes back one event, or all.
-
-    Args:
-        event: its number from 0; all where left out.
-        events: as for a sentence.
-    """
-
-    __pydantic_config__ = EXACT
-
-    event: int | None = None
-    events: int | None = None
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How it ended.
-
-    Args:
-        found: whether the person has found the image; as the session knows where left out.
-        rating: 1 to 5.
-    """
-
-    __pydantic_config__ = EXACT
-
-    found: bool | None = None
-    rating: Annotated[int, Field(ge=1, le=5)] | None = None
 
 
 @dataclass
@@ -141,21 +49,6 @@ class Kept:
     warning: str = ""
     seen: float = field(default_factory=time.monotonic)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-SUMMARIES = {
-    ("/gallery", "GET"): ("What can be shown and understood", None),
-    ("/image/{image}", "GET"): ("The picture of an image, as PNG", None),
-    ("/sessions", "POST"): ("Begin a session", NewSession),
-    ("/sessions/{session}", "GET"): ("A session as it is", None),
-    ("/sessions/{session}", "DELETE"): ("Forget a session", None),
-    ("/sessions/{session}/say", "POST"): ("Say how the image in mind differs from the candidate", Said),
-    ("/sessions/{session}/like", "POST"): ("Speak of another image instead", Liked),
-    ("/sessions/{session}/undo", "POST"): ("Take back the latest event", Undone),
-    ("/sessions/{session}/forget", "POST"): ("Take back one event, or all", Forgotten),
-    ("/sessions/{session}/end", "POST"): ("End a session, and write how it ended", Ended),
-}
-"""Path and method to what is done there, and what the body holds."""
 
 
 class Service:

@@ -18,9 +18,10 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
 
     from dialog_env.catalog import Catalog
     from dialog_env.evaluate.records import RecordFile
+    from dialog_env.sessions.answer import Answer, Image
     from dialog_env.sessions.choice import Choice
     from dialog_env.sessions.recording import CONSENT, Recording
-    from dialog_env.sessions.session import Answer, Image, Session
+    from dialog_env.sessions.session import Session
 
 WIDTH = 32
 """Columns of a picture; half as many lines."""

@@ -79,6 +79,11 @@ def test_an_agent_that_has_to_be_trained_first_is_refused_with_the_command(file:
         Choice(agent="shoe", catalog=file, split="all", simulator="describer").open()
 
 
+def test_an_agent_that_comes_along_is_had_by_its_name() -> None:
+    partner, _ = Choice(agent="belief", catalog="synthetic:40:5", split="all").open()
+    assert partner.agent.trained == agents.load("belief").trained
+
+
 @pytest.mark.slow
 def test_the_default_agent_finds_shoes_by_what_the_describer_says() -> None:
     partner, _ = Choice(catalog="synthetic:300:5", split="all").open()

@@ -11,7 +11,10 @@ from typing import Any
 from tools.reliability import materials
 from tools.reliability.cases import Case, Failed, Outcome, Part, expect, fail
 from tools.reliability.commands import program, require_told
-from tools.reliability.damage import ANY, FORGED, Target, edit_json, edit_json_line, ways
+from tools.reliability.damage.any_file import ANY
+from tools.reliability.damage.target import Target
+from tools.reliability.damage.text import edit_json, edit_json_line
+from tools.reliability.damage.ways import FORGED, ways
 from tools.reliability.kinds import KINDS, Kind, Place, comparable, difference
 from tools.reliability.processes import Child
 from tools.reliability.refusals import attempt, require_clear
