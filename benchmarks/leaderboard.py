@@ -110,7 +110,7 @@ def write(folder: Path, page: Path) -> str:
         if not groups:
             continue
         plot = folder / name / PLOTS
-        report.plot(groups, plot, f"{name}: {suite.about}")
+        report.plot(dict(reversed(groups.items())), plot, f"{name}: {suite.about}")  # as high in the legend as in it
         parts += [section(groups, suite), f"![{name}, turn by turn]({_link(plot, page)})\n"]
         parts += [(folder / name / file).read_text() for file in BESIDE if (folder / name / file).exists()]
         for label, group in groups.items():
