@@ -1,10 +1,12 @@
 """What is measured beside the limits of the machine is what it says, and comes out whole."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 import torch
 
+from tests.catalog.encoders import write_backbone
 from tools.throughput import SMALL, limits
 from tools.throughput.limits import Machine
 from tools.throughput.workload import Material, literal
@@ -47,6 +49,14 @@ def test_sentences_get_about_as_long_as_they_are_asked_to_be():
         weights = limits._talkative(material.weights, pairs, words)
         said = literal("captioner").LiteralCaptioner(weights, "show_attend_tell").greedy(*pairs)
         assert float((said != 0).sum(dim=1).float().mean()) == pytest.approx(words, abs=2)
+
+
+def test_every_engine_that_is_there_has_a_row_of_features(tmp_path):
+    pytest.importorskip("transformers", reason="extraction needs the extra `images`")
+    lines = limits.extraction(TINY, write_backbone(tmp_path / "small", "convolution"))
+    assert lines[0].work.startswith("features of 32 pictures (small), engine torch, against the network as it is")
+    assert len(lines) == 1 + bool(find_spec("openvino"))
+    assert all(float(line.measured.split(", ")[2].removesuffix(" apart")) < 1e-4 for line in lines)
 
 
 def test_an_evaluation_of_a_large_gallery_says_its_time_and_memory():

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -260,28 +261,37 @@ class _Fresh(Spare):
 
 
 def extraction(load: Workload, backbone: Path | None) -> list[Line]:
-    """Pictures through the encoder against the network as it is in batches of 16, channels last."""
+    """Pictures through the encoder, in each engine, against the network as it is in batches of 16, channels last."""
     if backbone is None:
         return [Line("features of pictures against the network as it is", "2.5x", "not measured: give --backbone")]
-    encoder = features.VisionBackbone(backbone)
+    engines = [engine for engine in features.ENGINES if engine == "torch" or find_spec(engine)]
+    encoders = [features.VisionBackbone(backbone, engine=engine) for engine in engines]
+    preprocessing = encoders[0].preprocessing
     network = features.load_network(backbone).float().eval().to(memory_format=torch.channels_last)
-    height, width = encoder.preprocessing.height, encoder.preprocessing.width
-    pictures = np.random.default_rng(0).integers(0, 256, (32, height, width, 3), dtype=np.uint8)
+    pictures = np.random.default_rng(0).integers(0, 256, (32, preprocessing.height, preprocessing.width, 3), np.uint8)
 
     @torch.inference_mode()
     def plain() -> torch.Tensor:
         pieces = []
         for start in range(0, len(pictures), 16):
-            pixels = encoder.preprocessing.normalise(torch.from_numpy(pictures[start : start + 16]))
+            pixels = preprocessing.normalise(torch.from_numpy(pictures[start : start + 16]))
             pixels = pixels.contiguous(memory_format=torch.channels_last)
             pieces.append(network(pixel_values=pixels).last_hidden_state.mean(dim=(2, 3)))
         return torch.cat(pieces)
 
-    slow, quick = fastest_in_turn([plain, partial(encoder, pictures, 7)], load.repeats)
-    found, expected = encoder(pictures, 0)[0], plain()
-    away = float((found - expected).norm() / expected.norm())
-    work = f"features of {len(pictures)} pictures ({encoder.name}) against the network as it is, batches of 16"
-    return [Line(work, "2.5x", f"{slow / quick:.2f}x, {len(pictures) / quick:.0f} pictures/s, {away:.0e} apart")]
+    slow, *quick = fastest_in_turn([plain, *(partial(encoder, pictures, 7) for encoder in encoders)], load.repeats)
+    expected, lines = plain(), []
+    for encoder, seconds in zip(encoders, quick, strict=True):
+        away = float((encoder(pictures, 0)[0] - expected).norm() / expected.norm())
+        lines.append(
+            Line(
+                f"features of {len(pictures)} pictures ({encoder.name}), engine {encoder.engine}, against the network "
+                "as it is, batches of 16",
+                "2.5x" if encoder.engine == engines[-1] else "",
+                f"{slow / seconds:.2f}x, {len(pictures) / seconds:.0f} pictures/s, {away:.0e} apart",
+            )
+        )
+    return lines
 
 
 def million(load: Workload) -> list[Line]:

@@ -9,7 +9,7 @@ from dialog_env.catalog.sources.sentences import SentenceEncoder
 from dialog_env.catalog.space import FeatureSpace
 
 
-def open_encoder(kind: str, folder: Path, device: str, pooling: str) -> Encoder:
+def open_encoder(kind: str, folder: Path, device: str, pooling: str, engine: str = "torch") -> Encoder:
     """The encoder in a folder.
 
     Args:
@@ -17,22 +17,27 @@ def open_encoder(kind: str, folder: Path, device: str, pooling: str) -> Encoder:
         folder: in Hugging Face layout.
         device: where it runs.
         pooling: see `VisionBackbone` and `SentenceEncoder`.
+        engine: see `VisionBackbone`; a sentence encoder has none but torch.
 
     Raises:
         FileNotFoundError, ValueError, ImportError: as these say.
     """
     if kind == "sentence":
+        if engine != "torch":
+            raise ValueError(f"engine {engine} is for pictures and these are descriptions; use --engine torch")
         return SentenceEncoder(folder, device, pooling)
-    return VisionBackbone(folder, device, pooling)
+    return VisionBackbone(folder, device, pooling, engine)
 
 
-def open_encoder_of(space: FeatureSpace, kind: str, folder: Path, device: str, where: str) -> Encoder:
+def open_encoder_of(
+    space: FeatureSpace, kind: str, folder: Path, device: str, where: str, engine: str = "torch"
+) -> Encoder:
     """The encoder in a folder, for a feature space; ValueError where it is not the one that the space was made with.
 
     Args:
         space: of a catalogue.
         kind: of what is to be embedded.
-        folder, device: as for `open_encoder`.
+        folder, device, engine: as for `open_encoder`.
         where: the catalogue, for messages.
     """
     made = space.encoder.get("kind")
@@ -44,6 +49,6 @@ def open_encoder_of(space: FeatureSpace, kind: str, folder: Path, device: str, w
     if made != kind:
         names = {"vision": "pictures", "sentence": "descriptions"}
         raise ValueError(f"{where} is made from {names[made]} and these are {names[kind]}; give {names[made]}")
-    encoder = open_encoder(kind, folder, device, space.recipe.get("pooling", "mean"))
+    encoder = open_encoder(kind, folder, device, space.recipe.get("pooling", "mean"), engine)
     space.check_encoder(encoder.recipe, str(folder), where)
     return encoder

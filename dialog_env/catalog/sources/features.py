@@ -22,12 +22,14 @@ from tqdm import tqdm
 from dialog_env.catalog.images import decode_picture
 from dialog_env.catalog.sources.batches import Batches
 from dialog_env.catalog.sources.folding import folded
+from dialog_env.catalog.sources.openvino_engine import OpenVinoNetwork, openvino_release
 from dialog_env.io.device import find_device
 from dialog_env.io.lasting import lasting
 from dialog_env.io.reading import first_line, one_sentence, read_json, regular_file
 
 RAW_VERSION = 2
 POOLINGS = ("mean", "cls", "projection")
+ENGINES = ("torch", "openvino")
 AT_ONCE = 8
 """Pictures that a network looks at together on a CPU: what passes between its layers stays in the cache."""
 MOST_SIDE = 4096
@@ -149,14 +151,15 @@ class VisionBackbone:
         device: where it runs.
         pooling: what pooled features are: "mean" over the map; "cls", the class token; or "projection", what the
             network itself compares pictures and sentences by (CLIP and its relatives).
+        engine: what runs it: "torch", or "openvino", sooner on a CPU.
 
     Raises:
         FileNotFoundError: the folder or a needed file is missing.
-        ValueError: transformers cannot load it, or it gives no feature map.
-        ImportError: transformers is not installed.
+        ValueError: transformers cannot load it, or it gives no feature map, or the engine cannot run it.
+        ImportError: transformers or the engine is not installed.
     """
 
-    def __init__(self, folder: str | Path, device: str = "cpu", pooling: str = "mean") -> None:
+    def __init__(self, folder: str | Path, device: str = "cpu", pooling: str = "mean", engine: str = "torch") -> None:
         self.folder = Path(folder)
         remedy = "give a vision model in Hugging Face layout"
         weights = [regular_file(path, "weights", remedy) for path in sorted(self.folder.glob("*.safetensors"))]
@@ -165,7 +168,7 @@ class VisionBackbone:
                 f"{self.folder} is no backbone; it must hold config.json, preprocessor_config.json and *.safetensors"
             )
         self.preprocessing = Preprocessing.read(self.folder)
-        self.name, self.pooling = self.folder.resolve().name, pooling
+        self.name, self.pooling, self.engine = self.folder.resolve().name, pooling, engine
         self.fingerprint = digest_of_files(weights)
         whole = load_network(self.folder).float().eval()
         network = getattr(whole, "vision_model", whole)
@@ -175,8 +178,9 @@ class VisionBackbone:
                 "choose --pooling mean or cls"
             )
         try:
-            self.device = find_device(device)
-            self.network = self._quick(network.to(self.device, memory_format=torch.channels_last))
+            self.device = find_device("cpu" if engine == "openvino" and device == "auto" else device)
+            self._given = self._in_openvino(network) if engine == "openvino" else self._in_torch(network)
+            self._patch = getattr(network.config, "patch_size", None)
             self._projection = getattr(whole, "visual_projection", torch.nn.Identity()).to(self.device)
         except (AssertionError, RuntimeError) as error:
             raise ValueError(
@@ -185,9 +189,14 @@ class VisionBackbone:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What fixes the features: name, checksum of the weights, preprocessing, pooling where it is no mean."""
-        facts = {"name": self.name, "weights sha256": self.fingerprint, "preprocessing": asdict(self.preprocessing)}
-        return facts if self.pooling == "mean" else {**facts, "pooling": self.pooling}
+        """What fixes the features: name, checksum of the weights, preprocessing, and what is not usual."""
+        return {
+            "name": self.name,
+            "weights sha256": self.fingerprint,
+            "preprocessing": asdict(self.preprocessing),
+            **({} if self.pooling == "mean" else {"pooling": self.pooling}),
+            **({} if self.engine == "torch" else {"engine": openvino_release()}),
+        }
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -212,10 +221,27 @@ class VisionBackbone:
         self, pixels: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], grid: int
     ) -> tuple[Tensor, Tensor | None]:
         """Pooled (B, C) and region features (B, grid * grid, C) of B pictures (H, W, 3); no regions for grid 0."""
-        at_once = AT_ONCE if self.device.type == "cpu" else len(pixels)
+        at_once = AT_ONCE if self.device.type == "cpu" and self.engine == "torch" else len(pixels)
         pieces = [self._look(pixels[start : start + at_once], grid) for start in range(0, len(pixels), at_once)]
         pooled, regions = zip(*pieces, strict=True)
         return torch.cat(pooled), torch.cat(regions) if grid else None
+
+    def _in_openvino(self, network: Any) -> Callable[[Tensor], Any]:
+        """What the network gives of pixels (B, H, W, 3) uint8, by OpenVINO."""
+        if self.device.type != "cpu":
+            raise ValueError(f"engine openvino runs on the CPU, not on {self.device}; choose --device cpu")
+        shape = self.preprocessing.height, self.preprocessing.width
+        return OpenVinoNetwork(network, self.preprocessing.normalise, shape, pooler=self.pooling == "projection")
+
+    def _in_torch(self, network: Any) -> Callable[[Tensor], Any]:
+        """The same by PyTorch."""
+        self.network = self._quick(network.to(self.device, memory_format=torch.channels_last))
+
+        def given(pixels: Tensor) -> Any:
+            batch = self.preprocessing.normalise(pixels.to(self.device))
+            return self.network(pixel_values=batch.contiguous(memory_format=torch.channels_last))
+
+        return given
 
     @lasting
     def _quick(self, network: torch.nn.Module) -> torch.nn.Module:
@@ -236,10 +262,8 @@ class VisionBackbone:
     @torch.inference_mode()
     def _look(self, pixels: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], grid: int) -> tuple[Tensor, Tensor | None]:
         """Features of few pictures."""
-        batch = self.preprocessing.normalise(torch.from_numpy(np.stack(list(pixels))).to(self.device))
-        batch = batch.contiguous(memory_format=torch.channels_last)
         try:
-            given = self.network(pixel_values=batch)
+            given = self._given(torch.from_numpy(np.asarray(pixels)))
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"{self.folder} cannot look at a picture ({first_line(error)}); choose a vision backbone whose "
@@ -270,10 +294,9 @@ class VisionBackbone:
 
     def _fold(self, tokens: Tensor) -> Tensor:
         """Patch tokens (B, T, C) as a map (B, C, H, W); what stands before the patches is left out."""
-        patch = getattr(self.network.config, "patch_size", None)
         rows, columns = (math.isqrt(tokens.shape[1]),) * 2
-        if isinstance(patch, int):
-            shape = self.preprocessing.height // patch, self.preprocessing.width // patch
+        if isinstance(self._patch, int):
+            shape = self.preprocessing.height // self._patch, self.preprocessing.width // self._patch
             rows, columns = shape if math.prod(shape) <= tokens.shape[1] else (rows, columns)
         patches = tokens[:, tokens.shape[1] - rows * columns :]
         return patches.transpose(1, 2).unflatten(2, (rows, columns))

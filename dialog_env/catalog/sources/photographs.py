@@ -22,7 +22,7 @@ from dialog_env.catalog.catalog import VISIBLE, Catalog, Contents
 from dialog_env.catalog.images import MOST_BYTES, EncodedImages, decode_picture
 from dialog_env.catalog.sources.batches import Batches
 from dialog_env.catalog.sources.encoders import open_encoder, open_encoder_of
-from dialog_env.catalog.sources.features import POOLINGS, Encoder, digest, extract
+from dialog_env.catalog.sources.features import ENGINES, POOLINGS, Encoder, digest, extract
 from dialog_env.catalog.sources.manifest import Manifest
 from dialog_env.catalog.sources.on_ray import extract_by_ray
 from dialog_env.catalog.sources.photo_grades import MEASURES, bounds_of, measure, scale
@@ -54,6 +54,7 @@ class Photographs(ABC):
         output: the catalogue file to write; with `catalog add`, the one to grow.
         name: name of the catalogue; by default after the source.
         device: where the backbone runs: "cpu", "cuda", or "auto", which is cuda where there is one.
+        engine: what runs the backbone: torch, or openvino, which is sooner on a CPU and has to be installed.
         batch: images at a time.
         dimensions: principal components of the pooled features; 0 keeps all.
         region_channels: principal components of the region features; 0 keeps all.
@@ -76,6 +77,7 @@ class Photographs(ABC):
     output: Path
     name: str = field(default="", kw_only=True)
     device: str = field(default="auto", kw_only=True)
+    engine: Literal["torch", "openvino"] = field(default="torch", kw_only=True)
     batch: int = field(default=16, kw_only=True)
     dimensions: int = field(default=256, kw_only=True)
     region_channels: int = field(default=256, kw_only=True)
@@ -126,6 +128,7 @@ class Photographs(ABC):
         if self.ray is not None and len(self.ray) > 1:
             raise ValueError(f"--ray takes one address, not {len(self.ray)}")
         checked_choice("pooling", self.pooling, POOLINGS)
+        checked_choice("engine", self.engine, ENGINES)
         checked_choice("measures", self.measures, ("pixels", "none"))
         if not self.root.is_dir():
             raise FileNotFoundError(f"no folder {self.root}; give the folder of the data set as root")
@@ -172,13 +175,13 @@ class Photographs(ABC):
         extract_by_ray(
             items.content,
             encoder,
-            functools.partial(open_encoder, kind, self.backbone, self.device, encoder.pooling),
+            functools.partial(open_encoder, kind, self.backbone, self.device, encoder.pooling, self.engine),
             partial,
             grid=grid,
             batch=self.batch,
             digests=items.digests,
             address=self.ray[0] if self.ray else None,
-            gpus=int(find_device(self.device).type == "cuda"),
+            gpus=int(self.engine == "torch" and find_device(self.device).type == "cuda"),
         )
 
     def _visible(self, manifest: Manifest) -> list[str] | None:
@@ -194,12 +197,13 @@ class Photographs(ABC):
         """The encoder, known to work, and the grid of its regions."""
         kind = "sentence" if manifest.descriptions else "vision"
         if like is None:
-            encoder, grid = open_encoder(kind, self.backbone, self.device, self.pooling), self.grid
+            encoder = open_encoder(kind, self.backbone, self.device, self.pooling, self.engine)
+            grid = self.grid
         else:
             where = str(self.like or self.output)
             if like.space is None:
                 raise ValueError(f"{where} is of a release that kept no feature space; build it again from its source")
-            encoder = open_encoder_of(like.space, kind, self.backbone, self.device, where)
+            encoder = open_encoder_of(like.space, kind, self.backbone, self.device, where, self.engine)
             grid = int(like.space.recipe.get("grid", 0))
         encoder.check(grid)
         return encoder, grid
