@@ -40,6 +40,9 @@ GROUPS = {
 
 PROGRAM = "dialog-retrieval"
 
+NEEDED = {"agent": "pydantic"}
+"""Name of a group to the slow package that its help computes with: it shows the settings of a configuration."""
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; bad input ends in one sentence and exit status 1, or 2 where it is not understood."""
@@ -51,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     elif given[0] in GROUPS:
         if "" not in sys.path:
             sys.path.append("")
-        if arguments is None and {"-h", "--help"} & set(given) and stand_ins.install():
+        if arguments is None and {"-h", "--help"} & set(given) and stand_ins.install(NEEDED.get(given[0], "")):
             help_alone(given)
         else:
             run(given)

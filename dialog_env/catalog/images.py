@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,14 +17,23 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 OTHER_FORMATS = ("AVIF", "JPEG2000", "PPM", "TGA", "ICO", "QOI", "PCX", "SGI", "DIB")
 """What else they may be encoded as, where Pillow was built with it. It knows others, some of which start programs."""
 
-Image.init()
-READABLE = tuple(form for form in (*FORMATS, *OTHER_FORMATS) if form in Image.OPEN)
-SUFFIXES = tuple(sorted(suffix for suffix, form in Image.registered_extensions().items() if form in READABLE))
-"""Of the names of their files, in small letters."""
 MOST_BYTES = 256 << 20
 """Of a picture's file: no fewer than its pixels may take."""
 MOST_PIXELS = 64_000_000
 """Of a picture; decoded, it takes 4 bytes each, several times over. Few cameras make larger ones."""
+
+
+@lru_cache
+def readable() -> tuple[str, ...]:
+    """What pictures may be encoded as here."""
+    Image.init()
+    return tuple(form for form in (*FORMATS, *OTHER_FORMATS) if form in Image.OPEN)
+
+
+@lru_cache
+def suffixes() -> frozenset[str]:
+    """Of the names of their files, in small letters."""
+    return frozenset(suffix for suffix, form in Image.registered_extensions().items() if form in readable())
 
 
 class ImageSource(Protocol):
@@ -46,7 +56,7 @@ def decode_picture(content: bytes, where: str, remedy: str) -> Image.Image:
     """The picture in an encoded file, in RGB; of an animation the first frame.
 
     Args:
-        content: of the file, in one of `READABLE`.
+        content: of the file, in one of the formats `readable`.
         where: the file, or its place in one: how the sentence of an error begins.
         remedy: what to do about it: how that ends.
 
@@ -55,12 +65,12 @@ def decode_picture(content: bytes, where: str, remedy: str) -> Image.Image:
             before it is decoded.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=READABLE) as picture:
+        with Image.open(io.BytesIO(content), formats=readable()) as picture:
             if picture.width * picture.height <= MOST_PIXELS:
                 return flatten(picture)
             problem = f"{picture.width} x {picture.height} pixels are more than {MOST_PIXELS:,}"
     except UnidentifiedImageError:
-        problem = f"it is none of {', '.join(READABLE)}"
+        problem = f"it is none of {', '.join(readable())}"
     except Exception as error:  # Pillow's decoders raise almost anything
         problem = (str(error).splitlines() or [type(error).__name__])[0]
     raise ValueError(f"{where} is truncated or cannot be decoded ({problem}); {remedy}")

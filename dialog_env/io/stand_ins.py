@@ -1,7 +1,7 @@
 """Help in a fraction of a second: what takes seconds to load computes, and help computes nothing.
 
-Modules take classes from PyTorch to derive their own from, to name in annotations and to decorate functions with. While
-help is asked for, they get stand-ins, which can be all of that and do nothing.
+Modules take classes from PyTorch and others to derive their own from, to name in annotations and to decorate functions
+with. While help is asked for, they get stand-ins, which can be all of that and do nothing.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, NoReturn
 
-SLOW = ("torch", "stable_baselines3", "safetensors", "h5py")
-"""Packages that help does without."""
+SLOW = ("torch", "stable_baselines3", "safetensors", "h5py", "PIL", "pydantic", "tqdm", "unittest")
+"""Packages that help does without; `unittest` is asked for by typeguard, and asks for asyncio."""
 SWITCH = "DIALOG_RETRIEVAL_STAND_INS"
 """Environment variable: `no` lets help load everything."""
 
 
-def install() -> bool:
-    """Lets imports of slow packages give stand-ins from now on in this process; False where it must not."""
-    if os.environ.get(SWITCH) == "no" or any(package in sys.modules for package in SLOW):
+def install(needed: str = "") -> bool:
+    """Lets imports of slow packages but one give stand-ins from now on in this process; False where it must not."""
+    replaced = tuple(package for package in SLOW if package != needed)
+    if os.environ.get(SWITCH) == "no" or any(package in sys.modules for package in replaced):
         return False
-    sys.meta_path.insert(0, _Finder())
+    sys.meta_path.insert(0, _Finder(replaced))
     return True
 
 
@@ -80,11 +81,14 @@ class _Module(ModuleType):
 
 
 class _Finder:
-    """Finds stand-ins for slow packages and all that is in them."""
+    """Finds stand-ins for packages and all that is in them."""
+
+    def __init__(self, packages: tuple[str, ...]) -> None:
+        self.packages = packages
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
-        """A module of a slow package; None for any other."""
-        if name.split(".")[0] not in SLOW:
+        """A module of one of these packages; None for any other."""
+        if name.split(".")[0] not in self.packages:
             return None
         return ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.catalog.images import SUFFIXES
+from dialog_env.catalog.images import suffixes
 from dialog_env.catalog.sources.captions import Captions
 from dialog_env.catalog.sources.manifest import share
 from dialog_env.catalog.sources.written import read_captions
@@ -254,7 +254,7 @@ class WrittenPairs(CaptionSource):
 def called(name: str, known: Collection[str]) -> str:
     """The id that is meant by a name: itself, or what stands before the suffix of a picture's file."""
     stem, dot, suffix = name.rpartition(".")
-    return stem if name not in known and f"{dot}{suffix}".casefold() in SUFFIXES and stem in known else name
+    return stem if name not in known and f"{dot}{suffix}".casefold() in suffixes() and stem in known else name
 
 
 def _belongs(images: Sequence[str], part: str) -> bool:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from dialog_env.catalog import Catalog, images
 from dialog_env.catalog.__main__ import main
-from dialog_env.catalog.images import OTHER_FORMATS, READABLE, decode_picture
+from dialog_env.catalog.images import OTHER_FORMATS, decode_picture, readable
 from dialog_env.catalog.sources.folder import Folder
 from dialog_env.catalog.sources.products import split_of
 from dialog_env.simulators import make_simulator
@@ -256,7 +256,7 @@ def test_a_picture_that_changes_during_a_build_is_noticed(tmp_path: Path) -> Non
         bytes(items.content[1])
 
 
-@pytest.mark.parametrize("form", [form for form in OTHER_FORMATS if form in READABLE])
+@pytest.mark.parametrize("form", [form for form in OTHER_FORMATS if form in readable()])
 def test_pictures_of_other_formats_are_decoded(form: str) -> None:
     content = io.BytesIO()
     Image.new("RGB", (16, 12), (200, 30, 30)).save(content, form)

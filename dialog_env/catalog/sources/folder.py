@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from dialog_env.catalog.images import SUFFIXES
+from dialog_env.catalog.images import suffixes
 from dialog_env.catalog.sources.manifest import Manifest
 from dialog_env.catalog.sources.photographs import Photographs
 from dialog_env.catalog.sources.products import split_of
@@ -61,7 +61,7 @@ def find_pictures(root: Path) -> tuple[dict[str, Path], int]:
         inner = path.relative_to(root)
         if any(part.startswith(".") for part in inner.parts) or not path.is_file():
             continue
-        if path.suffix.casefold() not in SUFFIXES:
+        if path.suffix.casefold() not in suffixes():
             others += 1
             continue
         name = inner.with_suffix("").as_posix()
