@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +16,15 @@ from dialog_env.catalog import Catalog
 from dialog_env.catalog.sources.features import VisionBackbone, load_network
 from dialog_env.catalog.sources.folder import Folder
 from tests.catalog.encoders import CONFIGS
-from tests.conftest import encode, shared_path
+from tests.conftest import REPOSITORY, encode, shared_path
 
 SIZES = {"dimensions": 6, "region_channels": 5, "grid": 2, "batch": 8, "device": "cpu"}
 
 
 @pytest.fixture
 def openvino():
-    return pytest.importorskip("openvino", reason="it needs the extra `openvino`")
+    if find_spec("openvino") is None:
+        pytest.skip("it needs the extra `openvino`")
 
 
 def pictures(backbone: VisionBackbone, count: int) -> np.ndarray:
@@ -77,8 +81,7 @@ def test_the_number_of_threads_changes_no_bit(openvino, backbones):
     assert all(torch.equal(*pair) for pair in zip(*given, strict=True))
 
 
-def test_a_catalogue_is_the_same_but_for_what_it_says_of_its_engine(openvino, backbones, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+def test_a_catalogue_is_the_same_but_for_what_it_says_of_its_engine(openvino, backbones, tmp_path):
     random = np.random.default_rng(0)
     (tmp_path / "pictures").mkdir()
     for number in range(30):
@@ -93,7 +96,22 @@ def test_a_catalogue_is_the_same_but_for_what_it_says_of_its_engine(openvino, ba
     told = [made[engine].provenance["backbone"].pop("engine", "") for engine in ("torch", "openvino")]
     assert told == ["", f"openvino {sys.modules['importlib.metadata'].version('openvino')}"]
     assert made["torch"].provenance["backbone"] == made["openvino"].provenance["backbone"]
-    assert not (tmp_path / "home").exists()  # it leaves no number by which it would report
+
+
+def test_nothing_is_reported_by_openvino(backbones, tmp_path):
+    if find_spec("openvino") is None:
+        pytest.skip("it needs the extra `openvino`")
+    code = (
+        "import sys\n"
+        "from dialog_env.catalog.sources.features import VisionBackbone\n"
+        f"VisionBackbone({str(backbones['vit'])!r}, engine='openvino')\n"
+        "print([name for name in sys.modules if name.startswith('openvino_telemetry')])\n"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    environment.pop("CI", None)  # it reports nothing there anyway
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    assert not (tmp_path / "intel").exists()  # where it keeps the number by which it reports
 
 
 def test_what_openvino_cannot_do_is_refused(backbones, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
@@ -18,6 +19,8 @@ TOLERANCE = 1e-4
 """Largest difference from what PyTorch gives, as a share of the norm."""
 INSTALL = "pip install 'dialog-retrieval[openvino]'"
 REMEDY = "use --engine torch"
+REPORTS = "openvino_telemetry"
+"""The package that sends statistics of use."""
 
 
 class OpenVinoNetwork:
@@ -40,10 +43,7 @@ class OpenVinoNetwork:
     def __init__(
         self, network: nn.Module, normalise: Callable[[Tensor], Tensor], shape: tuple[int, int], pooler: bool
     ) -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise ImportError(f"engine openvino needs OpenVINO, which is not installed; {INSTALL}") from error
+        openvino = import_openvino()
         noise = torch.randint(256, (1, *shape, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
         traced = _OfPixels(network, normalise, pooler).eval()
         threads = torch.get_num_threads()
@@ -88,6 +88,22 @@ class OpenVinoNetwork:
         return given
 
 
+def import_openvino() -> Any:
+    """The package, without its reports: importing it sends one, as converting does, but where `openvino_telemetry` is
+    missing; ImportError where it is not installed."""
+    reports = sys.modules.get(REPORTS, REPORTS)
+    sys.modules[REPORTS] = None  # type: ignore[assignment]  # as if it were not installed
+    try:
+        import openvino
+    except ImportError as error:
+        raise ImportError(f"engine openvino needs OpenVINO, which is not installed; {INSTALL}") from error
+    finally:
+        del sys.modules[REPORTS]
+        if not isinstance(reports, str):
+            sys.modules[REPORTS] = reports
+    return openvino
+
+
 def openvino_release() -> str:
     """For people."""
     return f"openvino {version('openvino')}"
@@ -107,7 +123,7 @@ class _OfPixels(nn.Module):
 
 
 def _converted(network: nn.Module, example: Tensor) -> Any:
-    """The network as a model of OpenVINO, by the parts of `openvino.convert_model` that report nothing to anybody."""
+    """The network as a model of OpenVINO, by the parts of `openvino.convert_model` that report nothing."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
