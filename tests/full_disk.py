@@ -35,7 +35,7 @@ class Stub:
 
     name, recipe = "stub", description
 
-    def __init__(self, folder: Path, device: str, pooling: str) -> None:
+    def __init__(self, folder: Path, device: str, pooling: str, engine: str) -> None:
         """Needs nothing."""
 
     def check(self, grid: int) -> None:
