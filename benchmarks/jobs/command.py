@@ -13,6 +13,7 @@ from dialog_env.benchmarks.jobs.processes import Processes
 from dialog_env.benchmarks.jobs.serial import Serial
 from dialog_env.io.device import find_device
 from dialog_env.io.keywords import checked_count
+from dialog_env.io.ray_alone import one_address
 
 
 @dataclass(kw_only=True)
@@ -39,9 +40,7 @@ class WayOptions:
             return Processes(self.jobs) if self.jobs > 1 else Serial()
         if self.jobs > 1:
             raise ValueError("--jobs and --ray are two ways to run; give one of them")
-        if len(self.ray) > 1:
-            raise ValueError(f"--ray takes one address, not {len(self.ray)}")
-        return Cluster(self.ray[0] if self.ray else None, self.cpus, self.gpus)
+        return Cluster(one_address(self.ray), self.cpus, self.gpus)
 
     def devices(self) -> tuple[str, str]:
         """Where the runs live, and where what this process does itself."""

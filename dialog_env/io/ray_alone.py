@@ -8,7 +8,7 @@ import secrets
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -20,6 +20,13 @@ STARTS = 3
 """How often Ray is asked to start."""
 PATIENCE = 10.0
 """Seconds in which a cluster has to answer."""
+
+
+def one_address(given: Sequence[str]) -> str | None:
+    """What stands after `--ray`, None for this machine; ValueError for more than one address."""
+    if len(given) > 1:
+        raise ValueError(f"--ray takes one address, not {len(given)}")
+    return given[0] if given else None
 
 
 def import_ray(what: str, instead: str = "") -> ModuleType:

@@ -32,6 +32,7 @@ from dialog_env.catalog.sources.table import Columns
 from dialog_env.catalog.space import FeatureSpace, digest_of_items
 from dialog_env.io.device import find_device
 from dialog_env.io.keywords import checked_choice
+from dialog_env.io.ray_alone import one_address
 from dialog_env.io.reading import read_bytes, some
 
 RECIPE_VERSION = 1
@@ -125,8 +126,7 @@ class Photographs(ABC):
         for setting, least in (("batch", 1), ("dimensions", 0), ("region_channels", 0), ("grid", 0)):
             if getattr(self, setting) < least:
                 raise ValueError(f"{setting} is {getattr(self, setting)}; give at least {least}")
-        if self.ray is not None and len(self.ray) > 1:
-            raise ValueError(f"--ray takes one address, not {len(self.ray)}")
+        one_address(self.ray or ())
         checked_choice("pooling", self.pooling, POOLINGS)
         checked_choice("engine", self.engine, ENGINES)
         checked_choice("measures", self.measures, ("pixels", "none"))
@@ -180,7 +180,7 @@ class Photographs(ABC):
             grid=grid,
             batch=self.batch,
             digests=items.digests,
-            address=self.ray[0] if self.ray else None,
+            address=one_address(self.ray or ()),
             gpus=int(self.engine == "torch" and find_device(self.device).type == "cuda"),
         )
 
