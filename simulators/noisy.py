@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dialog_env.catalog import Catalog
 from dialog_env.simulators import make_simulator
-from dialog_env.simulators.describer.pair_hash import CHANCES, below, item_hashes, pair_hashes
+from dialog_env.simulators.describer.pair_hash import CHANCES, PairHashes, below
 from dialog_env.simulators.reworded import closed_up
 from dialog_env.world.user import ask
 from dialog_env.world.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary
@@ -72,14 +72,14 @@ class NoisyUser:
         self.id = f"noisy-{VERSION}:{told},seed={seed}:{self.inner.id}"
         bounds = [round(sum(list(rates.values())[: number + 1]) * CHANCES) for number in range(len(rates))]
         self._dropped, self._replaced, self._misspelt = bounds
-        self._hashes = item_hashes(gallery.ids, seed).to(self.device)
+        self._hashes = PairHashes(gallery.ids, seed, 2 * MAX_WORDS, self.device)
         table, counts = _misspelt_tokens(self.vocabulary)
         self._misspellings, self._counts = table.to(self.device), counts.to(self.device)
 
     def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
         """Tokens (B, 16) int64 of what arrives of the feedback on candidates (B,), which may be nothing."""
         said = ask(self.inner, targets, candidates, previous)
-        hashes = pair_hashes(self._hashes[targets], self._hashes[candidates], 2 * MAX_WORDS)  # (B, 2 L)
+        hashes = self._hashes(targets, candidates)  # (B, 2 L)
         fate, choice = below(hashes[:, :MAX_WORDS], CHANCES), hashes[:, MAX_WORDS:]
         heard = torch.where(fate < self._misspelt, self._misspell(said, choice), said)
         heard = torch.where(fate < self._replaced, self._replace(said, choice), heard)

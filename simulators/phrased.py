@@ -12,7 +12,7 @@ from torch import Tensor
 from dialog_env.catalog import Catalog
 from dialog_env.io.keywords import checked_choice
 from dialog_env.simulators import make_simulator
-from dialog_env.simulators.describer.pair_hash import below, item_hashes, pair_hashes
+from dialog_env.simulators.describer.pair_hash import PairHashes, below
 from dialog_env.simulators.reworded import closed_up
 from dialog_env.world.user import ask
 from dialog_env.world.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary, split_words
@@ -104,13 +104,13 @@ class PhrasedUser:
         )  # (V + 2, M)
         self._counts = torch.tensor(list(map(len, rows)), device=self.device)
         self._around = [torch.tensor([token[word] for word in each], dtype=torch.int64) for each in around]
-        self._hashes = item_hashes(gallery.ids, seed).to(self.device)
+        self._hashes = PairHashes(gallery.ids, seed, MAX_WORDS, self.device)
 
     def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
         """Tokens (B, 16) int64 of what is said of candidates (B,)."""
         said = ask(self.inner, targets, candidates, previous)
         said = said.masked_fill((said == 0).cumsum(dim=1) > 0, 0)
-        hashes = pair_hashes(self._hashes[targets], self._hashes[candidates], MAX_WORDS)
+        hashes = self._hashes(targets, candidates)
         told = self._others[said, below(hashes, self._counts[said])]
         before, after = (each.to(self.device).expand(len(said), -1) for each in self._around)
         whole = torch.cat([before, told, after], dim=1)

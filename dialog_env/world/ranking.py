@@ -293,9 +293,9 @@ class QueryRanking(Ranking):
 
     @cached_property
     def _search(self) -> LargeGallerySearch | None:
-        if not large_gallery.pays(self.images, self.device):
-            return None
         theirs = self.gallery
+        if not large_gallery.pays(self.batch, theirs.embeddings):
+            return None
         return LargeGallerySearch(self.queries, theirs.embeddings, *theirs.rounded_norms, theirs.elements, theirs.kept)
 
     def _compared(self, reference: Tensor) -> tuple[Tensor, Tensor]:

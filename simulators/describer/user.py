@@ -12,9 +12,9 @@ from torch import Tensor
 
 from dialog_env.catalog import Catalog
 from dialog_env.catalog.attributes import AttributeTable
-from dialog_env.simulators.describer.grammar import WORDING_HASHES, Grammar
+from dialog_env.simulators.describer.grammar import WORDING_DRAWS, Grammar
 from dialog_env.simulators.describer.language import KIND, PART, Integers, Language
-from dialog_env.simulators.describer.pair_hash import below, item_hashes, pair_hashes
+from dialog_env.simulators.describer.pair_hash import PairHashes, below
 from dialog_env.world.vocabulary import MAX_WORDS
 
 VERSION = 1
@@ -31,7 +31,7 @@ NOTICEABLE, CLEAR, LARGE = 100, 200, 500
 """Smallest differences of a grade that are spoken of, that are more than slight, and that are much."""
 STRIKING = 300
 """From this difference on a grade is as eye-catching as a category."""
-LEVELS = 51
+LEVELS, RELATIONS = 51, 6
 MOST_BITS = 6.0
 CAPRICE = 0.5
 """Spread, in bits, of the chance by which a person mentions this before that."""
@@ -82,100 +82,136 @@ class Describer:
         self.vocabulary = language.vocabulary
         self.id = f"describer-{VERSION}:{_digest(language, whole, seed)}"
         self._grammar = Grammar(language, self.device)
-        self._graded_count, self._kind = language.graded_count, language.kind
+        self._kind = language.kind
+        columns = len(language.first)
+        self._target_sizes, self._candidate_sizes = _sizes(language)
 
         def tensor(array: NDArray[np.generic]) -> Tensor:
             return torch.from_numpy(array).to(self.device)
 
-        self._hashes = item_hashes(gallery.ids, seed).to(self.device)
-        self._grades, self._codes = tensor(_grades(table)), tensor(language.codes(table))
-        self._graded_bits = tensor(_graded_bits(language, _grades(whole)))
+        self._targets, self._candidates = map(tensor, _items(language, _grades(table), language.codes(table)))
+        caprice = _gumbel_quantiles()
+        outcomes = [*self._grammar.outcomes, 100, *[len(caprice)] * columns]
+        self._outcomes = torch.tensor(outcomes, device=self.device)
+        self._hashes = PairHashes(gallery.ids, seed, len(outcomes), self.device)
+        self._caprice, self._statements_by_percent = tensor(caprice), tensor(_statements_by_percent())
+        self._noticeable = tensor(np.repeat([NOTICEABLE, 1], [language.graded_count, columns - language.graded_count]))
+        self._relations = tensor(_relations())
+        self._graded_bits = tensor(_graded_bits(language, _grades(whole)).reshape(-1))
         self._value_bits = tensor(_value_bits(language, language.codes(whole)))
-        self._first, self._without = tensor(language.first), tensor(language.without)
-        self._absent, self._contrast = tensor(language.absent), tensor(language.contrast)
+        self._first = tensor(language.first[: language.graded_count])
         self._shares_topic = tensor(language.shares_topic)
-        stands_bare = (language.modifier > 0) | np.isin(language.parts, (PART, KIND)).all(axis=1)
-        self._stands_bare = tensor(stands_bare)
-        self._caprice = tensor(_gumbel_quantiles())
+        self._columns = torch.arange(columns, device=self.device)
+        self._rounds = torch.arange(STATEMENTS, device=self.device)
 
     def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
         """Tokens (B, 16) int64 of how targets (B,) differ from candidates (B,); `previous` plays no part."""
-        streams = WORDING_HASHES + 1 + len(self._first)
-        hashes = pair_hashes(self._hashes[targets], self._hashes[candidates], streams)
-        can_say, scores, describing = self._weigh(targets, candidates, hashes[:, WORDING_HASHES + 1 :])
-        percent = below(hashes[:, WORDING_HASHES], 100)
-        wanted = 1 + (percent >= ONE_STATEMENT).long() + (percent >= ONE_STATEMENT + TWO_STATEMENTS).long()
-        wanted = torch.where(describing, STATEMENTS, wanted)
-        chosen, count = self._choose(can_say, scores, wanted)
-        denials = self._denials(candidates, can_say).gather(1, chosen)
-        said = self._grammar.sentences(
-            can_say.gather(1, chosen), denials, count, describing, hashes[:, :WORDING_HASHES]
-        )
-        return torch.where((targets == candidates)[:, None], self._grammar.same(), said)
+        draws = below(self._hashes(targets, candidates), self._outcomes)
+        wording, percent, caprice = draws.split([WORDING_DRAWS, 1, len(self._columns)], dim=1)
+        can_say, scores, denials, describing = self._weigh(targets, candidates, self._caprice[caprice])
+        wanted = torch.where(describing[:, None], STATEMENTS, self._statements_by_percent[percent])
+        chosen, best = self._choose(scores)
+        statements = can_say.gather(1, chosen)
+        words = self._grammar.cost[statements].cumsum(dim=1)
+        said = (best >= 0) & (words <= MAX_WORDS) & (self._rounds < wanted)
+        count = said.cumprod(dim=1).sum(dim=1)
+        told = self._grammar.sentences(statements, denials.gather(1, chosen), count, describing, wording)
+        return torch.where((targets == candidates)[:, None], self._grammar.same, told)
 
     def sentences(self, targets: Tensor, candidates: Tensor) -> list[str]:
         """The feedback on candidates (B,) as text."""
         tokens = self.feedback(targets, candidates, torch.full_like(targets, -1))
         return self.vocabulary.decode(tokens.cpu())
 
-    def _weigh(self, targets: Tensor, candidates: Tensor, hashes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What can be said of each attribute (B, A), how telling it is (-1: not said), which are described (B,)."""
-        grade, shown = self._grades[targets], self._grades[candidates]  # (B, G)
-        change = grade - shown
+    def _weigh(self, targets: Tensor, candidates: Tensor, caprice: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What can be said of each attribute, how telling it is (-1: not said), how it may be denied; who is described.
+
+        The first three (B, A), the last (B,) bool.
+        """
+        mine, named, lacking, describable = self._targets[targets].split(self._target_sizes, dim=1)
+        other, bits, without, denials = self._candidates[candidates].split(self._candidate_sizes, dim=1)
+        graded = bits.shape[1]
+        known = torch.minimum(mine, other) >= 0
+        change = mine - other
         size = change.abs()
-        both = (grade >= 0) & (shown >= 0)
-        differs = both & (size >= NOTICEABLE)
-        relation = 3 * (change > 0).long() + (size >= CLEAR).long() + (size >= LARGE).long()
-        columns = torch.arange(self._graded_count, device=self.device)
-        level = shown.clamp(min=0) * (LEVELS - 1) // SCALE
-        telling = self._graded_bits[columns, level, relation] * size.clamp(max=STRIKING) // STRIKING
+        differs = known & (size >= self._noticeable)
+        relation = self._relations[change[:, :graded]]
+        telling = self._graded_bits[bits + relation] * size[:, :graded].clamp(max=STRIKING) // STRIKING
 
-        value, other = self._codes[targets], self._codes[candidates]  # (B, K)
-        known = (value >= 0) & (other >= 0)
-        unlike = known & (value != other)
-        lacks = value == self._absent
-        named = self._first[self._graded_count :] + value.clamp(min=0)
-        named = torch.where(lacks & unlike, self._without + other, named)
+        lacks = differs[:, graded:] & (lacking > 0)
+        named = torch.where(lacks, without, named)
+        denials = torch.cat([denials[:, :graded], torch.where(lacks, 0, denials[:, graded:])], dim=1)
 
-        told, comparable = differs.sum(1) + unlike.sum(1), both.sum(1) + known.sum(1)
+        told, comparable = differs.sum(dim=1), known.sum(dim=1)
         describing = (told * 100 >= comparable * DIFFER_IN_ALMOST_ALL) & (comparable > STATEMENTS)
-        describing &= value[:, self._kind] >= 0 if self._kind >= 0 else False
-        describable = (value >= 0) & ~lacks & self._stands_bare[named]
         named_bits = self._value_bits[named]
         if self._kind >= 0:
+            describing &= mine[:, graded + self._kind] >= 0
             named_bits[:, self._kind] += describing * (10 * SCALE * int(MOST_BITS))
+        else:
+            describing = torch.zeros_like(describing)
 
-        can_say = torch.cat([self._first[: self._graded_count] + relation, named], dim=1)
-        caprice = self._caprice[below(hashes, len(self._caprice))]
+        can_say = torch.cat([self._first + relation, named], dim=1)
         scores = (torch.cat([telling, named_bits], dim=1) + caprice).clamp(min=0)
-        eligible = torch.cat(
-            [differs & ~describing[:, None], torch.where(describing[:, None], describable, unlike)], dim=1
-        )
-        return can_say, torch.where(eligible, scores, -1), describing
-
-    def _choose(self, can_say: Tensor, scores: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """The attributes (B, 3) that a sentence speaks of, the most telling first, and their number (B,)."""
-        columns = scores.shape[1]
         # The column in the score makes every maximum unique, so that no device breaks ties its own way.
-        scores = torch.where(scores >= 0, scores * columns + torch.arange(columns, device=self.device), -1)
-        count, words = torch.zeros_like(wanted), torch.zeros_like(wanted)
-        chosen = []
-        for position in range(STATEMENTS):
-            best = scores.amax(dim=1)
-            attribute = best.clamp(min=0) % columns
-            words = words + self._grammar.cost[can_say.gather(1, attribute[:, None])[:, 0]]
-            count += (best >= 0) & (words <= MAX_WORDS) & (position < wanted) & (count == position)
-            chosen.append(attribute)
-            scores = torch.where(self._shares_topic[attribute], -1, scores)
-        return torch.stack(chosen, dim=1), count
+        scores = scores * len(self._columns) + self._columns
+        eligible = torch.where(describing[:, None], describable > 0, differs)
+        return can_say, torch.where(eligible, scores, -1), denials, describing
 
-    def _denials(self, candidates: Tensor, can_say: Tensor) -> Tensor:
-        """Phrases (B, A) that deny what the candidate is, 0 where the target just has none of it."""
-        first = self._first[self._graded_count :]
-        shown = self._contrast[first + self._codes[candidates].clamp(min=0)]
-        named = can_say[:, self._graded_count :]
-        shown = torch.where(named >= self._without, 0, shown)
-        return torch.cat([torch.zeros_like(can_say[:, : self._graded_count]), shown], dim=1)
+    def _choose(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """The attributes (B, 3) that a sentence may speak of, the most telling first, and their scores."""
+        rounds = []
+        for _ in self._rounds:
+            if rounds:
+                scores = scores.masked_fill(self._shares_topic[rounds[-1][1]], -1)
+            rounds.append(scores.max(dim=1))
+        best, chosen = (torch.stack(each, dim=1) for each in zip(*rounds, strict=True))
+        return chosen, best
+
+
+def _sizes(language: Language) -> tuple[list[int], list[int]]:
+    """Columns of the parts of the two tables of `_items`."""
+    graded, columns = language.graded_count, len(language.first)
+    return [columns, columns - graded, columns - graded, columns], [columns, graded, columns - graded, columns]
+
+
+def _items(language: Language, grades: Integers, codes: Integers) -> tuple[Integers, Integers]:
+    """What is known of each image (N, …) before it meets another: as the target, and as the candidate.
+
+    As the target: grades and codes (A); for each categorical attribute the statement that names its value and whether
+    it is a lack (K, K); where it may be described by it (A). As the candidate: grades and codes (A); where in
+    the table of bits its grades are (G); for each categorical attribute the statement that a target has none of it (K);
+    phrases that deny what it is (A).
+    """
+    graded = language.graded_count
+    values = codes.clip(min=0)
+    named = language.first[graded:] + values
+    lacking = codes == language.absent
+    stands_bare = (language.modifier > 0) | np.isin(language.parts, (PART, KIND)).all(axis=1)
+    nothing = np.zeros_like(grades)
+    described = np.concatenate([nothing, (codes >= 0) & ~lacking & stands_bare[named]], axis=1)
+    levels = grades.clip(min=0) * (LEVELS - 1) // SCALE
+    bits = (np.arange(graded) * LEVELS + levels) * RELATIONS
+    denials = np.concatenate([nothing, language.contrast[named]], axis=1)
+    told = np.concatenate([grades, codes], axis=1)
+    return (
+        np.concatenate([told, named, lacking.astype(np.int64), described.astype(np.int64)], axis=1),
+        np.concatenate([told, bits, language.without + codes, denials], axis=1),
+    )
+
+
+def _statements_by_percent() -> Integers:
+    """(100,) how many statements the sentences make."""
+    percent = np.arange(100)
+    return 1 + (percent >= ONE_STATEMENT).astype(np.int64) + (percent >= ONE_STATEMENT + TWO_STATEMENTS)
+
+
+def _relations() -> Integers:
+    """(2003,) relation, 0 to 2 less and 3 to 5 more, by the change of a grade; negative changes count from the end."""
+    most = SCALE + 1
+    change = np.concatenate([np.arange(most + 1), np.arange(-most, 0)])
+    size = np.abs(change)
+    return RELATIONS // 2 * (change > 0).astype(np.int64) + (size >= CLEAR) + (size >= LARGE)
 
 
 def _spoken(visible: Sequence[str], gallery: Catalog) -> tuple[str, ...] | None:
@@ -201,7 +237,7 @@ def _grades(table: AttributeTable) -> Integers:
 
 def _graded_bits(language: Language, grades: Integers) -> Integers:
     """(G, LEVELS, 6) thousandths of bits that a relation to a candidate of that grade tells about a target."""
-    bits = np.zeros((grades.shape[1], LEVELS, 6), dtype=np.int64)
+    bits = np.zeros((grades.shape[1], LEVELS, RELATIONS), dtype=np.int64)
     levels = np.linspace(0, SCALE, LEVELS)
     edges = np.array([NOTICEABLE, CLEAR, LARGE, 2 * SCALE])
     for column in range(grades.shape[1]):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dialog_env.catalog import Catalog
 from dialog_env.catalog.attributes import AttributeTable
-from dialog_env.simulators.describer.pair_hash import CHANCES, below, item_hashes, pair_hashes
+from dialog_env.simulators.describer.pair_hash import CHANCES, PairHashes, below
 from dialog_env.world.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary, split_words
 
 VERSION = 1
@@ -108,7 +108,7 @@ class AttributeUser(_FormUser):
         self._error = round(error * CHANCES)
         if error:
             self.id += f":error={float(error)},seed={seed}"
-        self._hashes = item_hashes(gallery.ids, seed).to(self.device)
+        self._hashes = PairHashes(gallery.ids, seed, 2 * len(words), self.device)
         self._values = torch.tensor([len(column) for column in words], device=self.device)
 
     def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class AttributeUser(_FormUser):
     def _mistaken(self, said: Tensor, targets: Tensor, candidates: Tensor) -> Tensor:
         """Values (B, A), of which some are exchanged for any other of the same attribute, where it has another."""
         columns = said.shape[1]
-        hashes = pair_hashes(self._hashes[targets], self._hashes[candidates], 2 * columns)  # (B, 2 A)
+        hashes = self._hashes(targets, candidates)  # (B, 2 A)
         step = 1 + below(hashes[:, columns:], (self._values - 1).clamp(min=1))
         wrong = (below(hashes[:, :columns], CHANCES) < self._error) & (self._values > 1)
         return torch.where(wrong, (said + step) % self._values, said)

@@ -22,6 +22,7 @@ def exhaustive(queries, gallery):
 def take(monkeypatch, path):
     """Searches every gallery as if it were large, or none."""
     monkeypatch.setattr(large_gallery, "LARGE", {"large": 0, "plain": 10**9}[path])
+    monkeypatch.setattr(large_gallery, "FEW_PRODUCTS", -1)
 
 
 def spread(generator):
@@ -114,13 +115,17 @@ def test_both_paths_agree_on_galleries_with_ties(seed, batch, images, dimensions
     assert all(torch.equal(plain, large) for plain, large in zip(*answers, strict=True))
 
 
-def test_a_gallery_is_large_by_its_size_and_a_card_or_coarser_products_take_the_plain_path():
-    assert [large_gallery.pays(images, torch.device("cpu")) for images in (1_000, 2_048, 2_049)] == [False, False, True]
-    assert not large_gallery.pays(100_000, torch.device("cuda"))
+def test_a_gallery_is_large_by_its_size_and_few_dialogs_a_card_or_coarser_products_take_the_plain_path():
+    def pays(batch: int, images: int, device: str = "meta") -> bool:
+        return large_gallery.pays(batch, torch.empty(images, 64, device=device))
+
+    assert [pays(10_000, images, "cpu") for images in (1_000, 2_048, 2_049)] == [False, False, True]
+    assert [pays(batch, 4_096, "cpu") for batch in (1, 8, 9)] == [False, False, True]
+    assert not pays(10_000, 100_000)
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")
-        assert not large_gallery.pays(100_000, torch.device("cpu"))
+        assert not pays(10_000, 4_096, "cpu")
     finally:
         torch.set_float32_matmul_precision(before)
 

@@ -16,6 +16,7 @@ BATCH, IMAGES, DIMENSIONS = 6, 333, 16
 def spare(monkeypatch):
     """The memory of searches, empty; every gallery counts as large."""
     monkeypatch.setattr(large_gallery, "LARGE", 0)
+    monkeypatch.setattr(large_gallery, "FEW_PRODUCTS", -1)
     monkeypatch.setattr(large_gallery, "SPARE", Spare())
     yield large_gallery.SPARE
     gc.collect()

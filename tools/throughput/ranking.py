@@ -68,7 +68,7 @@ def _against_loop(load: Workload, ratio: float, images: int) -> Figure:
 def _multiply(queries: torch.Tensor, gallery: EmbeddedGallery) -> None:
     """The matrix products of a ranking, piece by piece, and nothing that is done with them."""
     ranking = QueryRanking(queries, gallery)
-    if large_gallery.pays(ranking.images, ranking.device):
+    if large_gallery.pays(len(queries), gallery.embeddings):
         for piece in gallery.embeddings.split(gallery.rows):
             torch.mm(queries, piece.T)
     else:
