@@ -262,12 +262,17 @@ class QueryRanking(Ranking):
 
     def costs(self, start: int, stop: int) -> Tensor:
         """(B, n) exact costs of consecutive images, by products in float64."""
+        if stop - start <= self.gallery.rows:
+            return self._product(start, stop)
         costs = self.queries.new_empty(self.batch, stop - start)
         for first in range(start, stop, self.gallery.rows):
             last = min(first + self.gallery.rows, stop)
-            norms, embeddings = self.gallery.norms[first:last], self.gallery.doubled(first, last)
-            costs[:, first - start : last - start] = torch.addmm(norms, self._doubled, embeddings.T)
+            costs[:, first - start : last - start] = self._product(first, last)
         return costs
+
+    def _product(self, start: int, stop: int) -> Tensor:
+        norms, embeddings = self.gallery.norms[start:stop], self.gallery.doubled(start, stop)
+        return torch.addmm(norms, self._doubled, embeddings.T).float()
 
     @cached_property
     def _kept(self) -> Tensor:
@@ -284,6 +289,8 @@ class QueryRanking(Ranking):
 
     def exact(self, rows: Tensor, positions: Tensor) -> Tensor:
         """(P,) costs of single images, in float64 before the last rounding."""
+        if len(rows) <= self.gallery.rows:
+            return self._exact_part(rows, positions)
         parts = zip(rows.split(self.gallery.rows), positions.split(self.gallery.rows), strict=True)
         return torch.cat([self._exact_part(*part) for part in parts])
 

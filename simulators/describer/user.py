@@ -106,6 +106,11 @@ class Describer:
 
     def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
         """Tokens (B, 16) int64 of how targets (B,) differ from candidates (B,); `previous` plays no part."""
+        with torch.inference_mode():
+            said = self._said(targets, candidates)
+        return said.clone()  # Anyone's to compute with.
+
+    def _said(self, targets: Tensor, candidates: Tensor) -> Tensor:
         draws = below(self._hashes(targets, candidates), self._outcomes)
         wording, percent, caprice = draws.split([WORDING_DRAWS, 1, len(self._columns)], dim=1)
         can_say, scores, denials, describing = self._weigh(targets, candidates, self._caprice[caprice])
@@ -160,11 +165,12 @@ class Describer:
 
     def _choose(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """The attributes (B, 3) that a sentence may speak of, the most telling first, and their scores."""
-        rounds = []
+        rounds: list[tuple[Tensor, Tensor]] = []
         for _ in self._rounds:
             if rounds:
                 scores = scores.masked_fill(self._shares_topic[rounds[-1][1]], -1)
-            rounds.append(scores.max(dim=1))
+            best, chosen = scores.max(dim=1)
+            rounds.append((best, chosen))
         best, chosen = (torch.stack(each, dim=1) for each in zip(*rounds, strict=True))
         return chosen, best
 
