@@ -12,7 +12,7 @@ from PIL import Image
 
 from dialog_env.simulators.captioner import PrecomputedCaptioner
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
-from tools.throughput import SMALL, answers, clock, compiled, dialogs, ranking, report, updates
+from tools.throughput import SMALL, answers, clock, compiled, dialogs, hits, ranking, report, updates
 from tools.throughput.clock import PeakMemory, Shares, fastest, fastest_in_turn
 from tools.throughput.rows import Figure, Findings, Row
 from tools.throughput.run import run
@@ -270,3 +270,11 @@ def test_kept_answers_are_measured_by_the_share_of_pairs_that_are_known(capsys, 
     noted, without, nothing, half, most, everything, _ = heard
     assert noted == without == nothing > half > most > everything == 0
     assert half == pytest.approx(nothing / 2, abs=1)
+
+
+def test_hits_are_counted_by_what_was_asked_before(capsys):
+    hits.measure(turns=1_024, every=512, dialogs=8, catalog="synthetic:60")
+    rows = [line for line in capsys.readouterr().out.splitlines() if line[2:3].isdigit()]
+    assert [row.split(" | ")[0] for row in rows] == ["| 512", "| 1,024"]
+    first, second = ([float(part.rstrip(" |%")) for part in row.split(" | ")[1:]] for row in rows)
+    assert first[0] == first[1] and 0 < first[1] < second[1] < second[0]

@@ -203,19 +203,18 @@ def _unseen(fresh: list[PrecomputedCaptioner], targets: torch.Tensor, candidates
 def _talkative(weights: dict[str, torch.Tensor], pairs: Sequence[torch.Tensor], words: int) -> dict[str, torch.Tensor]:
     """Weights of which the bias of the sentence's end is such that sentences have about so many words."""
     low, high = -60.0, 60.0
-    some = [part[:16] for part in pairs]
-    made = dict(weights)
-    for _ in range(9):
+    some = [part[:64] for part in pairs]
+    found: list[tuple[float, dict[str, torch.Tensor]]] = []
+    for _ in range(14):
         middle = (low + high) / 2
         bias = weights["logit.bias"].clone()
         bias[0] += middle
         made = {**weights, "logit.bias": bias}
         said = literal("captioner").LiteralCaptioner(made, "show_attend_tell").greedy(*some)
-        if float((said != 0).sum(dim=1).float().mean()) > words - 0.5:
-            low = middle
-        else:
-            high = middle
-    return made
+        length = float((said != 0).sum(dim=1).float().mean())
+        low, high = (middle, high) if length > words - 0.5 else (low, middle)
+        found.append((abs(length - words), made))
+    return min(found, key=lambda each: each[0])[1]
 
 
 def turns(load: Workload, machine: Machine) -> list[Line]:
