@@ -7,6 +7,7 @@ products a second of two large matrices, and the bytes a second of a large copy.
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -320,6 +321,12 @@ def million(load: Workload) -> list[Line]:
     ]
 
 
+def _by_itself(measured: Callable[[Workload], list[Line]], load: Workload) -> list[Line]:
+    """Lines measured in a process of its own, in whose memory nothing else has left anything."""
+    with multiprocessing.get_context("spawn").Pool(1) as process:
+        return process.apply(measured, (load,))
+
+
 class _OwnMemory:
     """The peak of the memory of this process that is no file's, in bytes, looked at all the time."""
 
@@ -399,7 +406,7 @@ def measure(output: Path = Path("runs/limits"), backbone: Path | None = None, sm
             *feedback(load, machine),
             *turns(load, machine),
             *extraction(load, backbone),
-            *million(load),
+            *_by_itself(million, load),
             *starting(),
         ]
     origin = provenance("cpu")
