@@ -277,4 +277,5 @@ def test_hits_are_counted_by_what_was_asked_before(capsys):
     rows = [line for line in capsys.readouterr().out.splitlines() if line[2:3].isdigit()]
     assert [row.split(" | ")[0] for row in rows] == ["| 512", "| 1,024"]
     first, second = ([float(part.rstrip(" |%")) for part in row.split(" | ")[1:]] for row in rows)
-    assert first[0] == first[1] and 0 < first[1] < second[1] < second[0]
+    assert first[0] == first[1]
+    assert 0 < first[1] < second[1] < second[0]
