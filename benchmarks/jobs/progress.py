@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -32,20 +33,33 @@ def followed(
         outcome: of a handle that has ended.
     """
     pending, told = dict(tasks), ""
+    before = {task.log: _size(task) for task in tasks.values()}  # what an earlier run of the same has left
     with tqdm(total=len(pending), desc="runs", unit="run", dynamic_ncols=True) as bar:
         while pending:
             for handle in wait(list(pending), EVERY):
                 bar.update()
                 yield pending.pop(handle), outcome(handle)
-            told, before = at_work(pending.values()), told
-            bar.set_postfix_str(told, refresh=told != before)
+            told, shown = at_work(pending.values(), before), told
+            bar.set_postfix_str(told, refresh=told != shown)
 
 
-def at_work(tasks: Collection[Task]) -> str:
-    """How many of the tasks have begun, and what the first of them said last."""
-    begun = [task for task in tasks if task.log.exists()]
+def at_work(tasks: Collection[Task], before: Mapping[Path, int]) -> str:
+    """How many of the tasks have begun, and what the first of them said last.
+
+    Args:
+        tasks: that have not ended.
+        before: bytes of their logs before they began.
+    """
+    begun = [task for task in tasks if _size(task) > before.get(task.log, 0)]
     told = [f"{task.name}: {_last_words(task)}".removesuffix(": ") for task in begun[:TOLD]]
     return "; ".join([f"{len(begun)} at work", *told])
+
+
+def _size(task: Task) -> int:
+    try:
+        return task.log.stat().st_size
+    except OSError:
+        return 0
 
 
 def _last_words(task: Task) -> str:

@@ -18,8 +18,10 @@ from dialog_env.agents.baselines.random import Random
 from dialog_env.benchmarks import gap, leaderboard, results, tables
 from dialog_env.benchmarks.__main__ import main
 from dialog_env.benchmarks.experiment import Experiment
-from dialog_env.benchmarks.jobs import Plan, run_all
+from dialog_env.benchmarks.jobs import Plan, progress, run_all
 from dialog_env.benchmarks.jobs.processes import Processes
+from dialog_env.benchmarks.jobs.progress import at_work
+from dialog_env.benchmarks.jobs.task import Task
 from dialog_env.benchmarks.paper.claims import claimed
 from dialog_env.benchmarks.suites import SUITES, Suite, find_suite
 from dialog_env.benchmarks.tables import Cell, Table
@@ -248,3 +250,21 @@ def test_a_suite_is_run_by_the_command_line_and_its_page_stands(
     page = Path("runs/tiny/index.html").read_text()
     assert re.search(r'<img src="turns\.png"', page)
     assert page.count("<table>") == 4
+
+
+def test_a_log_that_a_stopped_run_has_left_is_no_run_at_work(tmp_path, monkeypatch):
+    plan = Plan(find_suite("drawn-1k"), tmp_path, "cpu", None)
+    left, begins = Task(plan, "random", 0), Task(plan, "greedy", 0)
+    left.log.parent.mkdir(parents=True)
+    left.log.write_text("dialogs: 40%\n")
+    told: list[str] = []
+    monkeypatch.setattr(progress, "at_work", lambda *known: told.append(at_work(*known)) or told[-1])
+    ended = iter([[], [], [0, 1]])
+
+    def wait(handles, seconds):
+        if told:
+            begins.log.write_text("dialogs: 10%\n")
+        return next(ended)
+
+    assert list(progress.followed({0: left, 1: begins}, wait, lambda handle: "")) == [(left, ""), (begins, "")]
+    assert told[:2] == ["0 at work", "1 at work; greedy, seed 0: dialogs: 10%"]
