@@ -1,8 +1,10 @@
-"""The paper's claim about its learners, on whatever suite they were run: who beats whom."""
+"""What is claimed of the learners, on whatever suite they were run: who beats whom."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 from dialog_env.benchmarks import report
 from dialog_env.benchmarks.results import Result
@@ -22,11 +24,15 @@ CLAIMS = (
 )
 """Pairs of agents: the first is said to be better, or has to be shown to be, than the second."""
 
+OURS, BEATEN = "belief", ("policy_improvement@paper", "supervised@paper")
+"""Our own agent, in whatever settings, is said to be better than these of the paper."""
+
 
 def claimed(groups: Mapping[str, Sequence[Result]]) -> Table | None:
     """The comparisons whose two sides were both run with the same seeds; None where there is none."""
     pairs: dict[tuple[str, ...], tuple[report.Group, report.Group]] = {}
-    for better, than in CLAIMS:
+    ours = [agent for agent in groups if re.split("[:@]", agent)[0] == OURS]
+    for better, than in (*CLAIMS, *product(ours, BEATEN)):
         if better in groups and than in groups:
             seeds = [{result.run.seed for result in groups[agent]} for agent in (better, than)]
             shared = seeds[0] & seeds[1]
