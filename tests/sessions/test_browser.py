@@ -176,6 +176,22 @@ def test_double_clicks_the_back_button_two_tabs_and_a_reload_do_no_harm(visit: V
     assert [turn.said for turn in visit.records()[0].turns] == ["is red"]
 
 
+def test_a_second_click_that_comes_late_presses_nothing_on_the_new_page(visit: Visit) -> None:
+    tab = visit.tab
+    visit.say("is red")
+    seen = tab.locator("#main").inner_html()
+    for pressed in [*tab.locator("#main button:enabled").all(), *tab.locator("nav a").all()]:
+        pressed.scroll_into_view_if_needed()
+        box = pressed.bounding_box()
+        tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        tab.mouse.down(click_count=2)
+        tab.mouse.up(click_count=2)
+        assert not tab.evaluate("busy")
+    assert tab.url == visit.base + "find"
+    assert tab.locator("#main").inner_html() == seen
+    visit.say("is blue")
+
+
 def test_what_was_typed_is_kept_where_the_server_does_not_answer(chromium: Any, place: Place, tmp_path: Path) -> None:
     visit = Visit(chromium, place, tmp_path)
     visit.agree()

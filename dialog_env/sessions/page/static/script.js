@@ -42,6 +42,9 @@ document.addEventListener("submit", (event) => {
   send(event.target, event.submitter);
 });
 
+// The second click of a double one may come when the answer is there, and would press what lies in that place now.
+document.addEventListener("click", (event) => event.detail > 1 && event.preventDefault(), true);
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const field = document.getElementById("sentence");
