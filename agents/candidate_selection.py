@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.world.dialog import first_candidates
+from dialog_env.world.dialog import Dialog, first_candidates
 from dialog_env.world.ranking import Ranking
 
 
@@ -30,11 +30,11 @@ def sample(logits: Tensor, uniforms: Tensor) -> Tensor:
     return below.sum(dim=1).clamp(max=logits.shape[1] - 1)
 
 
-def first_shown(targets: Tensor, images: int, how: str, generator: torch.Generator) -> Tensor:
-    """(B,) uniform first candidates, never the target, or where targets are "drawn" without looking at them."""
+def first_shown(world: Dialog, targets: Tensor, how: str, generator: torch.Generator) -> Tensor:
+    """(B,) first candidates of a world, never the target, or where targets are "drawn" without looking at them."""
     if how == "drawn":
-        return torch.randint(images, targets.shape, generator=generator)
-    return first_candidates(targets, images, generator)
+        return torch.randint(len(world.gallery), targets.shape, generator=generator)
+    return world.first_candidates(targets, first_candidates(targets, len(world.gallery), generator))
 
 
 def check_choice(nearest: int, gallery: Catalog) -> None:

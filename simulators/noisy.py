@@ -65,6 +65,8 @@ class NoisyUser:
         self.vocabulary = self.inner.vocabulary
         self.uses_previous = getattr(self.inner, "uses_previous", True)
         self.deterministic = getattr(self.inner, "deterministic", True)
+        if chooses := getattr(self.inner, "first_candidates", None):
+            self.first_candidates = chooses
         self._known = len(self.vocabulary) - 1
         if replaced and self._known < 2:
             raise ValueError(f"user {self.inner.id} knows one word, which no other can replace; leave replaced at 0")

@@ -90,6 +90,8 @@ class PhrasedUser:
         self.gallery_fingerprint = gallery.fingerprint
         self.uses_previous = getattr(self.inner, "uses_previous", True)
         self.deterministic = getattr(self.inner, "deterministic", True)
+        if chooses := getattr(self.inner, "first_candidates", None):
+            self.first_candidates = chooses
         self.id = f"phrased-{VERSION}:{phrasing},seed={seed}:{self.inner.id}"
         around = [split_words(text) for text in (asked.before, asked.after)]
         spoken = self.inner.vocabulary.words[:-1]

@@ -66,8 +66,7 @@ class BeliefLearner(Learner):
         self._made += 1
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * rate
-        gallery = drawn_gallery(targets, len(self.world.gallery), self.settings.images, generator)
-        first = first_candidates(torch.arange(len(targets)), len(gallery), generator)
+        gallery, first = self._begin(targets, generator)
         others = first_candidates(torch.arange(len(targets)), len(gallery), generator)
         uniforms = torch.rand(self.settings.turns, len(targets), generator=generator)
         device = self.world.device
@@ -75,6 +74,18 @@ class BeliefLearner(Learner):
         if self.settings.unknown:
             drawn.append(draw_unknown(self.settings.turns, len(targets), MAX_WORDS, generator).to(device))
         return self.learn(*drawn)
+
+    def _begin(self, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A gallery (M,) and the first candidates (B,), as places in it; those that the user chooses are part of it."""
+        images, size = len(self.world.gallery), self.settings.images
+        if not hasattr(self.world.simulator, "first_candidates"):
+            gallery = drawn_gallery(targets, images, size, generator)
+            return gallery, first_candidates(torch.arange(len(targets)), len(gallery), generator)
+        first = self.world.first_candidates(targets, first_candidates(targets, images, generator))
+        known = torch.cat([targets, first[~torch.isin(first, targets)].unique()])
+        gallery, places = drawn_gallery(known, images, size, generator), torch.empty(images, dtype=torch.int64)
+        places[gallery] = torch.arange(len(gallery))
+        return gallery, places[first]
 
     def learn(
         self, gallery: Tensor, first: Tensor, others: Tensor, uniforms: Tensor, lost: Tensor | None = None

@@ -194,7 +194,7 @@ class PolicyImprovementLearner(Learner):
     def update(self, targets: Tensor, generator: torch.Generator) -> UpdateMetrics:
         """Draws first candidates, negatives and what samples the images shown; then learns."""
         images, dialogs = len(self.world.gallery), (self.settings.turns, len(targets))
-        first = first_shown(targets, images, self.settings.targets, generator)
+        first = first_shown(self.world, targets, self.settings.targets, generator)
         negatives = torch.randint(
             images, (self.settings.turns, self.settings.negatives, len(targets)), generator=generator
         )

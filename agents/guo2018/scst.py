@@ -81,7 +81,7 @@ class ScstLearner(Learner):
 
     def update(self, targets: Tensor, generator: torch.Generator) -> UpdateMetrics:
         """Draws first candidates and what decides the images sampled; then learns."""
-        first = first_shown(targets, len(self.world.gallery), self.settings.targets, generator)
+        first = first_shown(self.world, targets, self.settings.targets, generator)
         settings, device = self.settings, self.world.device
         uniforms = torch.rand(settings.turns, len(targets), generator=generator)
         negatives = None

@@ -83,7 +83,7 @@ class SupervisedLearner(Learner):
     def update(self, targets: Tensor, generator: torch.Generator) -> UpdateMetrics:
         """Draws first candidates, negatives and, where K > 1, the places of the images shown; then learns."""
         images, dialogs = len(self.world.gallery), (self.settings.turns, len(targets))
-        first = first_shown(targets, images, self.settings.targets, generator)
+        first = first_shown(self.world, targets, self.settings.targets, generator)
         turns, batch = dialogs
         negatives = torch.randint(images, (turns, self.settings.negatives, batch), generator=generator)
         places = torch.randint(min(self.settings.nearest, images), dialogs, generator=generator)

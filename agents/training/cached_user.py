@@ -27,6 +27,8 @@ class CachedUser:
         self.gallery_fingerprint = simulator.gallery_fingerprint
         self.images = len(gallery)
         self._uses_previous = getattr(simulator, "uses_previous", True)
+        if chooses := getattr(simulator, "first_candidates", None):
+            self.first_candidates = chooses
         self.forget()
 
     def forget(self) -> None:

@@ -267,6 +267,8 @@ class DialogRetrievalEnv(gymnasium.Env[Any, Any]):
         chosen = self._chosen(options or {}, *self.dialogs.starting_pair(drawn).tolist())
         device = self.dialogs.world.device
         target, candidate = (torch.tensor([chosen[name]], device=device) for name in ("target", "candidate"))
+        if "candidate" not in (options or {}):
+            candidate = self.dialogs.world.first_candidates(target, candidate)
         situation = self.dialogs.begin(target, candidate)
         rank = None if situation.target_rank is None else situation.target_rank.rank()
         info = self._inform(situation.state, rank)

@@ -277,6 +277,7 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         drawn, draws = draws.of(rows)
         positions[:, rows] = self.dialogs.starting_pair(drawn)
         targets, candidates = torch.from_numpy(positions).to(self.dialogs.world.device)
+        candidates = self.dialogs.world.first_candidates(targets, candidates)
         return self.dialogs.begin(targets, candidates, where, before), draws
 
     def _seeds_of(self, seed: Any) -> list[int | None]:

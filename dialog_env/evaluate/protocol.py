@@ -133,7 +133,8 @@ def run(
         policy: the agent; it is bound to the gallery here.
         gallery: all of whose images are targets, and can be shown.
         simulator: the user, built for this gallery.
-        seed: draws the first candidate of every target, then the order of the dialogs; the same for every policy.
+        seed: draws a first candidate for every target, of which the user may make another, then the order of the
+            dialogs; the same for every policy.
         turns: T.
         batch: dialogs at once; the record does not depend on it. As many as are quick for the gallery where None.
         ties: see `Record`.
@@ -162,12 +163,13 @@ def run(
     batch = None if batch is None else checked_count("batch", given["batch"])
     checked_choice("ties", ties, TIES)
     generator = torch.Generator().manual_seed(checked_count("seed", given["seed"], least=0, most=2**63 - 1))
+    world = Dialog(gallery, simulator, turns=turns, device=device)
     if pairs is None:
-        firsts = first_candidates(torch.arange(images), images, generator)
+        everything = torch.arange(images)
+        firsts = world.first_candidates(everything, first_candidates(everything, images, generator))
         order = torch.randperm(images, generator=generator)[:dialogs]
         pairs = order, firsts[order]
     order, firsts = (part.cpu() for part in pairs)
-    world = Dialog(gallery, simulator, turns=turns, device=device)
     own = gallery if shards is None else gallery.part(shards.start, shards.stop)
     known, judged = _Judged(shards), _Judged(shards)
     features = features_on(own, world.device)

@@ -137,7 +137,7 @@ class Dialog:
         return over | state.found if self.stop_when_found else over
 
     def draw(self, generator: torch.Generator, batch: int) -> tuple[Tensor, Tensor]:
-        """Targets and first candidates (B,), uniform, a candidate never being its own target.
+        """Targets (B,), uniform, and first candidates (B,), none its own target.
 
         Raises:
             ValueError: a gallery of one image, in which there is nothing to look for.
@@ -146,7 +146,27 @@ class Dialog:
         if images < 2:
             raise ValueError("the gallery has one image only; a dialog needs at least two")
         targets = torch.randint(images, (batch,), generator=generator)
-        return targets.to(self.device), first_candidates(targets, images, generator).to(self.device)
+        drawn = first_candidates(targets, images, generator)
+        return targets.to(self.device), self.first_candidates(targets, drawn).to(self.device)
+
+    def first_candidates(self, targets: Tensor, drawn: Tensor) -> Tensor:
+        """(B,) int64, the images that dialogs begin with: what the user makes of those that were drawn.
+
+        Args:
+            targets: (B,) int64.
+            drawn: (B,) int64, uniform and none its own target.
+
+        Raises:
+            ValueError: the user chose images that cannot be used.
+        """
+        chooses = getattr(self.simulator, "first_candidates", None)
+        if chooses is None:
+            return drawn
+        chosen = chooses(targets.to(self.device), drawn.to(self.device)).to(drawn.device)
+        self._check_positions(chosen.to(self.device), f"first candidates of user {self.simulator.id}", len(targets))
+        if bool((chosen == targets).any()):
+            raise ValueError(f"user {self.simulator.id} begins with the target itself; it must choose another image")
+        return chosen
 
     def reset(self, targets: Tensor, candidates: Tensor, where: Tensor | None = None) -> Observation:
         """Begins dialogs: the candidates are shown and the user answers.
@@ -292,7 +312,7 @@ def _device_of(simulator: UserSimulator, default: torch.device) -> torch.device:
 
 
 def first_candidates(targets: Tensor, images: int, generator: torch.Generator) -> Tensor:
-    """(B,) uniform first candidates, each different from its target."""
+    """(B,) uniform images to begin with, each different from its target."""
     away = torch.randint(1, images, (len(targets),), generator=generator)
     return (targets + away) % images
 

@@ -30,6 +30,8 @@ class UserSimulator(Protocol):
             answer again whatever was shown before.
         deterministic: may be left out; False says that the same question may be answered in two ways.
         kept_answers: may be left out; a `KeptAnswers` says that the answer to a pair is always the same, and is kept.
+        first_candidates: a method that may be left out; from targets (B,) and first candidates (B,) that were drawn
+            uniformly to those (B,) that dialogs are to begin with, none its own target.
         log_likelihood: a method that may be left out; from tokens (B, L), targets (B,) and candidates (B,) to the
             log-probabilities (B,), in nats, of saying just that. Who knows the user needs it where answers are drawn.
     """

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
 from dialog_env import agents
+from dialog_env.agents.base import TrainingData
+from dialog_env.agents.guo2018.supervised import SupervisedSettings
+from dialog_env.agents.training.cached_user import CachedUser
 from dialog_env.benchmarks import __main__ as benchmarks
 from dialog_env.catalog import Catalog
 from dialog_env.evaluate import protocol
@@ -17,10 +22,12 @@ from dialog_env.simulators import make_simulator
 from dialog_env.simulators.captioner.caption_data import WrittenPairs, open_captions
 from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
 from dialog_env.simulators.recorded import RecordedUser
+from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import QueryRanking
 from dialog_env.world.vocabulary import UNKNOWN
 from tests.conftest import tiny_contents
 
+SPLITS = ("train", "validation")
 ROWS = [
     "tiny-013,tiny-012,is redder",
     "tiny-012,tiny-013,has a bow",
@@ -66,6 +73,122 @@ def test_of_several_sentences_the_seed_chooses_and_each_is_said_sooner_or_later(
     again = make_simulator(f"recorded:{pairs}", gallery, seed=4)
     assert (again.id, again.sentences(torch.tensor([0]), torch.tensor([1]))[0]) == (users[4].id, said[4])
     assert len({user.id for user in users}) == 30
+
+
+def test_another_user_speaks_where_nobody_did(pairs: Path, gallery: Catalog) -> None:
+    inner = make_simulator("describer", gallery)
+    user = make_simulator(f"recorded:argument={pairs},inner=describer", gallery)
+    assert user.id.endswith(f":{inner.id}")
+    assert user.vocabulary.words == inner.vocabulary.words
+    targets, candidates = (each.flatten() for each in torch.meshgrid(torch.arange(6), torch.arange(6), indexing="ij"))
+    said, theirs = user.sentences(targets, candidates), inner.sentences(targets, candidates)
+    told = dict(
+        zip(zip(targets.tolist(), candidates.tolist(), strict=True), zip(said, theirs, strict=True), strict=True)
+    )
+    assert told.pop((1, 0))[0] == user.vocabulary.decode(torch.from_numpy(user.vocabulary.encode(["is redder"])))[0]
+    assert told.pop((0, 1))[0] != inner.sentences(torch.tensor([0]), torch.tensor([1]))[0]
+    assert all(ours == inners for ours, inners in told.values())
+    with pytest.raises(
+        ValueError, match="words='somebody' are given beside inner='describer', whose words are kept to"
+    ):
+        make_simulator(f"recorded:argument={pairs},inner=describer,words=somebody", gallery)
+
+
+def test_dialogs_begin_with_an_image_that_somebody_compared_the_target_with(pairs: Path, gallery: Catalog) -> None:
+    pairs.write_text(pairs.read_text() + "\ntiny-012,tiny-015,is bluer")
+    user = make_simulator(f"recorded:argument={pairs},inner=describer", gallery)
+    targets, drawn = (each.flatten() for each in torch.meshgrid(torch.arange(6), torch.arange(6), indexing="ij"))
+    first = user.first_candidates(targets, drawn).reshape(6, 6)
+    assert set(first[0].tolist()) == {1, 3}
+    assert first[1].tolist() == [0] * 6
+    assert torch.equal(first[2:], drawn.reshape(6, 6)[2:])
+
+    world = Dialog(gallery, user)
+    targets, candidates = world.draw(torch.Generator().manual_seed(0), 200)
+    assert bool(user.has_record(targets, candidates)[targets < 2].all())
+    assert not bool((targets == candidates).any())
+    record = protocol.run(agents.create("random", gallery=gallery), gallery, user, seed=0)
+    begun = dict(zip(record.target.tolist(), record.shown[:, 0].tolist(), strict=True))
+    assert (begun[0] in (1, 3), begun[1]) == (True, 0)
+    assert {int(CachedUser(user, gallery).first_candidates(torch.tensor([1]), torch.tensor([4])))} == {0}
+    for around in ("noisy:dropped=0.5,inner=", "phrased:inner="):
+        wrapped = make_simulator(around + json.dumps(f"recorded:argument={pairs},inner=describer"), gallery)
+        assert wrapped.first_candidates(torch.tensor([1]), torch.tensor([4])).tolist() == [0]
+
+
+def test_environments_begin_so_too_unless_told_otherwise(pairs: Path, tmp_path: Path) -> None:
+    Catalog(tiny_contents()).write(tmp_path / "tiny.h5")
+    given = {"catalog": str(tmp_path / "tiny.h5"), "split": "validation", "simulator": f"recorded:{pairs}"}
+    single = gym.make("dialog_env:DialogRetrieval-v0", reveal_target=True, **given)
+    begun = [single.reset(seed=seed)[1] for seed in range(40)]
+    assert {info["candidate"] for info in begun if info["target"] == 1} == {0}
+    assert {info["sentence"] for info in begun if info["target"] == 1} == {"is redder"}
+    assert single.reset(options={"target": 1})[1]["candidate"] == 0
+    assert single.reset(options={"target": 1, "candidate": 4})[1]["candidate"] == 4
+    many = gym.make_vec("dialog_env:DialogRetrieval-v0", num_envs=40, reveal_target=True, **given)
+    info = many.reset(seed=0)[1]
+    assert set(info["candidate"][info["target"] == 1].tolist()) == {0}
+
+
+class _Begins:
+    """Begins with images of its own."""
+
+    def __init__(self, gallery: Catalog, first: list[int]) -> None:
+        self.inner, self.first = make_simulator("describer", gallery), first
+        self.id, self.vocabulary, self.gallery_fingerprint = "begins", self.inner.vocabulary, gallery.fingerprint
+
+    def feedback(self, targets: torch.Tensor, candidates: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
+        return self.inner.feedback(targets, candidates, previous)
+
+    def first_candidates(self, targets: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        return torch.tensor(self.first)
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        ([3], "1 first candidates of user begins were given for 2 dialogs"),
+        ([3, 9], "first candidates of user begins reach from 3 to 9; the gallery has positions 0 to 5"),
+        ([3, 1], "user begins begins with the target itself; it must choose another image"),
+    ],
+)
+def test_a_user_that_begins_nowhere_is_refused(gallery: Catalog, first: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Dialog(gallery, _Begins(gallery, first)).first_candidates(torch.tensor([0, 1]), torch.tensor([2, 2]))
+
+
+@pytest.mark.parametrize(
+    ("learner", "settings"),
+    [
+        ("supervised", {}),
+        ("policy_improvement", {"nearest": 2, "pretraining": SupervisedSettings(epochs=1)}),
+        ("scst", {"nearest": 2, "pretraining": SupervisedSettings(epochs=1)}),
+        ("belief", {"images": 4}),
+    ],
+)
+def test_whoever_learns_from_people_begins_with_their_pairs(
+    pairs: Path, tmp_path: Path, learner: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"tiny-{target:03d},tiny-{(target + 5) % 12:03d},is redder" for target in range(12)]
+    pairs.write_text(pairs.read_text() + "\n".join(["", *rows]))
+    catalog = Catalog(tiny_contents())
+    users = [make_simulator(f"recorded:argument={pairs},inner=describer", catalog.split(name)) for name in SPLITS]
+    begun: list[torch.Tensor] = []
+    reset = Dialog.reset
+
+    def noted(world: Dialog, targets: torch.Tensor, candidates: torch.Tensor) -> object:
+        if world.gallery.split_name == "train":
+            begun.append(torch.stack([targets, candidates]))
+        return reset(world, targets, candidates)
+
+    monkeypatch.setattr(Dialog, "reset", noted)
+    given = {"gallery": catalog.split("train"), "vocabulary": users[0].vocabulary}
+    agent = agents.create(learner, **given, epochs=1, batch=4, **settings)
+    data = TrainingData(catalog.split("train"), users[0], catalog.split("validation"), users[1])
+    agent.train(data, tmp_path / "training", progress=False)
+    targets, candidates = torch.cat(begun, dim=1)
+    assert len(targets) >= 12
+    assert bool(users[0].has_record(targets, candidates).all())
 
 
 @pytest.mark.parametrize(
@@ -132,8 +255,6 @@ def test_an_agent_that_learned_from_a_captioner_is_tried_on_real_sentences(
     assert record.target.tolist() == [0, 1]
     assert record.shown[:, 0].tolist() == [1, 0]
     agent.bind(gallery)
-    from dialog_env.world.dialog import Dialog
-
     observation = Dialog(gallery, user, turns=1).reset(*user.pairs)
     ranking, _ = agent.rank(observation, agent.begin(2))
     assert isinstance(ranking, QueryRanking)
