@@ -96,7 +96,7 @@ class Experiment:
 
     Raises:
         FileNotFoundError: the files of the suite are not there.
-        ValueError: the gallery is another than the suite names, or splits are unknown.
+        ValueError: the gallery is another than the suite names, or splits are unknown; a hearing that there is not.
     """
 
     def __init__(self, suite: Suite, output: Path, *, device: str = "cpu", trained: Path | None = None) -> None:
@@ -112,6 +112,8 @@ class Experiment:
         self._require("gallery", suite.gallery, self.test.fingerprint)
         with self._hint():
             self._require("user", suite.user, self._user(self.test, suite.simulator).id)
+        if suite.hearing != UNHEARD:  # what cannot be heard by is refused before anything is written
+            self._hearing(self.user(self.train).vocabulary)
 
     @contextmanager
     def _hint(self) -> Iterator[None]:

@@ -15,6 +15,8 @@ from dialog_env.benchmarks.variations import VariationCommand, footnote
 from dialog_env.io.atomic import locked
 from dialog_env.io.keywords import checked_choice
 from dialog_env.simulators.phrased import PHRASINGS
+from dialog_env.world.hearing import hearing as hearing_of
+from dialog_env.world.vocabulary import Vocabulary
 
 METRICS = ("R@10", "found")
 """What is looked at, at the last turn."""
@@ -41,6 +43,8 @@ class WordingsCommand(VariationCommand):
             checked_choice("phrasings", phrasing, PHRASINGS)
         if not self.phrasings or not self.hearings:
             raise ValueError("nothing is said in other words; give --phrasings and --hearings")
+        for how in set(self.hearings) - {UNHEARD}:
+            hearing_of(how, Vocabulary.from_sentences(PHRASINGS))
         suite = self.opened()
         output = self.output or Path("runs") / f"{suite.name}-wordings"
         output.mkdir(parents=True, exist_ok=True)

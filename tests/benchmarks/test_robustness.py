@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,8 @@ def test_an_agent_hears_a_stranger_in_its_own_words(tiny_file: Path, tmp_path: P
 
 def test_the_id_that_a_suite_asks_for_is_that_of_the_user_who_speaks(tiny_file: Path, tmp_path: Path) -> None:
     suite = Suite(catalog=str(tiny_file), simulator=TOY, training_simulator="describer", user="toy-1")
+    with pytest.raises(FileNotFoundError, match="hearing='loud' is neither exact nor mended, and no folder"):
+        Experiment(replace(suite, hearing="loud"), tmp_path)
     Experiment(suite, tmp_path)
     with pytest.raises(ValueError, match="is of user toy-2, and this is toy-1"):
         Experiment(Suite(catalog=str(tiny_file), simulator=TOY, training_simulator="describer", user="toy-2"), tmp_path)

@@ -57,3 +57,4 @@ def test_what_is_no_phrasing_or_hearing_is_refused(suite: str, tmp_path: Path) -
         command = WordingsCommand(suite, ("random",), None, tmp_path / "out", tmp_path / "trained", **settings)
         with pytest.raises((ValueError, FileNotFoundError), match=sentence):
             command()
+        assert not (tmp_path / "out").exists()
