@@ -67,7 +67,8 @@ class ComposedCommand:
         user = RecordedUser(
             gallery,
             argument=self.captions,
-            words=self.words or (experiment.suite.simulator.partition(":")[2] if experiment else ""),
+            inner=experiment.learned_from if experiment and not self.words else "",
+            words=self.words,
             hearing=self.hearing,
             skip_unusable=self.skip_unusable,
             device=device,
@@ -87,7 +88,12 @@ class ComposedCommand:
     def opened(self, text: str, gallery: Catalog, user: RecordedUser, device: str) -> Agent:
         """The agent in a folder, or of a name; ValueError for one that has to be trained first."""
         if Path(text).is_dir():
-            return agents.load(text, device)
+            trained = agents.load(text, device)
+            try:
+                trained.check_user(user)
+            except ValueError as error:
+                raise ValueError(f"{error}; name the captioner it has learned from with --words") from error
+            return trained
         agent = AgentSpec.parse(text).create(gallery, user.vocabulary, device=device)
         if agent.trainable:
             raise ValueError(f"agent {text} has to be trained first; give the folder of a trained one")

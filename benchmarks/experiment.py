@@ -95,8 +95,8 @@ class Experiment:
             where None each lies in the folder of its result.
 
     Raises:
-        FileNotFoundError: the files of the suite are not there.
-        ValueError: the gallery is another than the suite names, or splits are unknown; a hearing that there is not.
+        FileNotFoundError: the files of the suite are not there, or nothing is heard as it says.
+        ValueError: the gallery is another than the suite names, or splits are unknown.
     """
 
     def __init__(self, suite: Suite, output: Path, *, device: str = "cpu", trained: Path | None = None) -> None:
@@ -110,8 +110,7 @@ class Experiment:
         self._users: dict[tuple[str, str], UserSimulator] = {}
         self._heard: Hearing | None = None
         self._require("gallery", suite.gallery, self.test.fingerprint)
-        with self._hint():
-            self._require("user", suite.user, self._user(self.test, suite.simulator).id)
+        self._require("user", suite.user, self._user(self.test, suite.simulator).id)
         if suite.hearing != UNHEARD:  # what cannot be heard by is refused before anything is written
             self._hearing(self.user(self.train).vocabulary)
 
@@ -134,16 +133,20 @@ class Experiment:
                 "use the files that the suite was made with, or write a suite of your own"
             )
 
+    @property
+    def learned_from(self) -> str:
+        """The user that agents learn from, as it is written."""
+        return self.suite.training_simulator or self.suite.simulator
+
     def user(self, gallery: Catalog) -> UserSimulator:
         """The user simulator for one of the galleries, built when first needed.
 
         Where agents learn from another user than they are evaluated with, that one is heard in words of theirs.
         """
-        learned_from = self.suite.training_simulator
         if gallery is not self.test:
-            return self._user(gallery, learned_from or self.suite.simulator)
+            return self._user(gallery, self.learned_from)
         user = self._user(gallery, self.suite.simulator)
-        if learned_from is None:
+        if self.suite.training_simulator is None:
             return user
         vocabulary = self.user(self.train).vocabulary
         heard = None if self.suite.hearing == UNHEARD else self._hearing(vocabulary)
@@ -158,7 +161,8 @@ class Experiment:
     def _user(self, gallery: Catalog, name: str) -> UserSimulator:
         key = (gallery.fingerprint, name)
         if key not in self._users:
-            self._users[key] = make_simulator(name, gallery, device=self.device)
+            with self._hint():
+                self._users[key] = make_simulator(name, gallery, device=self.device)
         return self._users[key]
 
     def agent(self, text: str, seed: int) -> agents.Agent:

@@ -12,7 +12,7 @@ from dialog_env.agents import Agent
 from dialog_env.catalog import Catalog
 from dialog_env.evaluate.protocol import introduce
 from dialog_env.io.atomic import replacing
-from dialog_env.world.dialog import Dialog
+from dialog_env.world.dialog import Dialog, first_candidates
 from dialog_env.world.rendering import Shown, dialog_row
 from dialog_env.world.user import UserSimulator
 
@@ -40,10 +40,10 @@ def hold_dialogs(
         raise ValueError(f"{dialogs} dialogs were asked for; give 1 to {len(gallery)}, one for each image at most")
     generator = torch.Generator().manual_seed(seed)
     targets = torch.randperm(len(gallery), generator=generator)[:dialogs]
-    away = torch.randint(1, len(gallery), (dialogs,), generator=generator)
+    drawn = first_candidates(targets, len(gallery), generator)
     world = Dialog(gallery, simulator, turns=turns, device=device)
     introduce(agent, gallery, simulator)
-    observation = world.reset(targets.to(device), ((targets + away) % len(gallery)).to(device))
+    observation = world.reset(targets.to(device), world.first_candidates(targets, drawn).to(device))
     memory = agent.begin(dialogs)
     rows: list[list[Shown]] = [[] for _ in range(dialogs)]
     ranks: list[float | None] = [None] * dialogs

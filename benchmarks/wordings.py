@@ -43,8 +43,9 @@ class WordingsCommand(VariationCommand):
             checked_choice("phrasings", phrasing, PHRASINGS)
         if not self.phrasings or not self.hearings:
             raise ValueError("nothing is said in other words; give --phrasings and --hearings")
-        for how in set(self.hearings) - {UNHEARD}:
-            hearing_of(how, Vocabulary.from_sentences(PHRASINGS))
+        for how in self.hearings:
+            if how != UNHEARD:
+                hearing_of(how, Vocabulary.from_sentences(PHRASINGS))
         suite = self.opened()
         output = self.output or Path("runs") / f"{suite.name}-wordings"
         output.mkdir(parents=True, exist_ok=True)

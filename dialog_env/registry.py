@@ -150,6 +150,12 @@ class Parts(Mapping[str, Any]):
             raise ValueError(
                 f"{self.what} {_told(text)} is not understood; write name, name@configuration or name:key=value,…"
             )
+        keys = [pair[1] for pair in pairs if pair is not None]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise ValueError(
+                f"{self.what} {_told(text)} sets {twice} twice; if one is of a part within it, put that part in "
+                f'quotes: {twice}="name:key=value,…"'
+            )
         argument = ",".join(pieces[:first]).strip()
         settings = {pair[1]: _value(pair[2]) for pair in pairs if pair is not None}
         return Spec(text, name, after["configuration"] or "", argument, settings)

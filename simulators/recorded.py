@@ -21,7 +21,8 @@ from dialog_env.world.hearing import hearing as hearing_of
 from dialog_env.world.user import ask
 from dialog_env.world.vocabulary import MAX_WORDS, Vocabulary
 
-VERSION = 1
+VERSION = 2
+"""Of the answers, and of the images that dialogs begin with."""
 
 
 class RecordedUser:
@@ -75,10 +76,10 @@ class RecordedUser:
         for target, candidate, sentence in said:
             if target in position and candidate in position:
                 spoken.setdefault((position[target], position[candidate]), []).append(sentence)
-        if not spoken:
+        if not spoken and not inner:
             raise ValueError(
                 f"{argument} has no sentence on two images of split {gallery.split_name!r} of catalogue "
-                f"{gallery.name!r}; choose another split or captions"
+                f"{gallery.name!r}; choose another split or captions, or name an inner user who speaks instead"
             )
         chosen = {pair: _chosen(sentences, gallery, pair, seed) for pair, sentences in sorted(spoken.items())}
         self.device = torch.device(device)
@@ -96,14 +97,15 @@ class RecordedUser:
             self.vocabulary = open_captioner(words).vocabulary
         else:
             self.vocabulary = Vocabulary.from_sentences(each for _, _, each in said)
-        self.pairs = torch.tensor(list(chosen), dtype=torch.int64, device=self.device).T
+        self.pairs = torch.tensor(list(chosen), dtype=torch.int64, device=self.device).reshape(-1, 2).T
         self._images = len(gallery)
-        self._keys = self.pairs[0] * self._images + self.pairs[1]
+        beyond = self.pairs.new_tensor([self._images**2])  # so that whatever is looked for has a place
+        self._keys = torch.cat([self.pairs[0] * self._images + self.pairs[1], beyond])
         heard, called = list(chosen.values()), ""
         if hearing != "unk":
             hears = hearing_of(hearing, self.vocabulary)
             heard, called = [hears.said(sentence) for sentence in heard], hears.id
-        tokens = torch.from_numpy(self.vocabulary.encode(heard))
+        tokens = torch.from_numpy(self.vocabulary.encode(heard)).reshape(-1, MAX_WORDS)
         self._tokens = torch.cat([tokens, torch.zeros(1, MAX_WORDS, dtype=torch.int64)]).to(self.device)
         digest = hashlib.sha256(repr((VERSION, seed, self.vocabulary.fingerprint, sorted(said))).encode())
         parts = [f"recorded-{VERSION}", digest.hexdigest()[:12], called, "" if self.inner is None else self.inner.id]
@@ -113,7 +115,7 @@ class RecordedUser:
         """Tokens (B, 16) int64 of what is said of candidates (B,) when targets (B,) are meant; 0 where nothing."""
         rows = self._rows(targets, candidates)
         said = self._tokens[rows]
-        others = (rows == len(self._keys)).nonzero()[:, 0]
+        others = (rows == self.pairs.shape[1]).nonzero()[:, 0]
         if self.inner is None or not len(others):
             return said
         return said.index_put((others,), ask(self.inner, targets[others], candidates[others], previous[others]))
@@ -121,12 +123,12 @@ class RecordedUser:
     def first_candidates(self, targets: Tensor, drawn: Tensor) -> Tensor:
         """(B,) images that somebody compared the targets (B,) with, chosen by those drawn (B,); else just these."""
         first, last = (torch.searchsorted(self._keys, (targets + more) * self._images) for more in (0, 1))
-        rows = (first + drawn % (last - first).clamp(min=1)).clamp(max=len(self._keys) - 1)
-        return torch.where(last > first, self.pairs[1][rows], drawn)
+        rows = first + drawn % (last - first).clamp(min=1)
+        return torch.where(last > first, self._keys[rows] % self._images, drawn)
 
     def has_record(self, targets: Tensor, candidates: Tensor) -> Tensor:
         """(B,) bool, whether somebody spoke of the pair."""
-        return self._rows(targets, candidates) < len(self._keys)
+        return self._rows(targets, candidates) < self.pairs.shape[1]
 
     def sentences(self, targets: Tensor, candidates: Tensor) -> list[str]:
         """The feedback on candidates (B,) as text; "" where nothing is said."""
@@ -135,8 +137,8 @@ class RecordedUser:
     def _rows(self, targets: Tensor, candidates: Tensor) -> Tensor:
         """(B,) rows of the tokens, the last one, which is empty, for pairs without a record."""
         keys = targets * self._images + candidates
-        rows = torch.searchsorted(self._keys, keys).clamp(max=len(self._keys) - 1)
-        return torch.where(self._keys[rows] == keys, rows, len(self._keys))
+        rows = torch.searchsorted(self._keys, keys)
+        return torch.where(self._keys[rows] == keys, rows, self.pairs.shape[1])
 
 
 def usable(captions: Captions, known: set[str], where: str | Path, skip_unusable: bool) -> list[tuple[str, str, str]]:

@@ -25,6 +25,8 @@ class Reworded:
         self.gallery_fingerprint = inner.gallery_fingerprint
         self.uses_previous = getattr(inner, "uses_previous", True)
         self.deterministic = getattr(inner, "deterministic", True)
+        if chooses := getattr(inner, "first_candidates", None):
+            self.first_candidates = chooses
         if hasattr(inner, "device"):
             self.device = inner.device
         known = {word: token for word, token in vocabulary.tokens.items() if word != UNKNOWN}

@@ -91,6 +91,13 @@ def test_a_user_with_settings_or_an_argument_is_understood(text: str, expected: 
     assert found.text == text
 
 
+def test_a_part_within_a_part_that_lacks_its_quotes_is_refused() -> None:
+    within = "recorded:argument=pairs.csv,inner=captioner"
+    with pytest.raises(ValueError, match="sets inner twice; if one is of a part within it, put that part in quotes"):
+        SIMULATORS.parse(f"noisy:inner={within},dropped=0.2")
+    assert SIMULATORS.parse(f'noisy:inner="{within}",dropped=0.2').settings == {"inner": within, "dropped": 0.2}
+
+
 def test_an_agent_with_a_configuration_is_understood() -> None:
     found = AGENTS.parse("supervised@paper:epochs=5,margin=0.2")
     assert (found.name, found.configuration) == ("supervised", "paper")

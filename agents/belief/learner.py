@@ -78,7 +78,7 @@ class BeliefLearner(Learner):
     def _begin(self, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """A gallery (M,) and the first candidates (B,), as places in it; those that the user chooses are part of it."""
         images, size = len(self.world.gallery), self.settings.images
-        if not hasattr(self.world.simulator, "first_candidates"):
+        if getattr(self.world.simulator, "first_candidates", None) is None:
             gallery = drawn_gallery(targets, images, size, generator)
             return gallery, first_candidates(torch.arange(len(targets)), len(gallery), generator)
         first = self.world.first_candidates(targets, first_candidates(targets, images, generator))
@@ -138,14 +138,21 @@ class BeliefLearner(Learner):
         self.optimiser.step()
 
 
-def drawn_gallery(targets: Tensor, images: int, size: int, generator: torch.Generator) -> Tensor:
-    """(M,) positions of the targets (B,) and of others, drawn: all images where there are no more than `size`.
+def drawn_gallery(present: Tensor, images: int, size: int, generator: torch.Generator) -> Tensor:
+    """(M,) positions of the targets and of others, drawn: all images where there are no more than `size`.
 
     Targets that are drawn uniformly make this a uniform draw of M images with B of them as targets: to the dialogs it
-    is their whole gallery, and the cross-entropy over it needs no correction for what was left out.
+    is their whole gallery, and the cross-entropy over it needs no correction for what was left out. Where first
+    candidates that the user chose stand among them, they are met more often than others.
+
+    Args:
+        present: (P,) distinct positions that come first: the targets, and what else has to be there.
+        images: N, of the whole gallery.
+        size: M, unless P is more.
+        generator: draws the others.
     """
     others = torch.ones(images, dtype=torch.bool)
-    others[targets] = False
+    others[present] = False
     rest = others.nonzero()[:, 0]
-    order = torch.randperm(len(rest), generator=generator)[: max(0, size - len(targets))]
-    return torch.cat([targets, rest[order]])
+    order = torch.randperm(len(rest), generator=generator)[: max(0, size - len(present))]
+    return torch.cat([present, rest[order]])

@@ -62,7 +62,8 @@ class Ceiling(Agent):
     For a deterministic user the belief is every image of which it would have said just what it said, all of them
     equally likely; for another it is the likelihood of what was said, by the user's own
     `log_likelihood(tokens, targets, candidates)`, (B,) log-probabilities in nats. No agent can rank the images better
-    by the same sentences. Which image is shown next is decided for the next turn alone, in two ways:
+    by the same sentences. (Of a user's choice of the images to begin with, it makes nothing.) Which image is shown next
+    is decided for the next turn alone, in two ways:
 
     * `ceiling`: one of the likeliest, which finds the target at this turn as often as can be;
     * `ceiling@asks`: the one whose answer would tell most about which of them it is (`expected_information`). It looks

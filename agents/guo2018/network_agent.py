@@ -51,7 +51,7 @@ class NetworkSettings:
     keeps its running averages, as released."""
     targets: str = "once"
     """once: every image is a target once in an epoch, and the first candidate another image. drawn: targets and first
-    candidates are drawn independently, with replacement (released)."""
+    candidates are drawn independently, with replacement (released), whatever the user would begin with."""
     keep: str = "best"
     """best: the weights of the epoch that was best on validation, the start included. last: those of the last epoch
     (the released code, which saves all of them, leaves the choice open)."""

@@ -275,9 +275,10 @@ class DialogRetrievalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         rows = np.arange(self.num_envs) if where is None else where.cpu().numpy().nonzero()[0]
         positions = np.zeros((2, self.num_envs), dtype=np.int64)
         drawn, draws = draws.of(rows)
-        positions[:, rows] = self.dialogs.starting_pair(drawn)
+        begun = torch.from_numpy(self.dialogs.starting_pair(drawn))
+        begun[1] = self.dialogs.world.first_candidates(begun[0], begun[1])
+        positions[:, rows] = begun.numpy()
         targets, candidates = torch.from_numpy(positions).to(self.dialogs.world.device)
-        candidates = self.dialogs.world.first_candidates(targets, candidates)
         return self.dialogs.begin(targets, candidates, where, before), draws
 
     def _seeds_of(self, seed: Any) -> list[int | None]:

@@ -1,9 +1,10 @@
 """The evaluation protocol: every target of a gallery once, the same first candidates for every agent.
 
-Nothing that a policy is handed tells the target: dialogs are held in an order of their own, observations are tensors of
-their own, the gallery is a copy, and rankings are judged from their numbers alone. This keeps honest mistakes and easy
-gains out. It is no wall around a program: one that draws the order anew from a seed that it knows, or searches the
-memory of the process, finds the targets all the same, and its source shows it.
+Nothing that a policy is handed tells the target, but for what the user says and chooses to begin with: dialogs are held
+in an order of their own, observations are tensors of their own, the gallery is a copy, and rankings are judged from
+their numbers alone. This keeps honest mistakes and easy gains out. It is no wall around a program: one that draws the
+order anew from a seed that it knows, or searches the memory of the process, finds the targets all the same, and its
+source shows it.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -162,11 +162,12 @@ class Dialog:
         chooses = getattr(self.simulator, "first_candidates", None)
         if chooses is None:
             return drawn
-        chosen = chooses(targets.to(self.device), drawn.to(self.device)).to(drawn.device)
-        self._check_positions(chosen.to(self.device), f"first candidates of user {self.simulator.id}", len(targets))
+        targets = targets.to(self.device)
+        chosen = chooses(targets, drawn.to(self.device))
+        self._check_positions(chosen, f"first candidates of user {self.simulator.id}", len(targets))
         if bool((chosen == targets).any()):
             raise ValueError(f"user {self.simulator.id} begins with the target itself; it must choose another image")
-        return chosen
+        return cast(Tensor, chosen).to(drawn.device)
 
     def reset(self, targets: Tensor, candidates: Tensor, where: Tensor | None = None) -> Observation:
         """Begins dialogs: the candidates are shown and the user answers.

@@ -22,7 +22,7 @@ class UserSimulator(Protocol):
     shown before): not on the batch around it, its order, or the device.
 
     Attributes:
-        id: name, version and settings; changes whenever an answer changes.
+        id: name, version and settings; changes whenever an answer, or a first candidate, changes.
         vocabulary: the words of its tokens.
         gallery_fingerprint: fingerprint of the gallery whose positions it understands.
         device: where it takes and gives tensors.
@@ -31,7 +31,7 @@ class UserSimulator(Protocol):
         deterministic: may be left out; False says that the same question may be answered in two ways.
         kept_answers: may be left out; a `KeptAnswers` says that the answer to a pair is always the same, and is kept.
         first_candidates: a method that may be left out; from targets (B,) and first candidates (B,) that were drawn
-            uniformly to those (B,) that dialogs are to begin with, none its own target.
+            uniformly to those (B,) that dialogs are to begin with, none its own target. Who wraps a user passes it on.
         log_likelihood: a method that may be left out; from tokens (B, L), targets (B,) and candidates (B,) to the
             log-probabilities (B,), in nats, of saying just that. Who knows the user needs it where answers are drawn.
     """

@@ -154,8 +154,8 @@ class WrittenPairs(CaptionSource):
     Args:
         gallery: a split of the catalogue that the captions are about.
         captions: what `read_captions` or `load_captions` read. Images are called by their id, or by it and a suffix.
-        part: "all" pairs; "judge" for a twentieth of them, by a hash of the pair, and "learn" for the rest, where
-            both are taken from one gallery.
+        part: "all" pairs; "judge" for a twentieth of them, at least one, by a hash of the pair, and "learn" for the
+            rest, where both are taken from one gallery.
         skip_unusable: leave out captions that cannot be used instead of refusing them all.
         seed: of the choice of the distant images.
 
@@ -193,16 +193,12 @@ class WrittenPairs(CaptionSource):
                 f"{len(self.left_out)} of {len(told)} captions cannot be used ({shown}); "
                 "mend them, or leave them out with --skip-unusable"
             )
-        pairs = [
-            names
-            for names, _ in written
-            if {*names[:2]} <= position.keys() and not unusable(names, known) and _belongs(names[:2], part)
-        ]
-        single = [
-            names
-            for names, _ in alone
-            if names[0] in position and not unusable(names, known) and _belongs(names[:1], part)
-        ]
+        pairs = [names for names, _ in written if {*names[:2]} <= position.keys() and not unusable(names, known)]
+        single = [names for names, _ in alone if names[0] in position and not unusable(names, known)]
+        if part != "all":
+            judging = _judging([*(names[:2] for names in pairs), *(names[:1] for names in single)])
+            pairs = [names for names in pairs if (names[:2] in judging) == (part == "judge")]
+            single = [names for names in single if (names[:1] in judging) == (part == "judge")]
         if not pairs and not single:
             raise ValueError(
                 f"no caption is about images of split {gallery.split_name!r} alone; choose another split or captions"
@@ -257,8 +253,11 @@ def called(name: str, known: Collection[str]) -> str:
     return stem if name not in known and f"{dot}{suffix}".casefold() in suffixes() and stem in known else name
 
 
-def _belongs(images: Sequence[str], part: str) -> bool:
-    return part == "all" or (share("\n".join(images)) < JUDGED_SHARE) == (part == "judge")
+def _judging(groups: Sequence[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """Those by which the best epoch is chosen: a twentieth by a hash of their ids, or the first by it where none is."""
+    shares = {images: share("\n".join(images)) for images in groups}
+    bound = max(JUDGED_SHARE, min(shares.values(), default=0) * (1 + 1e-9))
+    return {images for images, place in shares.items() if place < bound}
 
 
 def unusable(caption: Sequence[str], known: set[str]) -> str:

@@ -16,15 +16,17 @@ from dialog_env.agents.base import TrainingData
 from dialog_env.agents.guo2018.supervised import SupervisedSettings
 from dialog_env.agents.training.cached_user import CachedUser
 from dialog_env.benchmarks import __main__ as benchmarks
+from dialog_env.benchmarks.film import hold_dialogs
 from dialog_env.catalog import Catalog
 from dialog_env.evaluate import protocol
 from dialog_env.simulators import make_simulator
 from dialog_env.simulators.captioner.caption_data import WrittenPairs, open_captions
 from dialog_env.simulators.captioner.training import CaptionerSettings, CaptionTraining
 from dialog_env.simulators.recorded import RecordedUser
+from dialog_env.simulators.reworded import in_words
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import QueryRanking
-from dialog_env.world.vocabulary import UNKNOWN
+from dialog_env.world.vocabulary import UNKNOWN, Vocabulary
 from tests.conftest import tiny_contents
 
 SPLITS = ("train", "validation")
@@ -111,9 +113,58 @@ def test_dialogs_begin_with_an_image_that_somebody_compared_the_target_with(pair
     begun = dict(zip(record.target.tolist(), record.shown[:, 0].tolist(), strict=True))
     assert (begun[0] in (1, 3), begun[1]) == (True, 0)
     assert {int(CachedUser(user, gallery).first_candidates(torch.tensor([1]), torch.tensor([4])))} == {0}
+    assert in_words(user, Vocabulary(("red", UNKNOWN))).first_candidates(torch.tensor([1]), torch.tensor([4])) == 0
+    begun = dict(zip(*_filmed(gallery, user), strict=True))
+    assert (begun[0] in (1, 3), begun[1]) == (True, 0)
     for around in ("noisy:dropped=0.5,inner=", "phrased:inner="):
         wrapped = make_simulator(around + json.dumps(f"recorded:argument={pairs},inner=describer"), gallery)
         assert wrapped.first_candidates(torch.tensor([1]), torch.tensor([4])).tolist() == [0]
+
+
+def _filmed(gallery: Catalog, user: RecordedUser) -> tuple[list[int], list[int]]:
+    agent = agents.create("random", gallery=gallery)
+    targets, rows = hold_dialogs(agent, gallery, user, dialogs=6, seed=0, turns=1)
+    return targets, [row[0].candidate for row in rows]
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_dialogs_that_begin_while_others_go_on_begin_so_too(pairs: Path, tmp_path: Path, mode: str) -> None:
+    Catalog(tiny_contents()).write(tmp_path / "tiny.h5")
+    pairs.write_text("target,candidate,sentence\ntiny-013,tiny-012,is redder")  # nobody spoke of the image at 0
+    many = gym.make_vec(
+        "dialog_env:DialogRetrieval-v0",
+        num_envs=8,
+        autoreset_mode=mode,
+        catalog=str(tmp_path / "tiny.h5"),
+        split="validation",
+        simulator=f"recorded:{pairs}",
+        stop_when_found=True,
+        reveal_target=True,
+    )
+    many.reset(seed=0)
+    seen: list[int] = []
+    for number in range(12):
+        info = many.step(np.random.default_rng(number).integers(6, size=8))[-1]
+        if mode == "NextStep":
+            info = many.reset(options={"reset_mask": np.arange(8) % 2 == number % 2})[1]
+            begun = (np.arange(8) % 2 == number % 2) & (info["target"] == 1)
+            seen += info["candidate"][begun].tolist()
+    assert set(seen) == ({0} if mode == "NextStep" else set())
+
+
+def test_where_nobody_spoke_of_a_split_the_other_user_speaks_alone(pairs: Path, gallery: Catalog) -> None:
+    pairs.write_text("target,candidate,sentence\ntiny-001,tiny-002,is in another split")
+    with pytest.raises(ValueError, match="choose another split or captions, or name an inner user who speaks instead"):
+        make_simulator(f"recorded:{pairs}", gallery)
+    user, inner = (
+        make_simulator(f"recorded:argument={pairs},inner=describer", gallery),
+        make_simulator("describer", gallery),
+    )
+    targets, drawn = torch.arange(6), torch.arange(6).roll(1)
+    assert user.pairs.shape == (2, 0)
+    assert user.sentences(targets, drawn) == inner.sentences(targets, drawn)
+    assert torch.equal(user.first_candidates(targets, drawn), drawn)
+    assert not bool(user.has_record(targets, drawn).any())
 
 
 def test_environments_begin_so_too_unless_told_otherwise(pairs: Path, tmp_path: Path) -> None:
@@ -133,7 +184,7 @@ def test_environments_begin_so_too_unless_told_otherwise(pairs: Path, tmp_path: 
 class _Begins:
     """Begins with images of its own."""
 
-    def __init__(self, gallery: Catalog, first: list[int]) -> None:
+    def __init__(self, gallery: Catalog, first: list[int] | None) -> None:
         self.inner, self.first = make_simulator("describer", gallery), first
         self.id, self.vocabulary, self.gallery_fingerprint = "begins", self.inner.vocabulary, gallery.fingerprint
 
@@ -141,7 +192,7 @@ class _Begins:
         return self.inner.feedback(targets, candidates, previous)
 
     def first_candidates(self, targets: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
-        return torch.tensor(self.first)
+        return [1, 2] if self.first is None else torch.tensor(self.first)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize(
@@ -150,9 +201,10 @@ class _Begins:
         ([3], "1 first candidates of user begins were given for 2 dialogs"),
         ([3, 9], "first candidates of user begins reach from 3 to 9; the gallery has positions 0 to 5"),
         ([3, 1], "user begins begins with the target itself; it must choose another image"),
+        (None, "first candidates of user begins are list; give one position for each dialog"),
     ],
 )
-def test_a_user_that_begins_nowhere_is_refused(gallery: Catalog, first: list[int], message: str) -> None:
+def test_a_user_that_begins_nowhere_is_refused(gallery: Catalog, first: list[int] | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Dialog(gallery, _Begins(gallery, first)).first_candidates(torch.tensor([0, 1]), torch.tensor([2, 2]))
 
@@ -274,11 +326,7 @@ def test_agents_of_a_suite_hear_real_sentences_once_for_each_training(
     benchmarks.main(["run", "--suite", "tiny.json", "--agents", "random", learner, "--device", "cpu"])
     capsys.readouterr()
     command = ["composed", "--suite", "tiny.json", "--captions", str(pairs), "--agents", "random", learner]
-    with pytest.raises(SystemExit, match="use the user it was trained with"):
-        benchmarks.main(command)  # the words are those of the sentences, and not of the describer
-    words = make_simulator("describer", Catalog(tiny_contents())).vocabulary
-    monkeypatch.setattr("dialog_env.simulators.recorded.Vocabulary.from_sentences", lambda _: words)
-    benchmarks.main(command)
+    benchmarks.main(command)  # in the words of the describer, from whom they have learned
     shown = capsys.readouterr().out
     assert "| random | 1 |" in shown
     assert f"| {learner} | 2 |" in shown

@@ -127,6 +127,15 @@ def test_pairs_of_one_gallery_are_parted_for_learning_and_judging(tmp_path: Path
         captions(tmp_path / "pairs.csv", "train+none")
 
 
+def test_of_a_few_pairs_one_judges(tmp_path: Path) -> None:
+    for first in range(20):
+        rows = [f"tiny-{a:03d},tiny-{a + 1:03d},sentence {a}" for a in range(first, first + 4)]
+        (tmp_path / "pairs.csv").write_text("\n".join(["target,candidate,sentence", *rows]))
+        parts = [captions(tmp_path / "pairs.csv", "all", part=part).sentences() for part in ("learn", "judge")]
+        assert len(parts[1]) >= 1
+        assert len(parts[0]) + len(parts[1]) == 4
+
+
 def test_the_real_captions_of_fashion_iq_are_read() -> None:
     folder = shared_path("data", "fashion_iq")
     lists = json.loads((folder / "image_splits" / "split.dress.val.json").read_text())
