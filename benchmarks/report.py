@@ -318,13 +318,29 @@ def _generator() -> np.random.Generator:
 def _footnote(results: Sequence[Evaluated], columns: Sequence[str]) -> str:
     run = results[0].run
     known = f", from {run.known_from}" if run.known_from else ""
-    trained = ", ".join(str(seed) for seed in sorted({result.run.seed for result in results}))
     return (
         f"Gallery: {results[0].images} images of `{run.catalog}` ({run.split}{known}); user: `{run.simulator}`; "
-        f"{results[0].dialogs} dialogs of {run.turns} turns; training seeds {trained}. "
+        f"{results[0].dialogs} dialogs of {run.turns} turns; training seeds {_told_seeds(results)}. "
         f"In brackets: 95% intervals over {over(results)}. Percentages but for median rank (1-based) and BRI."
         + "".join(f" {meaning}" for name in columns if (meaning := metric_of(name).meaning))
     )
+
+
+def _told_seeds(results: Sequence[Evaluated]) -> str:
+    """The training seeds, and the agents that were trained with fewer."""
+    trained: dict[str, set[int]] = {}
+    for result in results:
+        if result.training:
+            trained.setdefault(result.run.agent, set()).add(result.run.seed)
+    everything, fewer = _listed({result.run.seed for result in results}), dict[str, list[str]]()
+    for agent, seeds in trained.items():
+        fewer.setdefault(_listed(seeds), []).append(agent)
+    fewer.pop(everything, None)
+    return everything + "".join(f"; {seeds} of {', '.join(agents)}" for seeds, agents in fewer.items())
+
+
+def _listed(seeds: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(seeds)))
 
 
 def over(results: Sequence[Evaluated]) -> str:

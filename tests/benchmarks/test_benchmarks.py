@@ -227,6 +227,13 @@ def test_tables_and_plots_come_from_the_results(tmp_path):
         report.differences(made, "best")
 
 
+def test_who_was_trained_with_fewer_seeds_is_named(tmp_path):
+    learner, another = ([made_up_result(name, seed) for seed in seeds] for name, seeds in (("a", (0, 1)), ("b", (1,))))
+    made = [replace(each, training={"epochs": 1}) for each in (*learner, *another)]
+    text = report.write([made_up_result("random"), *made], tmp_path)
+    assert "training seeds 0, 1; 1 of b. In brackets" in text
+
+
 def test_the_same_results_give_the_same_bytes(tmp_path):
     made = [made_up_result("random"), made_up_result("better", shift=30)]
     for name in ("once", "again"):
