@@ -211,6 +211,20 @@ def test_the_leaderboard_of_the_project_is_that_of_its_results(tmp_path: Path) -
         assert path.read_text() == (kept / path.relative_to(folder)).read_text()
 
 
+def test_what_the_page_of_the_belief_says_of_suites_is_what_is_published() -> None:
+    page, agent = (REPOSITORY / "docs" / "belief.md").read_text(), ""
+    counted = {"three": 3, "five": 5}
+    rows = re.findall(r"^\| (.*suite `([a-z0-9-]+)`.*?) \| [\d,]+ \| (.*) \|$", page, re.MULTILINE)
+    assert len(rows) >= 4
+    for said, suite, values in rows:
+        agent = (re.findall(r"^`(belief[^`]*)`", said) or [agent])[0]
+        group = leaderboard.read(REPOSITORY / "benchmarks" / "results", find_suite(suite))[agent]
+        trainings = next(number for word, number in counted.items() if word in said)
+        assert len(group) == trainings, said
+        found = np.mean([result.values("found").mean(axis=0) for result in group], axis=0)
+        assert values.split(" | ") == [f"{value:.1f}" for value in found], said
+
+
 def test_only_pairs_that_were_both_run_are_compared() -> None:
     groups = {name: [made_up_result(name, seed, shift) for seed in (0, 1)] for name, shift in (("continued", 0),)}
     assert claimed(groups) is None
