@@ -77,6 +77,10 @@ class CaptionSource(ABC):
     def draw(self, vocabulary: Vocabulary, generator: torch.Generator) -> Examples:
         """The examples of one epoch, in no particular order."""
 
+    def scored(self, vocabulary: Vocabulary, generator: torch.Generator) -> Examples:
+        """The examples that a captioner is scored on."""
+        return self.draw(vocabulary, generator)
+
     @abstractmethod
     def references(self, examples: Examples) -> list[list[str]]:
         """For each example all sentences that would be right."""
@@ -223,6 +227,15 @@ class WrittenPairs(CaptionSource):
     def draw(self, vocabulary: Vocabulary, generator: torch.Generator) -> Examples:
         """All of them; the generator plays no part."""
         return Examples(self._targets, self._candidates, torch.from_numpy(vocabulary.encode(self._sentences)))
+
+    def scored(self, vocabulary: Vocabulary, generator: torch.Generator) -> Examples:
+        """The first sentence of every pair: what else was written of it is a reference."""
+        examples = self.draw(vocabulary, generator)
+        places: dict[tuple[int, int], int] = {}
+        for place, pair in enumerate(zip(examples.targets.tolist(), examples.candidates.tolist(), strict=True)):
+            places.setdefault(pair, place)
+        rows = torch.tensor(list(places.values()), dtype=torch.int64)
+        return Examples(examples.targets[rows], examples.candidates[rows], examples.tokens[rows])
 
     def references(self, examples: Examples) -> list[list[str]]:
         """What people wrote of the same pair."""

@@ -45,7 +45,7 @@ def evaluate(
     refuse_seen(user, held_out, lessons)
     draws = torch.Generator().manual_seed(int(generator.integers(1 << 62)))
     vocabulary = Vocabulary.from_sentences(lessons.sentences())
-    examples = held_out.draw(vocabulary, draws)
+    examples = held_out.scored(vocabulary, draws)
     references = held_out.references(examples)
     said = user.sentences(examples.targets.to(user.device), examples.candidates.to(user.device))
 
@@ -105,10 +105,10 @@ def refuse_seen(user: CaptioningUser, held_out: CaptionSource, lessons: CaptionS
 
 def table(report: dict[str, Any], command: str = "") -> str:
     """The numbers as Markdown tables, with 95% intervals, and the command that gave them."""
-    speakers = list(report["quality"])
+    speakers, references = list(report["quality"]), report["references per pair"]
+    told = f"{references} reference{'' if references == 1 else 's'}"
     lines = [
-        f"{report['pairs']} pairs of `{report['catalog']}` ({report['split']}), {report['references per pair']} "
-        f"references each; {report['captioner']}",
+        f"{report['pairs']} pairs of `{report['catalog']}` ({report['split']}), {told} each; {report['captioner']}",
         "",
         f"| score | {' | '.join(speakers)} |",
         "|---" * (len(speakers) + 1) + "|",

@@ -127,6 +127,17 @@ def test_pairs_of_one_gallery_are_parted_for_learning_and_judging(tmp_path: Path
         captions(tmp_path / "pairs.csv", "train+none")
 
 
+def test_a_pair_is_scored_once_however_many_spoke_of_it(tmp_path: Path) -> None:
+    rows = ["tiny-003,tiny-004,is open", "tiny-001,tiny-002,is redder", "tiny-003,tiny-004,has a bow"]
+    (tmp_path / "pairs.csv").write_text("\n".join(["target,candidate,sentence", *rows]))
+    source = captions(tmp_path / "pairs.csv")
+    vocabulary = Vocabulary.from_sentences(source.sentences())
+    scored = source.scored(vocabulary, torch.Generator())
+    assert len(said(source)) == 3
+    assert sorted(vocabulary.decode(scored.tokens)) == ["is open", "is redder"]
+    assert sorted(source.references(scored)) == [["is open", "has a bow"], ["is redder"]]
+
+
 def test_of_a_few_pairs_one_judges(tmp_path: Path) -> None:
     for first in range(20):
         rows = [f"tiny-{a:03d},tiny-{a + 1:03d},sentence {a}" for a in range(first, first + 4)]
