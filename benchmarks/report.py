@@ -318,9 +318,12 @@ def _generator() -> np.random.Generator:
 def _footnote(results: Sequence[Evaluated], columns: Sequence[str]) -> str:
     run = results[0].run
     known = f", from {run.known_from}" if run.known_from else ""
+    others = sorted({each.run.training_user for each in results if each.run.training_user and each.training})
+    learned = "".join(f", learned from: `{user}`" for user in others)
     return (
-        f"Gallery: {results[0].images} images of `{run.catalog}` ({run.split}{known}); user: `{run.simulator}`; "
-        f"{results[0].dialogs} dialogs of {run.turns} turns; training seeds {_told_seeds(results)}. "
+        f"Gallery: {results[0].images} images of `{run.catalog}` ({run.split}{known}); "
+        f"user: `{run.simulator}`{learned}; {results[0].dialogs} dialogs of {run.turns} turns; "
+        f"training seeds {_told_seeds(results)}. "
         f"In brackets: 95% intervals over {over(results)}. Percentages but for median rank (1-based) and BRI."
         + "".join(f" {meaning}" for name in columns if (meaning := metric_of(name).meaning))
     )
