@@ -229,12 +229,17 @@ class WrittenPairs(CaptionSource):
         return Examples(self._targets, self._candidates, torch.from_numpy(vocabulary.encode(self._sentences)))
 
     def scored(self, vocabulary: Vocabulary, generator: torch.Generator) -> Examples:
-        """The first sentence of every pair: what else was written of it is a reference."""
+        """The first sentence of every pair: what else was written of it is a reference.
+
+        Where most pairs have several sentences, the few with one alone are left out: all are scored against as many.
+        """
         examples = self.draw(vocabulary, generator)
-        places: dict[tuple[int, int], int] = {}
+        places: dict[tuple[int, int], list[int]] = {}
         for place, pair in enumerate(zip(examples.targets.tolist(), examples.candidates.tolist(), strict=True)):
-            places.setdefault(pair, place)
-        rows = torch.tensor(list(places.values()), dtype=torch.int64)
+            places.setdefault(pair, []).append(place)
+        several = [group for group in places.values() if len(group) > 1]
+        groups = several if len(several) > len(places) / 2 else places.values()
+        rows = torch.tensor([group[0] for group in groups], dtype=torch.int64)
         return Examples(examples.targets[rows], examples.candidates[rows], examples.tokens[rows])
 
     def references(self, examples: Examples) -> list[list[str]]:

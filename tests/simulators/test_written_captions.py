@@ -136,6 +136,12 @@ def test_a_pair_is_scored_once_however_many_spoke_of_it(tmp_path: Path) -> None:
     assert len(said(source)) == 3
     assert sorted(vocabulary.decode(scored.tokens)) == ["is open", "is redder"]
     assert sorted(source.references(scored)) == [["is open", "has a bow"], ["is redder"]]
+    (tmp_path / "pairs.csv").write_text("\n".join(["target,candidate,sentence", *rows, "tiny-005,tiny-006,a", rows[0]]))
+    assert len(captions(tmp_path / "pairs.csv").scored(vocabulary, torch.Generator()).targets) == 3
+    more = [*rows, "tiny-005,tiny-006,is open", "tiny-005,tiny-006,is dark"]
+    (tmp_path / "pairs.csv").write_text("\n".join(["target,candidate,sentence", *more]))
+    source = captions(tmp_path / "pairs.csv")
+    assert all(len(each) == 2 for each in source.references(source.scored(vocabulary, torch.Generator())))
 
 
 def test_of_a_few_pairs_one_judges(tmp_path: Path) -> None:
