@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -357,6 +358,8 @@ def over(results: Sequence[Evaluated]) -> str:
 
 FIGURES = {"found": "target has been shown, % of dialogs", "percentile": "ranking percentile of the target"}
 """Metrics that are drawn, and what the axis is called."""
+TITLE_LETTERS = 155
+"""In a line of the title, which is as wide as both plots then."""
 
 
 def plot(groups: Groups, path: Path, title: str) -> None:
@@ -388,7 +391,7 @@ def plot(groups: Groups, path: Path, title: str) -> None:
         axes.set(xlabel="turn", ylabel=label)
         axes.set_xticks(turns)
         axes.grid(alpha=0.3)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle("\n".join(textwrap.wrap(title, TITLE_LETTERS)), fontsize=11)
     handles, labels = axes.get_legend_handles_labels()
     note = f"bands: 95% over\n{over(everything)}"
     figure.legend(handles, labels, title=note, loc="outside right center", frameon=False, fontsize=9, alignment="left")
