@@ -4,13 +4,16 @@ from collections import Counter
 from contextlib import contextmanager
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dialog_env import agents
-from dialog_env.catalog import Catalog
+from dialog_env.agents import TrainingData
+from dialog_env.catalog import Catalog, load_catalog
+from dialog_env.evaluate import protocol
 from dialog_env.io import device
 from dialog_env.simulators import make_simulator
 from dialog_env.simulators.captioner import PrecomputedCaptioner
@@ -194,7 +197,15 @@ def test_products_too_large_for_half_precision_are_refused():
 @pytest.mark.parametrize("action", ["candidate", "query", "score"])
 def test_a_graphics_card_gives_what_the_cpu_gives(gallery, action):
     envs = [
-        gym.make_vec("DialogRetrieval-v0", 16, catalog=gallery, action=action, output="torch", device=device)
+        gym.make_vec(
+            "DialogRetrieval-v0",
+            16,
+            catalog=gallery,
+            simulator="describer",
+            action=action,
+            output="torch",
+            device=device,
+        )
         for device in ("cpu", "cuda")
     ]
     seen = [env.reset(seed=0)[0] for env in envs]
@@ -215,6 +226,49 @@ def test_a_captioner_says_the_same_on_a_graphics_card(half):
     assert torch.equal(
         there.feedback(case.targets, case.candidates).cpu(), here.feedback(case.targets, case.candidates)
     )
+
+
+@GPU
+@pytest.mark.parametrize(
+    ("name", "configuration"),
+    [("greedy", "released"), ("ceiling", "released"), ("ceiling", "asks"), ("belief", "shipped")],
+)
+def test_an_agent_holds_the_same_dialogs_on_a_graphics_card(name, configuration):
+    gallery = load_catalog("synthetic").split("test").take(np.arange(300))
+    records = []
+    for place in ("cpu", "cuda"):
+        user = make_simulator("captioner", gallery, device=place)
+        agent = agents.create(
+            name, gallery=gallery, vocabulary=user.vocabulary, device=place, configuration=configuration
+        )
+        records.append(protocol.run(agent, gallery, user, seed=0, device=place))
+    here, there = records
+    same = (here.shown == there.shown).all(axis=1)
+    assert same.mean() > 0.97  # what is level but for rounding may come in another order
+    assert np.array_equal(here.closer[same][:, :2], there.closer[same][:, :2])
+
+
+@GPU
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("supervised", {"epochs": 1}),
+        ("continued", {"epochs": 1, "pretraining": {"epochs": 1}}),
+        ("policy_improvement", {"epochs": 1, "pretraining": {"epochs": 1}}),
+        ("scst", {"epochs": 1, "pretraining": {"epochs": 1}}),
+        ("belief", {"epochs": 1, "regions": 6, "evidence": 32}),
+        ("sb3-ppo", {"total_timesteps": 256, "n_envs": 4}),
+        ("sb3-dqn", {"total_timesteps": 256, "n_envs": 4}),
+    ],
+)
+def test_what_learned_on_a_graphics_card_acts_on_the_cpu(name, settings, tmp_path, gallery):
+    user, there = (make_simulator("describer", gallery, device=place) for place in ("cpu", "cuda"))
+    agent = agents.create(name, gallery=gallery, vocabulary=user.vocabulary, device="cuda", **settings)
+    agent.train(TrainingData(gallery, there, gallery, there), tmp_path / "training", progress=False)
+    agent.save(tmp_path / "agent")
+    taught = protocol.run(agent, gallery, there, seed=0, device="cuda")
+    loaded = protocol.run(agents.load(tmp_path / "agent"), gallery, user, seed=0)
+    assert (taught.shown == loaded.shown).all(axis=1).mean() > 0.9
 
 
 @pytest.mark.parametrize("name", [10**30, 2.5, [], None, True, "", "two\nlines"], ids=str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dialog_env.io.commands import one_line, run_command
@@ -24,13 +24,21 @@ class ThroughputCommand:
     """cpu, cuda, or auto: cuda where there is one."""
     output: Path = Path("runs/throughput")
     """Folder of the table, the JSON and the plot."""
+    repeats: int = FULL.repeats
+    """Times that work is repeated at least, of which the fastest counts."""
+    patience: float = FULL.patience
+    """Seconds that short work goes on being repeated; a machine without other guests needs few."""
     small: bool = False
     """Seconds instead of minutes, to see that it works; the numbers say nothing then."""
 
     def __call__(self) -> None:
         """Measures, writes and prints."""
+        for name, given, least in (("repeats", self.repeats, 1), ("patience", self.patience, 0)):
+            if not given >= least:
+                raise ValueError(f"--{name} is {given}; give {least} or more")
+        load = SMALL if self.small else replace(FULL, repeats=self.repeats, patience=self.patience)
         with locked(self.output):
-            print(run_throughput(SMALL if self.small else FULL, str(find_device(self.device)), self.output))
+            print(run_throughput(load, str(find_device(self.device)), self.output))
         print(f"Written: {self.output / 'table.md'}, {self.output / 'throughput.json'}, {self.output / 'cost.png'}")
 
 
