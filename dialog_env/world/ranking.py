@@ -75,7 +75,9 @@ class TargetRank:
 
     def percentile(self, ties: str = "half") -> Tensor:
         """(B,) float32 ranking percentile in (0, 1]: 1 - rank / N."""
-        return 1 - self.rank(ties) / self.images
+        rank = self.rank(ties)
+        # By a number of the host a graphics card divides as if multiplied by its reciprocal, which rounds otherwise.
+        return 1 - rank / torch.full_like(rank, self.images)
 
 
 class Ranking(ABC):

@@ -17,8 +17,9 @@ from torch import Tensor
 from dialog_env.io.device import find_device, require_memory
 from dialog_env.io.lasting import lasting
 from dialog_env.simulators.captioner.architectures.network import Affine, Captioner, FirstLayers, pair_features
-from dialog_env.simulators.captioner.decoding import Start, greedy, log_likelihood
+from dialog_env.simulators.captioner.decoding import Sentences, Start, greedy, log_likelihood
 from dialog_env.simulators.captioner.memory import memory_for
+from dialog_env.simulators.captioner.recorded import RecordedDecoding
 from dialog_env.world.vocabulary import MAX_WORDS
 
 CHUNK = 32
@@ -105,6 +106,7 @@ class PrecomputedCaptioner:
         self._exact: tuple[Captioner, FirstLayers] | None = None
         self._lock = _OwnLock()
         self._unused: list[_Scratch] = []
+        self._recorded = RecordedDecoding(self.device) if self.device.type == "cuda" else None
         self._table = self.network.word_gates(torch.arange(network.sizes.words + 1, device=self.device))
         limit = memory_for(self.device) if memory_limit is None else memory_limit
         self._plan(limit, *self._split_layers(torch.float64 if half else dtype))
@@ -177,6 +179,9 @@ class PrecomputedCaptioner:
             encoded = encoded._replace(room=scratch.room("room", encoded.keys, len(targets)))
         return Start(self.network, encoded, state, self._table)
 
+    def _say_to_the_end(self, targets: Tensor, candidates: Tensor) -> Sentences:
+        return greedy(self._start(targets, candidates), margin=MARGIN, to_the_end=True)
+
     def _differences(
         self, targets: Tensor, candidates: Tensor, dtype: torch.dtype, scratch: _Scratch | None
     ) -> list[Tensor | None]:
@@ -210,8 +215,12 @@ class PrecomputedCaptioner:
             scratch = self._unused.pop()
         except IndexError:  # the first call, or others are speaking at the moment
             scratch = _Scratch()
+        recorded = self._recorded if all(role.whole for role in self._roles) else None
         for pair in zip(targets.split(self._chunk), candidates.split(self._chunk), strict=True):
-            said = greedy(self._start(*pair, scratch), margin=MARGIN)
+            if recorded is None:
+                said = greedy(self._start(*pair, scratch), margin=MARGIN)
+            else:
+                said = recorded(self._say_to_the_end, *pair)
             assert said.doubtful is not None
             parts.append(said.tokens)
             doubts.append(said.doubtful)

@@ -1,6 +1,8 @@
 """Where tensors live: one device, nothing to and fro inside a turn, half precision, and clear refusals."""
 
+import copy
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import gymnasium as gym
@@ -19,7 +21,7 @@ from dialog_env.simulators import make_simulator
 from dialog_env.simulators.captioner import PrecomputedCaptioner
 from dialog_env.world.dialog import Dialog
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking, ScoreRanking
-from tests.simulators.test_captioners_precomputed import Case
+from tests.simulators.test_captioners_precomputed import ALL, Case
 from tests.toys import ToyUser
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device here")
@@ -220,12 +222,30 @@ def test_a_graphics_card_gives_what_the_cpu_gives(gallery, action):
 
 @GPU
 @pytest.mark.parametrize("half", [False, True])
-def test_a_captioner_says_the_same_on_a_graphics_card(half):
-    case = Case("show_attend_tell")
+@pytest.mark.parametrize("architecture", ALL)
+def test_a_captioner_says_the_same_on_a_graphics_card(architecture, half):
+    """Step by step while images are new to it, then by recordings; those of a copy are its own."""
+    case = Case(architecture)
     here, there = (case.precomputed(half=half, device=device) for device in ("cpu", "cuda"))
-    assert torch.equal(
-        there.feedback(case.targets, case.candidates).cpu(), here.feedback(case.targets, case.candidates)
-    )
+    expected = here.feedback(case.targets, case.candidates)
+    assert torch.equal(there.feedback(case.targets, case.candidates).cpu(), expected)
+    there.precompute()
+    for captioner in (there, copy.deepcopy(there)):
+        for size in (300, 1, 2, 17, 64, 300):
+            pairs = case.targets[-size:], case.candidates[-size:]
+            with torch.inference_mode(size == 2):
+                assert torch.equal(captioner.feedback(*pairs).cpu(), expected[-size:])
+
+
+@GPU
+def test_threads_share_a_captioner_on_a_graphics_card():
+    case = Case("show_attend_tell")
+    expected = case.precomputed().feedback(case.targets, case.candidates)
+    captioner = case.precomputed(device="cuda")
+    captioner.precompute()
+    with ThreadPoolExecutor(4) as pool:
+        parts = pool.map(captioner.feedback, case.targets.split(13), case.candidates.split(13))
+        assert torch.equal(torch.cat([part.cpu() for part in parts]), expected)
 
 
 @GPU

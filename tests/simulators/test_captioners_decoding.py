@@ -61,6 +61,18 @@ def test_nothing_follows_the_end_of_a_sentence() -> None:
         assert torch.equal(spoken, spoken.cumprod(1).bool())
 
 
+def test_going_on_to_the_last_position_changes_nothing_that_is_said() -> None:
+    shorter, whole = (greedy(begin(), margin=0.05, to_the_end=end, log_probabilities=True) for end in (False, True))
+    assert torch.equal(whole.tokens, shorter.tokens)
+    assert whole.doubtful is not None
+    assert shorter.doubtful is not None
+    assert torch.equal(whole.doubtful, shorter.doubtful)
+    assert 0 < int(whole.doubtful.sum()) < len(whole.doubtful)
+    assert whole.log_probabilities is not None
+    assert shorter.log_probabilities is not None
+    torch.testing.assert_close(whole.log_probabilities, shorter.log_probabilities)
+
+
 def test_log_probabilities_are_those_of_teacher_forcing() -> None:
     start = begin()
     for said in (

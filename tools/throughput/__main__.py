@@ -13,6 +13,7 @@ with one_line():  # loading PyTorch takes seconds, in which Ctrl-C may come
     from dialog_env.io.atomic import locked
     from dialog_env.io.device import find_device
     from tools.throughput import FULL, SMALL
+    from tools.throughput.run import PARTS
     from tools.throughput.run import run as run_throughput
 
 
@@ -24,6 +25,8 @@ class ThroughputCommand:
     """cpu, cuda, or auto: cuda where there is one."""
     output: Path = Path("runs/throughput")
     """Folder of the table, the JSON and the plot."""
+    parts: tuple[str, ...] = PARTS
+    """What is measured."""
     repeats: int = FULL.repeats
     """Times that work is repeated at least, of which the fastest counts."""
     patience: float = FULL.patience
@@ -38,7 +41,7 @@ class ThroughputCommand:
                 raise ValueError(f"--{name} is {given}; give {least} or more")
         load = SMALL if self.small else replace(FULL, repeats=self.repeats, patience=self.patience)
         with locked(self.output):
-            print(run_throughput(load, str(find_device(self.device)), self.output))
+            print(run_throughput(load, str(find_device(self.device)), self.output, self.parts))
         print(f"Written: {self.output / 'table.md'}, {self.output / 'throughput.json'}, {self.output / 'cost.png'}")
 
 

@@ -23,7 +23,7 @@ def measure(material: Material) -> Findings:
         "the same against the CPU in the same code",
     )
     asked = (f"{TURNS_A_SECOND:,}", f"{TIMES_THE_CPU}x")
-    slow = _turns_a_second(material if device == "cpu" else Material(load, "cpu"), load.dialogs)
+    slow = _turns_a_second(material if device == "cpu" else material.on("cpu"), load.dialogs)
     rows = [Row(WORK, load.dialogs, TURNS * load.dialogs / slow, slow, "turns/s", "on the CPU")]
     if torch.device(device).type != "cuda":
         why = "not measured: no graphics card was given (--device cuda)"

@@ -93,6 +93,12 @@ class Material:
         self.workload = workload
         self.device = device
 
+    def on(self, device: str) -> Material:
+        """The same gallery, which takes a while to draw, for another device."""
+        other = Material(self.workload, device)
+        other.__dict__["gallery"] = self.gallery  # where `cached_property` keeps it
+        return other
+
     @cached_property
     def gallery(self) -> Catalog:
         """N random images; region features are positive, as behind a ReLU, and kept in half precision."""
