@@ -19,7 +19,7 @@ from dialog_env.io.lasting import lasting
 from dialog_env.simulators.captioner.architectures.network import Affine, Captioner, FirstLayers, pair_features
 from dialog_env.simulators.captioner.decoding import Sentences, Start, greedy, log_likelihood
 from dialog_env.simulators.captioner.memory import memory_for
-from dialog_env.simulators.captioner.recorded import RecordedDecoding
+from dialog_env.simulators.captioner.recorded import MOST, RecordedDecoding
 from dialog_env.world.vocabulary import MAX_WORDS
 
 CHUNK = 32
@@ -217,7 +217,7 @@ class PrecomputedCaptioner:
             scratch = _Scratch()
         recorded = self._recorded if all(role.whole for role in self._roles) else None
         for pair in zip(targets.split(self._chunk), candidates.split(self._chunk), strict=True):
-            if recorded is None:
+            if recorded is None or len(pair[0]) > MOST:
                 said = greedy(self._start(*pair, scratch), margin=MARGIN)
             else:
                 said = recorded(self._say_to_the_end, *pair)

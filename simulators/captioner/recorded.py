@@ -14,8 +14,9 @@ from torch import Tensor
 
 from dialog_env.simulators.captioner.decoding import Sentences
 
-FEWEST = 16
-"""Pairs of the smallest recording. Batches are filled up to the next power of two."""
+FEWEST, MOST = 16, 512
+"""Pairs of the smallest and of the largest recording; batches are filled up to the next power of two. On an H100 128
+pairs took 1.7 ms instead of 5.9, and 1,024 pairs 8.3 instead of 7.3: a recording never leaves out pairs that ended."""
 WARM_UP = 2
 """Times that it is done before it is recorded, in which libraries set themselves up."""
 
@@ -41,7 +42,7 @@ class RecordedDecoding:
         return RecordedDecoding, (self.device,)
 
     def __call__(self, decode: Decode, targets: Tensor, candidates: Tensor) -> Sentences:
-        """Tokens (B, 16) and doubts (B,) about targets (B,) and candidates (B,), all int64 on the device."""
+        """Tokens (B, 16) and doubts (B,) about at most `MOST` targets (B,) and candidates (B,), int64 on the device."""
         pairs = len(targets)
         size = max(FEWEST, 1 << (pairs - 1).bit_length())
         with self._lock:

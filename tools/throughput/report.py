@@ -108,9 +108,11 @@ def _duration(seconds: float) -> str:
 
 def plot(rows: list[Row], origin: dict[str, Any]) -> Canvas:
     """Cost against size, both logarithmic, with a dotted line where cost grows as the size does."""
-    figure = Canvas(figsize=(13, 4.2), layout="constrained")
     found = {work: list(some) for work, some in groupby(sorted(rows, key=lambda row: row.work), lambda row: row.work)}
-    for axes, (size, cost, unit, works) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
+    panels = [panel for panel in PANELS if not found.keys().isdisjoint(panel[3])]
+    figure = Canvas(figsize=(13 * max(1, len(panels)) / len(PANELS), 4.2), layout="constrained")
+    every = figure.subplots(1, len(panels), squeeze=False)[0] if panels else []
+    for axes, (size, cost, unit, works) in zip(every, panels, strict=True):
         _panel(axes, [(work, found[work]) for work in works if work in found], unit)
         axes.set(xlabel=size, ylabel=cost, xscale="log", yscale="log")
         axes.grid(which="major", alpha=0.3)
