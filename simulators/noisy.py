@@ -11,7 +11,7 @@ from dialog_env.catalog import Catalog
 from dialog_env.simulators import make_simulator
 from dialog_env.simulators.describer.pair_hash import CHANCES, PairHashes, below
 from dialog_env.simulators.reworded import closed_up
-from dialog_env.world.user import ask
+from dialog_env.world.user import answer_as, ask
 from dialog_env.world.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary
 
 VERSION = 1
@@ -63,10 +63,7 @@ class NoisyUser:
         self.device = torch.device(device)
         self.gallery_fingerprint = gallery.fingerprint
         self.vocabulary = self.inner.vocabulary
-        self.uses_previous = getattr(self.inner, "uses_previous", True)
-        self.deterministic = getattr(self.inner, "deterministic", True)
-        if chooses := getattr(self.inner, "first_candidates", None):
-            self.first_candidates = chooses
+        answer_as(self, self.inner)
         self._known = len(self.vocabulary) - 1
         if replaced and self._known < 2:
             raise ValueError(f"user {self.inner.id} knows one word, which no other can replace; leave replaced at 0")

@@ -14,7 +14,7 @@ from dialog_env.io.keywords import checked_choice
 from dialog_env.simulators import make_simulator
 from dialog_env.simulators.describer.pair_hash import PairHashes, below
 from dialog_env.simulators.reworded import closed_up
-from dialog_env.world.user import ask
+from dialog_env.world.user import answer_as, ask
 from dialog_env.world.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary, split_words
 
 VERSION = 1
@@ -88,10 +88,7 @@ class PhrasedUser:
         self.inner = make_simulator(inner, gallery, device=device)
         self.device = torch.device(device)
         self.gallery_fingerprint = gallery.fingerprint
-        self.uses_previous = getattr(self.inner, "uses_previous", True)
-        self.deterministic = getattr(self.inner, "deterministic", True)
-        if chooses := getattr(self.inner, "first_candidates", None):
-            self.first_candidates = chooses
+        answer_as(self, self.inner)
         self.id = f"phrased-{VERSION}:{phrasing},seed={seed}:{self.inner.id}"
         around = [split_words(text) for text in (asked.before, asked.after)]
         spoken = self.inner.vocabulary.words[:-1]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.world.hearing import Hearing
-from dialog_env.world.user import UserSimulator, ask
+from dialog_env.world.user import UserSimulator, answer_as, ask
 from dialog_env.world.vocabulary import MAX_WORDS, UNKNOWN, Vocabulary
 
 
@@ -23,10 +23,7 @@ class Reworded:
         self.inner, self.vocabulary = inner, vocabulary
         self.id = f"{inner.id}:words-{vocabulary.fingerprint}" + (f":{hearing.id}" if hearing is not None else "")
         self.gallery_fingerprint = inner.gallery_fingerprint
-        self.uses_previous = getattr(inner, "uses_previous", True)
-        self.deterministic = getattr(inner, "deterministic", True)
-        if chooses := getattr(inner, "first_candidates", None):
-            self.first_candidates = chooses
+        answer_as(self, inner)
         if hasattr(inner, "device"):
             self.device = inner.device
         known = {word: token for word, token in vocabulary.tokens.items() if word != UNKNOWN}

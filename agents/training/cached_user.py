@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dialog_env.catalog import Catalog
-from dialog_env.world.user import UserSimulator, ask
+from dialog_env.world.user import UserSimulator, answer_as, ask
 
 
 class CachedUser:
@@ -20,15 +20,15 @@ class CachedUser:
         gallery: that the user knows.
     """
 
+    uses_previous: bool
+
     def __init__(self, simulator: UserSimulator, gallery: Catalog) -> None:
         self.simulator = simulator
         self.id = simulator.id
         self.vocabulary = simulator.vocabulary
         self.gallery_fingerprint = simulator.gallery_fingerprint
         self.images = len(gallery)
-        self._uses_previous = getattr(simulator, "uses_previous", True)
-        if chooses := getattr(simulator, "first_candidates", None):
-            self.first_candidates = chooses
+        answer_as(self, simulator)
         self.forget()
 
     def forget(self) -> None:
@@ -39,7 +39,7 @@ class CachedUser:
     def feedback(self, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
         """Tokens (B, L); only questions that are new, each once, go to the user."""
         question = targets * self.images + candidates
-        if self._uses_previous:
+        if self.uses_previous:
             question = question * (self.images + 1) + previous + 1
         distinct, place = question.unique(return_inverse=True)  # (B,) -> (Q,), (B,)
         example = torch.empty_like(distinct).scatter_(0, place, torch.arange(len(place), device=place.device))

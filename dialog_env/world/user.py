@@ -31,7 +31,8 @@ class UserSimulator(Protocol):
         deterministic: may be left out; False says that the same question may be answered in two ways.
         kept_answers: may be left out; a `KeptAnswers` says that the answer to a pair is always the same, and is kept.
         first_candidates: a method that may be left out; from targets (B,) and first candidates (B,) that were drawn
-            uniformly to those (B,) that dialogs are to begin with, none its own target. Who wraps a user passes it on.
+            uniformly to those (B,) that dialogs are to begin with, none its own target. Who wraps a user passes it
+            on, as `answer_as` does.
         log_likelihood: a method that may be left out; from tokens (B, L), targets (B,) and candidates (B,) to the
             log-probabilities (B,), in nats, of saying just that. Who knows the user needs it where answers are drawn.
     """
@@ -86,6 +87,19 @@ def checked_user(simulator: Any) -> UserSimulator:
         raise ValueError(f"{name!r} is no user simulator: it has no method 'feedback'; give it one")
     user: UserSimulator = simulator
     return user
+
+
+def answer_as(outer: Any, inner: UserSimulator) -> None:
+    """Lets a user that speaks for another be asked in the same way: what of this one may be left out is passed on.
+
+    Args:
+        outer: gets `uses_previous`, `deterministic` and, where the other user has it, `first_candidates`.
+        inner: the other user.
+    """
+    outer.uses_previous = getattr(inner, "uses_previous", True)
+    outer.deterministic = getattr(inner, "deterministic", True)
+    if chooses := getattr(inner, "first_candidates", None):
+        outer.first_candidates = chooses
 
 
 def ask(simulator: UserSimulator, targets: Tensor, candidates: Tensor, previous: Tensor) -> Tensor:
