@@ -90,7 +90,9 @@ def checked_user(simulator: Any) -> UserSimulator:
 
 
 def answer_as(outer: Any, inner: UserSimulator) -> None:
-    """Lets a user that speaks for another be asked in the same way: what of this one may be left out is passed on.
+    """Lets a user that speaks for another be asked in the same way.
+
+    What depends on the very words, `log_likelihood` and `kept_answers`, is not passed on.
 
     Args:
         outer: gets `uses_previous`, `deterministic` and, where the other user has it, `first_candidates`.

@@ -59,10 +59,13 @@ class PrecomputedCaptioner:
     those of the reference. They too depend on the pair alone: products are made in double precision before they are
     rounded, and doubtful words are decided from the rounded products.
 
+    On a graphics card that keeps all images it speaks by recordings; see `RecordedDecoding`.
+
     Memory: an image takes `image_bytes` for both roles, the words `table_bytes`. If the whole gallery fits into
     `memory_limit`, every image is kept, otherwise half of what is left goes to each role, where the images asked
     for longest ago make room. Images are projected when they are first asked about, or all by `precompute`. Beside
-    this, a few tens of MB are in use while it speaks, in every thread that it speaks in at the time.
+    this, a few tens of MB are in use while it speaks, in every thread that it speaks in at the time; on a graphics card
+    what 1,024 images take while it speaks, and about as much for its recordings as long as it lives.
 
     Threads may share it: each call has its own scratch memory, and where images come and go one call waits for the
     other. What it keeps and gives can take part in a training, also where it was asked in inference mode.
@@ -126,7 +129,9 @@ class PrecomputedCaptioner:
         self.capacity = capacity
         fitting = CACHED // max(1, numbers * self.dtype.itemsize)
         on_cpu = self.device.type == "cpu"
-        self._chunk = min(capacity, max(CHUNK, min(LARGEST_CHUNK, fitting)) if on_cpu else LARGEST_GPU_CHUNK)
+        self._chunk = max(CHUNK, min(LARGEST_CHUNK, fitting)) if on_cpu else LARGEST_GPU_CHUNK
+        if capacity < images:  # pairs of so many may be of as many images
+            self._chunk = min(capacity, self._chunk)
         self.memory_bytes = self.table_bytes + capacity * self.image_bytes
         what = f"what a {self.network.architecture} captioner keeps of {capacity} images"
         require_memory(self.memory_bytes, self.device, what, "lower memory_limit, or give half=True")

@@ -225,6 +225,24 @@ def test_what_the_page_of_the_belief_says_of_suites_is_what_is_published() -> No
         assert values.split(" | ") == [f"{value:.1f}" for value in found], said
 
 
+@pytest.mark.parametrize("page", ["claims", "agents"])
+def test_tables_of_other_pages_show_what_the_leaderboard_shows(page: str) -> None:
+    """Tables whose head names a suite, as in "drawn-1k: found"; columns after it are of the same suite."""
+    sections = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", (REPOSITORY / "RESULTS.md").read_text(), re.M | re.S))
+    checked = 0
+    for head, body in re.findall(
+        r"^\| agent \| (.*: found.*) \|\n\|[-|]+\n((?:\|.*\n)+)", (REPOSITORY / "docs" / f"{page}.md").read_text(), re.M
+    ):
+        suites = [column.partition(": found")[0] if ": found" in column else "" for column in head.split(" | ")]
+        for row in body.splitlines():
+            suite = ""
+            for named, cell in zip(suites, row.strip("| ").split(" | ")[1:], strict=True):
+                suite = named or suite
+                assert f"| {cell} |" in sections[suite], (suite, row)
+                checked += 1
+    assert checked > 20
+
+
 def test_only_pairs_that_were_both_run_are_compared() -> None:
     groups = {name: [made_up_result(name, seed, shift) for seed in (0, 1)] for name, shift in (("continued", 0),)}
     assert claimed(groups) is None

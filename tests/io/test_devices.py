@@ -235,6 +235,27 @@ def test_a_captioner_says_the_same_on_a_graphics_card(architecture, half):
             pairs = case.targets[-size:], case.candidates[-size:]
             with torch.inference_mode(size == 2):
                 assert torch.equal(captioner.feedback(*pairs).cpu(), expected[-size:])
+        assert sorted(captioner._recorded.recordings) == [16, 32, 64, 512]
+        many = (part.repeat(4) for part in (case.targets, case.candidates))  # 1,024 of them step by step
+        assert torch.equal(captioner.feedback(*many).cpu(), expected.repeat(4, 1))
+
+
+@GPU
+def test_what_cannot_be_recorded_is_said_step_by_step(monkeypatch):
+    case = Case("show_attend_tell")
+    expected = case.precomputed().feedback(case.targets, case.candidates)
+    captioner = case.precomputed(device="cuda")
+    captioner.precompute()
+
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("none is left\nmore about it")
+
+    monkeypatch.setattr(torch.cuda, "graph", full)
+    with pytest.warns(UserWarning, match="decodes step by step, as it cannot be recorded: none is left$"):
+        assert torch.equal(captioner.feedback(case.targets, case.candidates).cpu(), expected)
+    monkeypatch.undo()
+    assert torch.equal(captioner.feedback(case.targets, case.candidates).cpu(), expected)
+    assert not captioner._recorded.recordings
 
 
 @GPU
@@ -243,9 +264,15 @@ def test_threads_share_a_captioner_on_a_graphics_card():
     expected = case.precomputed().feedback(case.targets, case.candidates)
     captioner = case.precomputed(device="cuda")
     captioner.precompute()
+
+    def on_a_stream_of_its_own(targets, candidates):
+        with torch.cuda.stream(torch.cuda.Stream()):
+            return captioner.feedback(targets, candidates).cpu()
+
     with ThreadPoolExecutor(4) as pool:
-        parts = pool.map(captioner.feedback, case.targets.split(13), case.candidates.split(13))
-        assert torch.equal(torch.cat([part.cpu() for part in parts]), expected)
+        for say in (captioner.feedback, on_a_stream_of_its_own):
+            parts = pool.map(say, case.targets.split(13), case.candidates.split(13))
+            assert torch.equal(torch.cat([part.cpu() for part in parts]), expected)
 
 
 @GPU
