@@ -12,7 +12,8 @@ from PIL import Image
 
 from dialog_env.simulators.captioner import PrecomputedCaptioner
 from dialog_env.world.ranking import EmbeddedGallery, QueryRanking
-from tools.throughput import SMALL, answers, clock, compiled, dialogs, hits, ranking, report, updates
+from tools.throughput import SMALL, answers, clock, compiled, dialogs, hits, ranking, recordings, report, updates
+from tools.throughput.__main__ import main
 from tools.throughput.clock import PeakMemory, Shares, fastest, fastest_in_turn
 from tools.throughput.rows import Figure, Findings, Row
 from tools.throughput.run import run
@@ -231,6 +232,37 @@ def test_without_the_literal_implementations_the_message_says_so(monkeypatch):
     monkeypatch.setattr("tools.throughput.workload.import_module", missing)
     with pytest.raises(ValueError, match=r"compares with tests/literal_captioner\.py, which is not at hand"):
         run(TINY, "cpu", Path("unused"))
+
+
+def test_parts_are_measured_by_name(tmp_path):
+    text = run(TINY, "cpu", tmp_path, ["graphics card", "feedback"])
+    content = json.loads((tmp_path / "throughput.json").read_text())
+    works = {row["work"] for row in content["rows"]}
+    assert "feedback of the captioner" in works
+    assert any("on the CPU" in row["note"] for row in content["rows"])
+    assert works.isdisjoint({"supervised update", "SyncVectorEnv, captioner", "ranking: rank, nearest, 4 nearest"})
+    assert "not measured: no graphics card was given" in text
+    with pytest.raises(ValueError, match="no part 'nothing' of the measuring; known are ranking, turns, feedback"):
+        run(TINY, "cpu", tmp_path, ["nothing"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--repeats", "0"], "--repeats is 0; give 1 or more"),
+        (["--patience", "nan"], "--patience is nan; give 0 or more"),
+        (["--small", "--repeats", "3"], "--small has repeats and patience of its own"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(arguments, message, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["tools.throughput", *arguments])
+    with pytest.raises(SystemExit, match=message):
+        main()
+
+
+def test_recordings_are_measured_on_a_graphics_card_alone():
+    with pytest.raises(ValueError, match="captioners are recorded on a graphics card alone, give cuda"):
+        recordings.measure("cpu")
 
 
 @pytest.mark.slow

@@ -39,6 +39,8 @@ class ThroughputCommand:
         for name, given, least in (("repeats", self.repeats, 1), ("patience", self.patience, 0)):
             if not given >= least:
                 raise ValueError(f"--{name} is {given}; give {least} or more")
+        if self.small and (self.repeats, self.patience) != (FULL.repeats, FULL.patience):
+            raise ValueError("--small has repeats and patience of its own; leave --repeats and --patience out")
         load = SMALL if self.small else replace(FULL, repeats=self.repeats, patience=self.patience)
         with locked(self.output):
             print(run_throughput(load, str(find_device(self.device)), self.output, self.parts))

@@ -20,7 +20,7 @@ def measure(material: Material) -> Findings:
     load, device = material.workload, material.device
     names = (
         f"turns/s on one large GPU, captioner {load.hidden}, {load.gpu_dialogs:,} dialogs",
-        "the same against the CPU in the same code",
+        f"the same against the CPU in the same code, {load.dialogs:,} dialogs there",
     )
     asked = (f"{TURNS_A_SECOND:,}", f"{TIMES_THE_CPU}x")
     slow = _turns_a_second(material if device == "cpu" else material.on("cpu"), load.dialogs)
