@@ -246,7 +246,7 @@ def compared(pairs: Mapping[tuple[str, ...], tuple[Group, Group]], heading: Sequ
         lines.append(cells)
     notes = [
         f"Paired {'by training seed and dialog' if of_dialogs else 'by training seed'}. "
-        f"In brackets: 95% intervals over {over(everything)}, each by itself.",
+        f"In brackets: 95% intervals over {over(everything)}, each by itself.{_pairs_of_fewer_seeds(pairs)}",
         f"Higher: whether the difference is above zero, by a t test at 5%, with p corrected for the "
         f"{len(judged) * len(pairs)} verdicts of this table (Holm, 1979).",
     ]
@@ -341,6 +341,24 @@ def _told_seeds(results: Sequence[Evaluated]) -> str:
         fewer.setdefault(_listed(seeds), []).append(agent)
     fewer.pop(everything, None)
     return everything + "".join(f"; {seeds} of {', '.join(agents)}" for seeds, agents in fewer.items())
+
+
+def _pairs_of_fewer_seeds(pairs: Mapping[tuple[str, ...], tuple[Group, Group]]) -> str:
+    """The pairs that were both trained with fewer seeds than others."""
+    trained = {
+        " and ".join(name): {result.run.seed for group in pair for result in group if result.training}
+        for name, pair in pairs.items()
+    }
+    most, fewer = max(map(len, trained.values())), dict[str, list[str]]()
+    for name, seeds in trained.items():
+        if 0 < len(seeds) < most:
+            fewer.setdefault(_listed(seeds), []).append(name)
+    return "".join(
+        f" Training seeds {seeds} alone, of {'; '.join(names)}."
+        if "," in seeds
+        else f" Training seed {seeds} alone, so that its intervals are over dialogs, of {'; '.join(names)}."
+        for seeds, names in fewer.items()
+    )
 
 
 def _listed(seeds: Collection[int]) -> str:

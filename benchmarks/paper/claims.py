@@ -11,10 +11,12 @@ from dialog_env.benchmarks.results import Result
 from dialog_env.benchmarks.tables import Table
 
 CLAIMS = (
+    ("policy_improvement", "supervised"),
     ("policy_improvement", "continued"),
     ("policy_improvement", "policy_improvement:nearest=1"),
     ("policy_improvement", "policy_improvement:contrast=none"),
     ("policy_improvement@paper", "continued@paper"),
+    ("policy_improvement@paper", "continued@paper:negatives=5"),
     ("policy_improvement@paper", "policy_improvement@paper:contrast=none"),
     ("policy_improvement@paper", "scst@paper"),
     ("policy_improvement@paper", "scst@tuned"),
