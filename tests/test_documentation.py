@@ -179,3 +179,12 @@ def test_a_page_shows_the_figures_of_the_throughput_kept_as_they_were_generated(
     for machine in ("throughput-cpu", "throughput-h100"):
         table = (ROOT / "benchmarks" / "results" / machine / "table.md").read_text()
         assert table.split("\n| work | at once")[0].strip() in (ROOT / "docs" / "throughput.md").read_text()
+
+
+def test_the_page_of_robustness_shows_the_tables_kept_as_they_were_generated() -> None:
+    page = (ROOT / "docs" / "robustness.md").read_text()
+    for name in ("carry", "noise"):
+        kept = (ROOT / "benchmarks" / "results" / "robustness" / f"{name}.md").read_text().split("\n\n")
+        assert {table.partition(":")[0] for table in kept[:2]} == {"| found", "| R@1"}
+        for table in kept[:2]:
+            assert table in page, table.splitlines()[0]
