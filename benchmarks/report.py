@@ -336,10 +336,8 @@ def _told_seeds(results: Sequence[Evaluated]) -> str:
     for result in results:
         if result.training:
             trained.setdefault(result.run.agent, set()).add(result.run.seed)
-    everything, fewer = _listed({result.run.seed for result in results}), dict[str, list[str]]()
-    for agent, seeds in trained.items():
-        fewer.setdefault(_listed(seeds), []).append(agent)
-    fewer.pop(everything, None)
+    everything = _listed({result.run.seed for result in results})
+    fewer = {seeds: agents for seeds, agents in _by_seeds(trained).items() if seeds != everything}
     return everything + "".join(f"; {seeds} of {', '.join(agents)}" for seeds, agents in fewer.items())
 
 
@@ -349,16 +347,22 @@ def _pairs_of_fewer_seeds(pairs: Mapping[tuple[str, ...], tuple[Group, Group]]) 
         " and ".join(name): {result.run.seed for group in pair for result in group if result.training}
         for name, pair in pairs.items()
     }
-    most, fewer = max(map(len, trained.values())), dict[str, list[str]]()
-    for name, seeds in trained.items():
-        if 0 < len(seeds) < most:
-            fewer.setdefault(_listed(seeds), []).append(name)
+    most = max(map(len, trained.values()))
+    fewer = _by_seeds({name: seeds for name, seeds in trained.items() if 0 < len(seeds) < most})
     return "".join(
         f" Training seeds {seeds} alone, of {'; '.join(names)}."
         if "," in seeds
         else f" Training seed {seeds} alone, so that its intervals are over dialogs, of {'; '.join(names)}."
         for seeds, names in fewer.items()
     )
+
+
+def _by_seeds(trained: Mapping[str, set[int]]) -> dict[str, list[str]]:
+    """Those trained with the same seeds, under these."""
+    groups: dict[str, list[str]] = {}
+    for name, seeds in trained.items():
+        groups.setdefault(_listed(seeds), []).append(name)
+    return groups
 
 
 def _listed(seeds: Collection[int]) -> str:
